@@ -1,0 +1,1 @@
+"""One module per outside system. None imports Airflow or another adapter; heavy libraries are imported inside functions."""

@@ -1,0 +1,373 @@
+"""The Docker engine: volumes for sources and dependencies, sidecars on private networks, reports out of containers, images.
+
+Names of what is made here begin with ``slipway-`` and end with a content hash (shared, kept) or a run (owned, removed).
+Everything is given to the engine as a stream: it may run on another machine.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from slipway import process
+from slipway.errors import Permanent, PolicyFailed, Transient
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+UID = 10001
+"""User that pushed code runs as; the toolbox images make it."""
+
+REPORT_LIMIT = 2_000_000
+"""Bytes of one report file that are kept, and REPORTS_LIMIT those of one container's together: reports are hostile input."""
+REPORTS_LIMIT = 8_000_000
+
+BOUNDS: dict[str, Any] = {
+    "read_only": True,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "pids_limit": 512,
+    "ipc_mode": "private",
+}
+"""What holds for every container that runs pushed code, besides memory, CPU, user and network, which the caller gives."""
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn the engine's errors into ours: it is gone or overloaded (transient), or refuses what was asked (permanent)."""
+    import docker.errors
+    import requests
+
+    try:
+        yield
+    except (requests.RequestException, docker.errors.DockerException) as e:
+        refused = isinstance(e, docker.errors.APIError) and e.is_client_error() and e.status_code not in (409, 429)
+        kind = Permanent if refused else Transient
+        raise kind(f"Docker engine: {what}: {e}", remedy="see that the engine of slipway_engine answers (`docker info`)") from e
+
+
+def ensure_image(client: APIClient, ref: str, username: str, password: str) -> None:
+    """Pull ``ref`` (by digest) unless the engine has it."""
+    import docker.errors
+
+    with explained(f"pulling {ref}"):
+        try:
+            client.inspect_image(ref)
+        except docker.errors.ImageNotFound:
+            for line in client.pull(ref, stream=True, decode=True, auth_config={"username": username, "password": password}):
+                if "error" in line:
+                    raise Transient(f"pulling {ref}: {line['error']}") from None
+
+
+def remove_container(client: APIClient, name: str) -> None:
+    """Remove a container and its anonymous volumes, running or not; none is fine."""
+    import docker.errors
+
+    with explained(f"removing container {name}"):
+        try:
+            client.remove_container(name, force=True, v=True)
+        except docker.errors.NotFound:
+            pass
+        except docker.errors.APIError as e:
+            if e.status_code != 409:  # 409: another removal is under way
+                raise
+
+
+@contextmanager
+def _holding(client: APIClient, image: str, volume: str, target: str) -> Iterator[str]:
+    """Give a container, never started, that holds ``volume`` at ``target``: what files are copied in and out through."""
+    from docker.types import Mount
+
+    created = client.create_container(
+        image,
+        command=["true"],
+        host_config=client.create_host_config(
+            mounts=[Mount(target, volume, type="volume", no_copy=True)], network_mode="none"
+        ),
+        labels={"slipway": "holding"},
+    )
+    try:
+        yield created["Id"]
+    finally:
+        client.remove_container(created["Id"], force=True, v=True)
+
+
+def _tar(files: Mapping[str, bytes], mode: int = 0o644) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), mode
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def has_file(client: APIClient, image: str, volume: str, target: str, name: str) -> bool:
+    """Whether ``name`` is in ``volume``. Making the volume, if it is missing, is a side effect."""
+    import docker.errors
+
+    with explained(f"looking into volume {volume}"), _holding(client, image, volume, target) as holder:
+        try:
+            client.get_archive(holder, f"{target}/{name}")
+        except docker.errors.NotFound:
+            return False
+        return True
+
+
+def fill_volume(client: APIClient, image: str, volume: str, target: str, tar: IO[bytes]) -> bool:
+    """Put the files of ``tar`` into ``volume``, and ``.complete`` last; False if ``.complete`` was there already."""
+    if has_file(client, image, volume, target, ".complete"):
+        return False
+    with explained(f"filling volume {volume}"), _holding(client, image, volume, target) as holder:
+        client.put_archive(holder, target, tar)
+        client.put_archive(holder, target, _tar({".complete": b""}))
+    return True
+
+
+def prepare_volume(client: APIClient, image: str, volume: str, target: str, labels: Mapping[str, str]) -> None:
+    """Make ``volume`` so that the unprivileged user of the containers may write to it."""
+    with explained(f"making volume {volume}"):
+        client.create_volume(volume, labels=dict(labels))
+        with _holding(client, image, volume, target) as holder:
+            out = io.BytesIO()
+            with tarfile.open(fileobj=out, mode="w") as tar:
+                info = tarfile.TarInfo(".")
+                info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, 0o755, UID, UID
+                tar.addfile(info)
+            client.put_archive(holder, target, out.getvalue())
+
+
+def image_of_folder(client: APIClient, image: str, volume: str, target: str, folder: str, repository: str, tag: str) -> str:
+    """Make a local image that holds nothing but ``folder`` of ``volume``, for `FROM` in a build without network."""
+    import docker.errors
+
+    ref = f"{repository}:{tag}"
+    with explained(f"making image {ref}"):
+        try:
+            client.inspect_image(ref)
+            return ref
+        except docker.errors.ImageNotFound:
+            pass
+        with _holding(client, image, volume, target) as holder:
+            chunks, _ = client.get_archive(holder, f"{target}/{folder}")
+            with tempfile.TemporaryFile() as tar:
+                for chunk in chunks:
+                    tar.write(chunk)
+                tar.seek(0)
+                client.import_image_from_data(tar, repository=repository, tag=tag)
+    return ref
+
+
+def network(client: APIClient, name: str, labels: Mapping[str, str]) -> None:
+    """Make a private network without a way out; there already is fine."""
+    with explained(f"making network {name}"):
+        if not client.networks(names=[f"^{name}$"]):
+            client.create_network(name, driver="bridge", internal=True, labels=dict(labels), check_duplicate=True)
+
+
+def remove_network(client: APIClient, name: str) -> None:
+    """Remove a network and whatever container is still on it; none is fine."""
+    with explained(f"removing network {name}"):
+        for found in client.networks(names=[f"^{name}$"]):
+            for container in client.inspect_network(found["Id"]).get("Containers") or {}:
+                remove_container(client, container)
+            client.remove_network(found["Id"])
+
+
+def start(
+    client: APIClient,
+    name: str,
+    image: str,
+    *,
+    network_mode: str,
+    command: Sequence[str] | None = None,
+    aliases: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    mounts: Sequence[Any] = (),
+    memory: str = "512m",
+    cpus: float = 1.0,
+    working_dir: str | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> None:
+    """Start a container of this name with BOUNDS, removing an older one of the same name first."""
+    remove_container(client, name)
+    with explained(f"starting {name}"):
+        networking = None
+        if aliases:
+            networking = client.create_networking_config({network_mode: client.create_endpoint_config(aliases=list(aliases))})
+        created = client.create_container(
+            image,
+            name=name,
+            command=list(command) if command else None,
+            environment=dict(environment or {}),
+            user=str(UID),
+            working_dir=working_dir,
+            networking_config=networking,
+            labels=dict(labels or {}),
+            host_config=client.create_host_config(
+                **BOUNDS,
+                mounts=list(mounts),
+                network_mode=network_mode,
+                mem_limit=memory,
+                nano_cpus=int(cpus * 1e9),
+                log_config={"Type": "json-file", "Config": {"max-size": "5m", "max-file": "1"}},
+            ),
+        )
+        client.start(created["Id"])
+
+
+def wait_exit(client: APIClient, name: str, timeout_s: float) -> int:
+    """Give the exit code of a container, waiting ``timeout_s`` at most (then it is killed, and 124 is given)."""
+    import requests
+
+    with explained(f"waiting for {name}"):
+        try:
+            return int(client.wait(name, timeout=timeout_s)["StatusCode"])
+        except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
+            client.kill(name)
+            return 124
+
+
+def wait_until(client: APIClient, name: str, probe: Sequence[str], timeout_s: float) -> None:
+    """Run ``probe`` in a container until it succeeds.
+
+    :raises PolicyFailed: if the container ends, or the probe still fails after ``timeout_s``; with its last log lines.
+    """
+    deadline = time.monotonic() + timeout_s
+    with explained(f"waiting for {name}"):
+        while True:
+            if not client.inspect_container(name)["State"]["Running"]:
+                raise PolicyFailed(f"{name} ended by itself before it was ready", lines=log_tail(client, name))
+            probed = client.exec_create(name, list(probe))["Id"]
+            said = client.exec_start(probed).decode(errors="replace")
+            if client.exec_inspect(probed)["ExitCode"] == 0:
+                return
+            if time.monotonic() > deadline:
+                raise PolicyFailed(
+                    f"{name} is not ready after {timeout_s:.0f} s: {said.strip()[-300:]}", lines=log_tail(client, name)
+                )
+            time.sleep(0.2)
+
+
+def log_tail(client: APIClient, name: str, lines: int = 15) -> list[str]:
+    """Give the last lines that a container wrote."""
+    with explained(f"reading the log of {name}"):
+        said = client.logs(name, tail=lines).decode(errors="replace")
+    return [line for line in said.splitlines() if line.strip()]
+
+
+def reports(client: APIClient, container: str, folder: str = "/out") -> dict[str, bytes]:
+    """Give the regular files directly in ``folder`` of a container that has ended, within REPORT_LIMIT and REPORTS_LIMIT."""
+    with explained(f"reading reports of {container}"), tempfile.TemporaryFile() as spool:
+        chunks, _ = client.get_archive(container, folder)
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            if size > 4 * REPORTS_LIMIT:
+                raise PolicyFailed(f"reports in {folder} exceed {4 * REPORTS_LIMIT} bytes", remedy="write less to /out")
+            spool.write(chunk)
+        spool.seek(0)
+        found: dict[str, bytes] = {}
+        with tarfile.open(fileobj=spool) as tar:
+            for member in tar:
+                name = Path(member.name).name
+                if member.isreg() and member.name.count("/") == 1 and member.size <= REPORT_LIMIT and len(found) < 20:
+                    content = tar.extractfile(member)
+                    if content is not None:
+                        found[name] = content.read()
+        return found
+
+
+def build(
+    docker_url: str,
+    context: IO[bytes],
+    *,
+    tag: str,
+    dockerfile: str,
+    arguments: Mapping[str, str],
+    labels: Mapping[str, str],
+    registry: str,
+    username: str,
+    password: str,
+    timeout_s: float,
+    log: Callable[[str], None],
+) -> None:
+    """Build an image with BuildKit, without network, from a tar of the build context.
+
+    :raises PolicyFailed: if the Dockerfile is at fault: then the engine answers, and says what failed.
+    :raises Transient: if the engine does not answer.
+    """
+    with tempfile.TemporaryDirectory(prefix="slipway-docker-") as folder:
+        _sign_in(Path(folder), registry, username, password)
+        environment = {**os.environ, "DOCKER_HOST": docker_url, "DOCKER_CONFIG": folder, "DOCKER_BUILDKIT": "1"}
+        argv = ["docker", "build", "--progress", "plain", "--network", "none", "--file", dockerfile, "--tag", tag]
+        for name, value in sorted(arguments.items()):
+            argv += ["--build-arg", f"{name}={value}"]
+        for name, value in sorted(labels.items()):
+            argv += ["--label", f"{name}={value}"]
+        # the CLI writes progress to standard error: joined to standard output so that it comes back on success, too
+        try:
+            said = process.run(
+                ["sh", "-c", 'exec "$@" 2>&1', "docker-build", *argv, "-"],
+                stdin=context,
+                timeout_s=timeout_s,
+                environment=environment,
+            )
+        except Transient as e:
+            for line in e.lines:
+                log(line)
+            process.run(["docker", "version"], timeout_s=15, environment=environment)  # raises if the engine is gone
+            useful = [line for line in e.lines if "ERROR" in line or "error" in line] or e.lines
+            raise PolicyFailed(
+                f"the image does not build: {useful[-1] if useful else e}",
+                remedy=f"correct {dockerfile}; a build has no network and only the pinned base images",
+                lines=e.lines,
+            ) from e
+    for line in said.decode(errors="replace").splitlines():
+        log(line)
+
+
+def _sign_in(folder: Path, registry: str, username: str, password: str) -> None:
+    import base64
+
+    config = folder / "config.json"
+    config.touch(mode=0o600)
+    auth = base64.b64encode(f"{username}:{password}".encode()).decode()
+    config.write_text(json.dumps({"auths": {registry: {"auth": auth}}}))
+
+
+def image_exists(client: APIClient, ref: str) -> bool:
+    """Whether the engine has an image of this name."""
+    import docker.errors
+
+    with explained(f"looking for image {ref}"):
+        try:
+            client.inspect_image(ref)
+        except docker.errors.ImageNotFound:
+            return False
+        return True
+
+
+def push(client: APIClient, repository: str, tag: str, username: str, password: str) -> str:
+    """Push ``repository:tag`` and give the digest that the registry answered."""
+    digest = None
+    with explained(f"pushing {repository}:{tag}"):
+        answers = client.push(
+            repository, tag, stream=True, decode=True, auth_config={"username": username, "password": password}
+        )
+        for line in answers:
+            if "error" in line:
+                denied = "denied" in line["error"] or "unauthorized" in line["error"]
+                raise (Permanent if denied else Transient)(f"pushing {repository}:{tag}: {line['error']}")
+            digest = line.get("aux", {}).get("Digest", digest)
+    if not digest:
+        raise Transient(f"pushing {repository}:{tag}: the engine named no digest")
+    return digest

@@ -1,0 +1,184 @@
+"""Git over HTTP: a bare mirror per repository on the worker, commits and trees by their hashes, notes as commit status."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote, urlsplit
+
+from slipway import process
+from slipway.errors import PolicyFailed, Transient
+
+NOTES_REF = "refs/notes/slipway"
+_HASH = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What a release needs to know of a commit: its hashes, when it was made (seconds since 1970), and its first line."""
+
+    hash: str
+    tree: str
+    time: int
+    subject: str
+    author: str
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A remote repository and the bare mirror of it that this worker keeps.
+
+    :param url: without credentials.
+    :param mirrors: folder of this worker for mirrors; one per URL is made in it and may be deleted at any time.
+    """
+
+    url: str
+    username: str
+    password: str
+    mirrors: Path
+
+    @property
+    def _mirror(self) -> Path:
+        return self.mirrors / f"{hashlib.sha256(self.url.encode()).hexdigest()[:16]}.git"
+
+    @contextmanager
+    def _git(self) -> Iterator[list[str]]:
+        """Give the start of a git command line that can sign in; the password lies in a file for as long as that is used."""
+        parts = urlsplit(self.url)
+        with tempfile.TemporaryDirectory(prefix="slipway-git-") as folder:
+            store = Path(folder) / "credentials"
+            store.touch(mode=0o600)
+            store.write_text(
+                f"{parts.scheme}://{quote(self.username, safe='')}:{quote(self.password, safe='')}@{parts.netloc}\n"
+            )
+            yield [
+                "git",
+                "-c",
+                "credential.helper=",
+                "-c",
+                f"credential.helper=store --file={store}",
+                "-c",
+                "http.lowSpeedLimit=1000",
+                "-c",
+                "http.lowSpeedTime=20",
+            ]
+
+    def _run(self, *args: str, stdin: bytes | None = None, timeout_s: float = 60, cwd: Path | None = None) -> bytes:
+        # GIT_TERMINAL_PROMPT: a refused login must fail, not wait for someone to type
+        environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
+        with self._git() as git:
+            try:
+                return process.run(
+                    [*git, *args], stdin=stdin, timeout_s=timeout_s, cwd=cwd or self._mirror, environment=environment
+                )
+            except Transient as e:
+                raise Transient(
+                    f"{self.url}: git {args[0]} failed: {e.lines[-1] if e.lines else e}",
+                    remedy="see that the git server answers and the account in Vault may read the repository",
+                    lines=e.lines,
+                ) from e
+
+    def head(self, branch: str) -> str:
+        """Give the commit that ``branch`` points to on the server.
+
+        :raises PolicyFailed: if there is no such branch.
+        """
+        with tempfile.TemporaryDirectory(prefix="slipway-git-") as folder:
+            said = self._run("ls-remote", self.url, f"refs/heads/{branch}", cwd=Path(folder)).decode().split()
+        if not said or not _HASH.fullmatch(said[0]):
+            raise PolicyFailed(f"{self.url}: no branch {branch}", remedy="push it, or correct `branch` in the catalog")
+        return said[0]
+
+    def fetch(self, commit: str | None = None) -> None:
+        """Bring the mirror up to date; if ``commit`` is there already, do nothing."""
+        self.mirrors.mkdir(parents=True, exist_ok=True)
+        with (self.mirrors / f"{self._mirror.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (self._mirror / "HEAD").exists():
+                process.run(["git", "init", "--quiet", "--bare", self._mirror], timeout_s=20)
+            if commit and self._has(commit):
+                return
+            self._run("fetch", "--quiet", "--prune", "--no-tags", self.url, "+refs/heads/*:refs/heads/*", timeout_s=300)
+
+    def _has(self, commit: str) -> bool:
+        said = process.run(
+            ["git", "cat-file", "--batch-check"], stdin=f"{commit}^{{commit}}\n".encode(), cwd=self._mirror, timeout_s=20
+        )
+        return b" commit " in said
+
+    def commit(self, commit: str) -> Commit:
+        """Give what is known of a full commit hash, fetching it first if need be.
+
+        :raises PolicyFailed: if ``commit`` is no full hash, or no branch of the repository has it.
+        """
+        if not _HASH.fullmatch(commit):
+            raise PolicyFailed(f"{commit!r} is not a full commit hash", remedy="give all 40 hexadecimal digits")
+        self.fetch(commit)
+        if not self._has(commit):
+            raise PolicyFailed(f"{self.url}: no commit {commit}", remedy="push the commit, then release it")
+        shown = self._run("show", "--no-patch", "--format=%H%x00%T%x00%ct%x00%s%x00%an", commit).decode(errors="replace")
+        hash_, tree, time, subject, author = shown.strip("\n").split("\0")
+        return Commit(hash_, tree, int(time), subject, author)
+
+    @contextmanager
+    def archive(self, commit: str, prefix: str = "") -> Iterator[IO[bytes]]:
+        """Give an open tar of the commit's files, each path after ``prefix``; the same commit gives the same bytes."""
+        self.fetch(commit)
+        with tempfile.TemporaryDirectory(prefix="slipway-git-") as folder:
+            path = Path(folder) / "source.tar"
+            self._run("archive", "--format=tar", f"--prefix={prefix}", f"--output={path}", commit, timeout_s=120)
+            with path.open("rb") as tar:
+                yield tar
+
+    def files(self, commit: str, folder: str) -> dict[str, bytes]:
+        """Give every file below ``folder`` (or the one file of that name) at ``commit``, by its path, sorted."""
+        listed = self._run("ls-tree", "-r", "-z", "--name-only", commit, "--", folder).decode()
+        return {path: self._run("show", f"{commit}:{path}") for path in sorted(filter(None, listed.split("\0")))}
+
+    def note(self, commit: str) -> str | None:
+        """Give the note on ``commit`` under ``refs/notes/slipway``, as the server has it now."""
+        self.fetch(commit)
+        if not self._fetch_notes():
+            return None
+        listed = self._run("notes", "--ref", NOTES_REF, "list").decode().split()
+        return self._run("notes", "--ref", NOTES_REF, "show", commit).decode() if commit in listed[1::2] else None
+
+    def _fetch_notes(self) -> bool:
+        if not self._run("ls-remote", self.url, NOTES_REF).strip():
+            return False
+        self._run("fetch", "--quiet", "--no-tags", self.url, f"+{NOTES_REF}:{NOTES_REF}")
+        return True
+
+    def write_note(self, commit: str, text: str, attempts: int = 5) -> bool:
+        """Put ``text`` as the note on ``commit`` and push it; False if it was there already.
+
+        Another writer may push first: then the notes are fetched anew and the note is put on top of theirs.
+        """
+        for attempt in range(attempts):
+            if self.note(commit) == text:
+                return False
+            self.mirrors.mkdir(parents=True, exist_ok=True)
+            with (self.mirrors / f"{self._mirror.name}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                who = ["-c", "user.name=Slipway", "-c", "user.email=slipway@localhost"]
+                process.run(
+                    ["git", *who, "notes", "--ref", NOTES_REF, "add", "--force", "--file=-", commit],
+                    stdin=text.encode(),
+                    cwd=self._mirror,
+                    timeout_s=20,
+                )
+                try:
+                    self._run("push", "--quiet", self.url, f"{NOTES_REF}:{NOTES_REF}")
+                    return True
+                except Transient:
+                    if attempt == attempts - 1:
+                        raise
+        raise AssertionError("unreachable: the last attempt returns or raises")

@@ -1,0 +1,71 @@
+"""Vault: short leases of database credentials, read with the client that the provider's VaultHook signed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from slipway.errors import Permanent, Transient
+
+if TYPE_CHECKING:
+    import hvac
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Database credentials and the lease that ends them. The secrets are kept out of its repr."""
+
+    id: str
+    seconds: int
+    username: str = field(repr=False)
+    password: str = field(repr=False)
+
+
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
+    import hvac.exceptions
+    import requests
+
+    try:
+        yield
+    except (hvac.exceptions.Forbidden, hvac.exceptions.InvalidPath) as e:
+        raise Permanent(
+            f"Vault denies {path} to Slipway's workers: {e}",
+            remedy="see the policy slipway-worker, and that the path exists",
+        ) from e
+    except (hvac.exceptions.VaultError, requests.RequestException) as e:
+        raise Transient(
+            f"Vault does not give {path}: {e}", remedy="see that Vault answers and is unsealed (`bao status`)"
+        ) from e
+
+
+def read(client: hvac.Client, path: str) -> dict[str, Any]:
+    """Give the newest version of the kv v2 secret ``secret/<path>``."""
+    with _explained(f"secret/{path}"):
+        secret = client.secrets.kv.v2.read_secret_version(path, mount_point="secret", raise_on_deleted_version=True)
+    data: dict[str, Any] = secret["data"]["data"]
+    return data
+
+
+def lease_database(client: hvac.Client, role: str) -> Lease:
+    """Take fresh credentials of the database engine's ``role``; they end with the lease."""
+    with _explained(f"database/creds/{role}"):
+        answer = client.secrets.database.generate_credentials(role, mount_point="database")
+    return Lease(
+        answer["lease_id"], answer["lease_duration"], answer["data"]["username"], answer["data"]["password"]
+    )
+
+
+def revoke(client: hvac.Client, lease_id: str) -> None:
+    """End a lease at once; one that has ended already is fine."""
+    import hvac.exceptions
+
+    with _explained("sys/leases/revoke"):
+        try:
+            client.sys.revoke_lease(lease_id)
+        except hvac.exceptions.InvalidRequest as e:
+            # "invalid lease": it ran out, or an earlier attempt revoked it
+            if "lease" not in str(e):
+                raise
