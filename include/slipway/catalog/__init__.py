@@ -1,0 +1,15 @@
+"""The catalog: what each service is, kept outside the pushed repositories, and the platform that they are released on."""
+
+from slipway.catalog.loading import catalog_directory, load_catalog, load_files, load_service
+from slipway.catalog.platform import Platform, load_platform
+from slipway.catalog.service import Service
+
+__all__ = [
+    "Platform",
+    "Service",
+    "catalog_directory",
+    "load_catalog",
+    "load_files",
+    "load_platform",
+    "load_service",
+]

@@ -1,0 +1,102 @@
+"""Where the parts are that releases run on: the model of the file that SLIPWAY_PLATFORM names. No secrets are in it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from slipway.catalog.reading import read
+from slipway.catalog.service import Entry
+from slipway.catalog.words import HttpUrl, ImageDigest, Name, Port, Variable, Word
+from slipway.errors import CatalogError
+
+Host = Annotated[
+    str, Word(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?", "must be a host name or an IPv4 address", 253)
+]
+Address = Annotated[
+    str, Word(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?", "must be <host>[:<port>]", 260)
+]
+Volume = Annotated[str, Word(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "must be the name of a Docker volume", 128)]
+
+
+class Git(Entry):
+    """The git server."""
+
+    url: HttpUrl
+
+
+class Registry(Entry):
+    """The image registry. `ca_file` is an absolute path of the worker, or None for the system's authorities."""
+
+    address: Address
+    ca_file: str | None = None
+
+
+class PackageIndex(Entry):
+    """How the one step with a network reaches the package index."""
+
+    ca_volume: Volume | None = None
+    environment: dict[Variable, str] = Field(default_factory=dict)
+
+
+class Database(Entry):
+    """The services' Postgres, as pods see it."""
+
+    host: Host
+    port: Port = 5432
+
+
+class Advisories(Entry):
+    """How old the advisories of the dependency scan may be. Older ones fail the gate."""
+
+    max_age_days: Annotated[int, Field(ge=1, le=36_500)] = 7
+
+
+class Airflow(Entry):
+    """Airflow's API and UI."""
+
+    url: HttpUrl
+
+
+class Platform(Entry):
+    """The parts of one environment."""
+
+    environment: Name
+    git: Git
+    registry: Registry
+    images: dict[Name, ImageDigest]
+    package_index: PackageIndex = Field(default_factory=PackageIndex)
+    database: Database
+    advisories: Advisories = Field(default_factory=Advisories)
+    airflow: Airflow
+
+    def image(self, name: str) -> str:
+        """Gives the reference (by digest) of a base or toolbox image such as `toolbox-python`.
+
+        :raises CatalogError: when the platform has no such image.
+        """
+        if reference := self.images.get(name):
+            return reference
+        meant = difflib.get_close_matches(name, self.images, 1)
+        raise CatalogError(
+            f"The platform has no image `{name}`" + (f"; did you mean `{meant[0]}`?" if meant else "."),
+            remedy=f"Add it below `images` in the platform file (there are: {', '.join(sorted(self.images)) or 'none'}).",
+        )
+
+
+def load_platform(path: Path | str | None = None) -> Platform:
+    """Reads a platform file.
+
+    :param path: the file; None is the one that SLIPWAY_PLATFORM names.
+    :raises CatalogError: when there is none, or something is wrong in it.
+    """
+    if not (found := path or os.environ.get("SLIPWAY_PLATFORM")):
+        raise CatalogError(
+            "SLIPWAY_PLATFORM is not set, so it is unknown where the registry, git, the database and Airflow are.",
+            remedy='`eval "$(slipway sandbox env)"`, or name your own platform file.',
+        )
+    return read(Path(found), Platform)

@@ -1,0 +1,267 @@
+"""What a service is: the models of include/services/*.yaml, word for word. docs/catalog.md is made from the descriptions here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from slipway.catalog.words import (
+    Branch,
+    DataKey,
+    Identifier,
+    ImageRepository,
+    Name,
+    Port,
+    RelativePath,
+    Repository,
+    ServiceName,
+    Timeout,
+    UrlPath,
+    Variable,
+    VaultRole,
+)
+
+Kind = Literal["ServiceAccount", "ConfigMap", "Service", "Deployment", "PodDisruptionBudget"]
+"""What a config repository may hold. No Secret: those come from Vault. Quotas and policies are the playbook's."""
+
+
+class Entry(BaseModel):
+    """A frozen part of a catalog file, in which an unknown word is an error and nothing is converted silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Timed(Entry):
+    """A stage of which only the time is said."""
+
+    timeout_s: Timeout = Field(300, description="Longest time of the stage, in seconds.")
+
+
+class Dependencies(Entry):
+    """The lock files: every line pinned with hashes."""
+
+    runtime: RelativePath = Field("requirements.txt", description="What the image holds.")
+    development: RelativePath = Field(
+        "requirements-dev.txt", description="What build, test and scan need besides."
+    )
+
+
+class Cloned(Entry):
+    """A git repository and the branch of it that counts."""
+
+    repository: Repository = Field(description="Below the platform's git URL, or a full URL.")
+    branch: Branch = Field("main", description="The branch that counts; pushes to others are ignored.")
+
+    def url(self, git_url: str) -> str:
+        """Gives the repository's full URL.
+
+        :param git_url: the platform's git URL, below which a short name lies.
+        """
+        if "://" in self.repository:
+            return self.repository
+        return f"{git_url.rstrip('/')}/{self.repository.removesuffix('.git')}.git"
+
+
+class Source(Cloned):
+    """Where the service's code is."""
+
+    dependencies: Dependencies = Field(default_factory=Dependencies, description="The lock files.")
+
+
+class Config(Cloned):
+    """Where the service's deployment configuration is."""
+
+    manifests: RelativePath = Field("manifests", description="Folder of the Kubernetes manifests.")
+    playbook: RelativePath | None = Field(
+        None,
+        description="Ansible playbook of the infrastructure. Without it the infra branch is always skipped.",
+    )
+
+
+class Build(Entry):
+    """The stages of build: each runs in the toolbox, without network."""
+
+    compile: Timed = Field(default_factory=Timed, description="Does every file compile?")
+    lint: Timed = Field(default_factory=Timed, description="Style and common faults.")
+    analyze: Timed = Field(default_factory=Timed, description="Types.")
+
+
+class Unit(Timed):
+    """Unit tests."""
+
+    path: RelativePath = Field("tests/unit", description="Folder of the tests. None collected is a failure.")
+
+
+class Integration(Timed):
+    """Integration tests."""
+
+    path: RelativePath = Field(
+        "tests/integration", description="Folder of the tests. None collected is a failure."
+    )
+    database: bool = Field(False, description="Whether a throwaway Postgres runs beside them (DATABASE_URL).")
+
+
+class Test(Entry):
+    """The stages of test."""
+
+    __test__ = False  # not a test case for pytest
+
+    unit: Unit = Field(default_factory=Unit, description="Unit tests: no network.")
+    integration: Integration = Field(
+        default_factory=Integration,
+        description="Integration tests: a private network with their database and nothing else.",
+    )
+
+
+class Dynamic(Timed):
+    """The dynamic scan: the service runs in a throwaway container and is attacked by its own OpenAPI description."""
+
+    command: Annotated[tuple[str, ...], Field(strict=False, min_length=1, max_length=64)] = Field(
+        description="Argument list that starts the service, in /workspace/src, with its dependencies in /deps/venv."
+    )
+    environment: dict[Variable, str] = Field(
+        default_factory=dict, description="Its environment. No secrets: the file is public."
+    )
+    port: Port = Field(8000, description="Where it listens, on 127.0.0.1.")
+    database: bool = Field(
+        False, description="Whether a throwaway Postgres, migrated, runs beside it (DATABASE_URL)."
+    )
+
+
+class Scan(Entry):
+    """The stages of scan."""
+
+    sast: Timed = Field(default_factory=Timed, description="Static analysis for security.")
+    dependencies: Timed = Field(default_factory=Timed, description="Known vulnerabilities in the lock files.")
+    secrets: Timed = Field(default_factory=Timed, description="Secrets in the source.")
+    dynamic: Dynamic = Field(description="Attack on the running service.")
+
+
+class Image(Entry):
+    """The image that is built once every gate has passed."""
+
+    repository: ImageRepository = Field(description="Its name in the platform's registry.")
+    dockerfile: RelativePath = Field("Dockerfile", description="In the source repository.")
+    timeout_s: Timeout = Field(600, description="Longest time of the build, in seconds.")
+
+
+class Secret(Entry):
+    """The Kubernetes Secret that is made from Vault's `services/<service>`."""
+
+    name: Name = Field(description="Name of the Secret.")
+    key: DataKey = Field(description="The one key that is copied, there and here.")
+
+
+class Migrations(Entry):
+    """How the schema of the service's database is changed."""
+
+    engine: Literal["liquibase"] = Field("liquibase", description="The tool that does it.")
+    changelog: RelativePath = Field(description="The tool's root file in the source repository.")
+    database: Identifier = Field(description="Name of the database.")
+    credentials: VaultRole = Field(description="Role of Vault's database engine that leases the credentials.")
+    timeout_s: Timeout = Field(300, description="Longest time, in seconds.")
+
+
+class Rollout(Entry):
+    """The wait for the rollout."""
+
+    timeout_s: Timeout = Field(
+        180, description="Longest time until every replica serves the new digest, in seconds."
+    )
+
+
+class Deploy(Entry):
+    """Where and how the service is deployed."""
+
+    namespace: Name = Field(description="Kubernetes namespace: the only one that the release may touch.")
+    deployment: Name = Field(description="Name of the Deployment.")
+    container: Name = Field(
+        description="Container of the Deployment whose image is replaced by the new digest."
+    )
+    kinds: Annotated[tuple[Kind, ...], Field(strict=False, min_length=1)] = Field(
+        description="Kinds that the config repository may hold. `Deployment` is one of them."
+    )
+    order: Literal["before", "after"] = Field(
+        "before", description="Whether migrations run before or after the manifests."
+    )
+    secret: Secret | None = Field(None, description="The Secret made from Vault, if the service needs one.")
+    migrations: Migrations | None = Field(
+        None, description="Schema migrations. Without it the migrations branch is always skipped."
+    )
+    rollout: Rollout = Field(default_factory=Rollout, description="The wait for the rollout.")
+
+    @field_validator("kinds")
+    @classmethod
+    def _distinct_with_deployment(cls, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        if len(set(kinds)) < len(kinds):
+            raise PydanticCustomError("kinds", "a kind is named twice")
+        if "Deployment" not in kinds:
+            raise PydanticCustomError("kinds", "`Deployment` is missing: without it nothing is deployed")
+        return kinds
+
+
+class Smoke(Entry):
+    """The smoke test."""
+
+    path: RelativePath = Field(
+        description="Script in the source repository, baked into the image below /app; gets BASE_URL."
+    )
+    timeout_s: Timeout = Field(120, description="Longest time, in seconds.")
+
+
+class Health(Entry):
+    """What healthy means."""
+
+    service: Name = Field(description="Kubernetes Service that is asked.")
+    port: Port = Field(80, description="Its port.")
+    ready: UrlPath = Field("/readyz", description="Answers 200 when the service can work.")
+    version: UrlPath = Field(
+        "/version", description="Answers JSON with `commit`: it must be the released one."
+    )
+    soak_s: Annotated[int, Field(ge=0, le=3_600)] = Field(
+        3, description="How long health must hold, in seconds."
+    )
+    timeout_s: Timeout = Field(120, description="Longest time until it has, in seconds.")
+
+    @field_validator("timeout_s")
+    @classmethod
+    def _longer_than_soak(cls, timeout_s: int, info: Any) -> int:
+        if timeout_s <= info.data.get("soak_s", 0):
+            raise PydanticCustomError(
+                "soak", "must be longer than soak_s ({soak_s})", {"soak_s": info.data["soak_s"]}
+            )
+        return timeout_s
+
+
+class Verify(Entry):
+    """How a deployment is verified."""
+
+    smoke: Smoke | None = Field(None, description="The smoke test, run as a pod of the new image.")
+    health: Health = Field(description="What healthy means.")
+
+
+class Service(Entry):
+    """One service of the catalog: what is released, how it is built, tested, scanned, deployed and verified."""
+
+    service: ServiceName = Field(description="Its name, and the file's: `<service>.yaml`.")
+    title: str = Field(min_length=1, max_length=100, description="Its name for people.")
+    team: Name = Field(description="Who answers for it.")
+    description: str = Field("", max_length=2_000, description="What it does, in a sentence.")
+    source: Source = Field(description="Where the code is.")
+    config: Config = Field(description="Where the deployment configuration is.")
+    toolbox: Literal["python"] = Field(
+        "python", description="The kind of toolbox that build and test run in."
+    )
+    build: Build = Field(default_factory=Build, description="The stages of build.")
+    test: Test = Field(default_factory=Test, description="The stages of test.")
+    scan: Scan = Field(description="The stages of scan.")
+    image: Image = Field(description="The image.")
+    deploy: Deploy = Field(description="Where and how it is deployed.")
+    verify: Verify = Field(description="How the deployment is verified.")
+
+    @property
+    def dag_id(self) -> str:
+        """The id of the service's DAG: `release_ai_generation` for `ai-generation`."""
+        return f"release_{self.service.replace('-', '_')}"

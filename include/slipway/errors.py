@@ -1,0 +1,71 @@
+"""The one tree of errors. The class says whether a retry helps; the text says what, where, why and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class SlipwayError(Exception):
+    """Base of all errors of Slipway.
+
+    :param message: what went wrong, where, and why.
+    :param remedy: what a person can do about it.
+    :param lines: the first useful lines of the thing that failed (a log, a report), never secrets.
+    """
+
+    exit_code = 3  # of the command line: 1 the thing failed (policy), 2 usage or catalog, 3 infrastructure
+
+    def __init__(self, message: str, *, remedy: str = "", lines: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.message, self.remedy, self.lines = message, remedy, tuple(lines)
+
+    def __str__(self) -> str:
+        parts = [self.message, *(f"  {line}" for line in self.lines)]
+        return "\n".join([*parts, f"What to do: {self.remedy}"] if self.remedy else parts)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a catalog file. `line` and `column` count from 1, as editors do; 0 is the whole file."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    what: str
+    legal: tuple[str, ...] = ()
+    meant: str | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        text = f"{where}: {self.path}: {self.what}" if self.path else f"{where}: {self.what}"
+        if self.meant:
+            text += f"; did you mean `{self.meant}`?"
+        return text + (f" (legal: {', '.join(self.legal)})" if self.legal else "")
+
+
+class CatalogError(SlipwayError):
+    """The catalog, the platform file or the use of a command is wrong: a person must edit something."""
+
+    exit_code = 2
+
+    def __init__(
+        self, message: str, *, remedy: str = "", lines: Iterable[str] = (), problems: Iterable[Problem] = ()
+    ) -> None:
+        self.problems = tuple(problems)
+        super().__init__(message, remedy=remedy, lines=tuple(lines) or map(str, self.problems))
+
+
+class PolicyFailed(SlipwayError):
+    """The service itself fell short of a gate. The verdict stands for this commit: never retried."""
+
+    exit_code = 1
+
+
+class Permanent(SlipwayError):
+    """Infrastructure or configuration is wrong in a way that a retry will not mend."""
+
+
+class Transient(SlipwayError):
+    """Infrastructure failed for now: a bounded number of retries may help."""

@@ -1,0 +1,164 @@
+"""The ledger's schema. What must hold is said here as constraints, not only in code; migrations/ brings a database to it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    MetaData,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB, TIMESTAMP
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from slipway.release import Outcome, Status
+
+_Time = TIMESTAMP(timezone=True)
+
+
+def _among(column: str, values: type[Outcome] | type[Status]) -> str:
+    return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
+
+
+class Table(DeclarativeBase):
+    """Base of the ledger's tables; constraints get names, so that an error says which one was broken."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "fk": "%(table_name)s_%(column_0_name)s_fkey",
+            "ck": "%(table_name)s_%(constraint_name)s_check",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        }
+    )
+    type_annotation_map = {str: Text, float: DOUBLE_PRECISION, datetime: _Time, int: BigInteger}
+
+
+class ReleaseRow(Table):
+    """One attempt to bring (service, commit) to an environment: exactly one DAG run."""
+
+    __tablename__ = "releases"
+
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    service: Mapped[str]
+    environment: Mapped[str]
+    commit: Mapped[str]
+    ref: Mapped[str]
+    status: Mapped[str]
+    attempts: Mapped[int] = mapped_column(server_default=text("1"))
+    tree: Mapped[str | None]
+    image: Mapped[str | None]
+    digest: Mapped[str | None]
+    config_revision: Mapped[str | None]
+    infra_hash: Mapped[str | None]
+    schema_revision_before: Mapped[str | None]
+    schema_revision: Mapped[str | None]
+    manifests: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    superseded_by: Mapped[str | None] = mapped_column(ForeignKey("releases.run_id"))
+    reason: Mapped[str | None]
+    stage: Mapped[str | None]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(_among("status", Status), "status"),
+        CheckConstraint("(status = 'running') = (finished_at IS NULL)", "finished"),
+        CheckConstraint("finished_at >= started_at", "order"),
+        CheckConstraint(
+            "superseded_by IS NULL OR (status = 'superseded' AND superseded_by <> run_id)", "superseded"
+        ),
+        CheckConstraint("commit ~ '^([0-9a-f]{40}|[0-9a-f]{64})$'", "commit"),
+        CheckConstraint("starts_with(run_id, service || '.' || left(commit, 12))", "identity"),
+        CheckConstraint("digest ~ '^sha256:[0-9a-f]{64}$'", "digest"),
+        Index("releases_service_environment_started_idx", "service", "environment", text("started_at DESC")),
+        Index("releases_service_commit_idx", "service", text("commit text_pattern_ops")),
+    )
+
+
+class StageRow(Table):
+    """How a stage of a release ended the last time it ran."""
+
+    __tablename__ = "stages"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("releases.run_id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    outcome: Mapped[str]
+    seconds: Mapped[float]
+    reason: Mapped[str | None]
+    started_at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint(_among("outcome", Outcome), "outcome"),
+        CheckConstraint("seconds >= 0 AND seconds < 'infinity'", "seconds"),
+    )
+
+
+class DeploymentRow(Table):
+    """A time span in which a release was what runs in an environment; open while it still is."""
+
+    __tablename__ = "deployments"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("releases.run_id"), index=True)
+    service: Mapped[str]
+    environment: Mapped[str]
+    good: Mapped[bool] = mapped_column(server_default=text("false"))
+    deployed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("ended_at >= deployed_at", "order"),
+        Index(
+            "deployments_one_active",
+            "service",
+            "environment",
+            unique=True,
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        Index("deployments_good", "service", "environment", text("id DESC"), postgresql_where=text("good")),
+    )
+
+
+class EvidenceRow(Table):
+    """The verdict of a gate; only verdicts, never an error: a gate that could not be evaluated leaves no evidence."""
+
+    __tablename__ = "evidence"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    gate: Mapped[str]
+    outcome: Mapped[str]
+    run_id: Mapped[str] = mapped_column(ForeignKey("releases.run_id"))
+    tree: Mapped[str]
+    seconds: Mapped[float]
+    reason: Mapped[str | None]
+    report: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    recorded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        CheckConstraint("key ~ '^[0-9a-f]{64}$'", "key"),
+        CheckConstraint("outcome IN ('passed', 'failed')", "outcome"),
+        CheckConstraint("seconds >= 0 AND seconds < 'infinity'", "seconds"),
+    )
+
+
+class LaneRow(Table):
+    """The exclusive right to change one service in one environment, until it expires."""
+
+    __tablename__ = "lanes"
+
+    service: Mapped[str] = mapped_column(primary_key=True)
+    environment: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("releases.run_id"))
+    acquired_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (CheckConstraint("expires_at > acquired_at", "order"),)

@@ -1,0 +1,392 @@
+"""The ledger's transactions: one decision each, safe to repeat, timed by the database's clock alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any, Unpack
+
+from sqlalchemy import create_engine, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from slipway import release as decide
+from slipway.errors import Permanent, SlipwayError, Transient
+from slipway.ledger.records import Ambiguous, Evidence, Holder, Release, ReleaseFields, Stage
+from slipway.ledger.tables import DeploymentRow, EvidenceRow, LaneRow, ReleaseRow, StageRow
+from slipway.release import Outcome, Status
+
+_COLUMNS = tuple(field.name for field in fields(Release) if field.name not in ("status", "stages"))
+_KNOWN = frozenset(ReleaseFields.__annotations__)
+_NOW = func.clock_timestamp()  # now() is the transaction's start: too early after a wait for a lock
+
+
+def _record(row: ReleaseRow, stages: Any = ()) -> Release:
+    known = tuple(
+        Stage(one.name, Outcome(one.outcome), one.seconds, one.reason, one.started_at) for one in stages
+    )
+    return Release(**{name: getattr(row, name) for name in _COLUMNS}, status=Status(row.status), stages=known)
+
+
+def _failure(where: str, error: DBAPIError) -> SlipwayError:
+    """Gives our error for the database's: does a retry help? The statement's values stay out of the text."""
+    why = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
+    state = str(getattr(error.orig, "pgcode", None) or "")
+    if isinstance(error, IntegrityError):
+        return Permanent(f"The ledger at {where} refused the change: {why[0]}", lines=why[1:2])
+    if state.startswith("42"):
+        return Permanent(
+            f"The ledger at {where} has another schema than this version of Slipway: {why[0]}",
+            remedy="Bring it up to date: `slipway.ledger.upgrade(url)`, as `slipway sandbox up` does.",
+        )
+    if isinstance(error, (OperationalError, InterfaceError)) or state[:2] in ("08", "40", "53", "57"):
+        return Transient(
+            f"The ledger at {where} does not answer: {why[0]}",
+            lines=why[1:2],
+            remedy="Check that its Postgres runs and accepts this account.",
+        )
+    return Permanent(f"The ledger at {where} failed: {why[0]}", lines=why[1:2])
+
+
+class Ledger:
+    """What Slipway remembers, in a Postgres of its own.
+
+    :param url: `postgresql://user:password@host:port/database`; never shown.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            raise Permanent(
+                "The ledger's URL cannot be read.", remedy="postgresql://user:password@host:port/database"
+            ) from None
+        if parsed.get_backend_name() != "postgresql":
+            raise Permanent(f"The ledger needs Postgres, not {parsed.get_backend_name()}.")
+        self.where = f"{parsed.host or 'local socket'}:{parsed.port or 5432}/{parsed.database}"
+        self.engine = create_engine(
+            parsed.set(drivername="postgresql+psycopg2"),
+            pool_size=2,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={
+                "connect_timeout": 10,
+                "application_name": "slipway",
+                "options": "-c statement_timeout=30000 -c lock_timeout=10000 -c timezone=utc",
+            },
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        try:
+            with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except DBAPIError as error:
+            raise _failure(self.where, error) from error
+
+    def close(self) -> None:
+        """Closes the pooled connections."""
+        self.engine.dispose()
+
+    # Releases
+
+    def begin(self, service: str, environment: str, commit: str, run_id: str, ref: str) -> Release:
+        """Records that a release begins. A run that is cleared begins again: it is running, and keeps its stages.
+
+        :raises Permanent: when `run_id` already is another release.
+        """
+        with self._transaction() as session:
+            values = {"service": service, "environment": environment, "commit": commit}
+            session.execute(
+                insert(ReleaseRow)
+                .values(run_id=run_id, ref=ref, status=decide.begin(None).value, attempts=0, **values)
+                .on_conflict_do_nothing()
+            )
+            row = self._locked(session, run_id)
+            if other := {
+                name: getattr(row, name) for name, given in values.items() if getattr(row, name) != given
+            }:
+                told = ", ".join(f"{name} {value}" for name, value in other.items())
+                raise Permanent(
+                    f"The run id {run_id} already belongs to another release ({told}).",
+                    remedy="Trigger the run with a free repeat number: <service>.<commit12>.r<N>.",
+                )
+            row.status, row.ref, row.attempts = decide.begin(Status(row.status)).value, ref, row.attempts + 1
+            row.finished_at = row.reason = row.stage = row.superseded_by = None
+            return _record(row, self._stages(session, run_id))
+
+    def update(self, run_id: str, **known: Unpack[ReleaseFields]) -> None:
+        """Records what has become known of a release; what is not named stays."""
+        if unknown := set(known) - _KNOWN:
+            raise Permanent(
+                f"The ledger keeps no {sorted(unknown)} of a release (legal: {', '.join(sorted(_KNOWN))})."
+            )
+        with self._transaction() as session:
+            row = self._locked(session, run_id)
+            for name, value in known.items():
+                setattr(row, name, value)
+
+    def stage(
+        self,
+        run_id: str,
+        name: str,
+        outcome: Outcome | str,
+        seconds: float,
+        reason: str | None = None,
+        started_at: datetime | None = None,
+    ) -> None:
+        """Records how a stage ended; the last run of a stage counts.
+
+        :param seconds: how long it took.
+        :param started_at: None is `seconds` ago.
+        """
+        values = {
+            "outcome": Outcome(outcome).value,
+            "seconds": seconds,
+            "reason": reason,
+            "started_at": started_at or _NOW - timedelta(seconds=seconds),
+        }
+        with self._transaction() as session:
+            session.execute(
+                insert(StageRow)
+                .values(run_id=run_id, name=name, **values)
+                .on_conflict_do_update(index_elements=["run_id", "name"], set_=values)
+            )
+
+    def finish(
+        self,
+        run_id: str,
+        status: Status | Outcome | str,
+        reason: str | None = None,
+        stage: str | None = None,
+        superseded_by: str | None = None,
+    ) -> Release:
+        """Records how a release ended, and makes its deployment a good one if it passed.
+
+        :param reason: why, if it did not pass; `stage`: where.
+        :param superseded_by: run id of the release that went instead.
+        :raises Permanent: when the release cannot end so (see `slipway.release.states`).
+        """
+        with self._transaction() as session:
+            row = self._locked(session, run_id)
+            row.status = decide.finish(Status(row.status), Status(str(status))).value
+            row.reason, row.stage, row.superseded_by = reason, stage, superseded_by
+            row.finished_at = session.scalar(select(_NOW))
+            if row.status == Status.PASSED:
+                session.execute(update(DeploymentRow).where(DeploymentRow.run_id == run_id).values(good=True))
+            return _record(row, self._stages(session, run_id))
+
+    def deployed(self, run_id: str) -> None:
+        """Records that this release is what now runs in its environment (and another no longer). Repeats are harmless."""
+        with self._transaction() as session:
+            row = self._locked(session, run_id)
+            here = (DeploymentRow.service == row.service, DeploymentRow.environment == row.environment)
+            active = session.scalar(
+                select(DeploymentRow).where(*here, DeploymentRow.ended_at.is_(None)).with_for_update()
+            )
+            good = row.status == Status.PASSED
+            if active and active.run_id == run_id:
+                active.good = active.good or good
+                return
+            now = session.scalar(select(_NOW))
+            if active:
+                active.ended_at = now
+                session.flush()
+            session.add(
+                DeploymentRow(
+                    run_id=run_id,
+                    service=row.service,
+                    environment=row.environment,
+                    good=good,
+                    deployed_at=now,
+                )
+            )
+
+    def last_good(self, service: str, environment: str) -> Release | None:
+        """Gives the release last deployed here that passed: what a rollback returns to, and what changes are measured against.
+
+        A release stays good when its run is cleared and begins again.
+        """
+        with self._transaction() as session:
+            row = session.scalar(
+                select(ReleaseRow)
+                .join(DeploymentRow, DeploymentRow.run_id == ReleaseRow.run_id)
+                .where(
+                    DeploymentRow.service == service,
+                    DeploymentRow.environment == environment,
+                    DeploymentRow.good,
+                )
+                .order_by(DeploymentRow.id.desc())
+                .limit(1)
+            )
+            return _record(row, self._stages(session, row.run_id)) if row else None
+
+    def releases(self, service: str, limit: int = 20, environment: str | None = None) -> list[Release]:
+        """Gives the newest releases of a service, newest first, with their stages.
+
+        :param limit: at most so many, 1 to 1000.
+        """
+        with self._transaction() as session:
+            found = select(ReleaseRow).where(ReleaseRow.service == service)
+            if environment:
+                found = found.where(ReleaseRow.environment == environment)
+            rows = session.scalars(
+                found.order_by(ReleaseRow.started_at.desc(), ReleaseRow.run_id).limit(
+                    max(1, min(limit, 1000))
+                )
+            ).all()
+            stages: dict[str, list[StageRow]] = {}
+            for one in session.scalars(
+                select(StageRow)
+                .where(StageRow.run_id.in_([row.run_id for row in rows]))
+                .order_by(StageRow.started_at, StageRow.name)
+            ):
+                stages.setdefault(one.run_id, []).append(one)
+            return [_record(row, stages.get(row.run_id, ())) for row in rows]
+
+    def release(self, service: str, commit: str | None = None) -> Release | None:
+        """Gives the newest release of a service, or the newest of a commit.
+
+        :param commit: full, or a prefix of it.
+        :raises Ambiguous: when the prefix fits several commits; names them.
+        """
+        prefix = (commit or "").lower()
+        if not re.fullmatch("[0-9a-f]{0,64}", prefix):
+            raise Ambiguous(
+                f"`{prefix[:80]}` is not a commit or a prefix of one.", remedy="Give hexadecimal digits."
+            )
+        with self._transaction() as session:
+            fitting = (ReleaseRow.service == service, ReleaseRow.commit.startswith(prefix))
+            if prefix:
+                commits = session.scalars(
+                    select(ReleaseRow.commit).where(*fitting).distinct().limit(11)
+                ).all()
+                if len(commits) > 1:
+                    raise Ambiguous(
+                        f"`{prefix}` fits several released commits of {service}.",
+                        remedy="Give more digits.",
+                        lines=sorted(commits)[:10],
+                    )
+            row = session.scalar(
+                select(ReleaseRow).where(*fitting).order_by(ReleaseRow.started_at.desc()).limit(1)
+            )
+            return _record(row, self._stages(session, row.run_id)) if row else None
+
+    def record(self, run_id: str) -> Release | None:
+        """Gives the release of a run."""
+        with self._transaction() as session:
+            row = session.get(ReleaseRow, run_id)
+            return _record(row, self._stages(session, run_id)) if row else None
+
+    # Evidence
+
+    def evidence(self, key: str) -> Evidence | None:
+        """Gives the verdict kept under a key (see `slipway.release.evidence_key`)."""
+        with self._transaction() as session:
+            row = session.get(EvidenceRow, key)
+            return self._evidence(row) if row else None
+
+    def record_evidence(
+        self,
+        key: str,
+        gate: str,
+        outcome: Outcome | str,
+        run_id: str,
+        tree: str,
+        seconds: float,
+        reason: str | None = None,
+        report: Any = None,
+    ) -> Evidence:
+        """Keeps a verdict (passed or failed). The first one under a key stands; gives the one that stands.
+
+        :param report: any JSON value; bounded by the caller.
+        """
+        with self._transaction() as session:
+            session.execute(
+                insert(EvidenceRow)
+                .values(
+                    key=key,
+                    gate=gate,
+                    outcome=Outcome(outcome).value,
+                    run_id=run_id,
+                    tree=tree,
+                    seconds=seconds,
+                    reason=reason,
+                    report=report,
+                )
+                .on_conflict_do_nothing(index_elements=["key"])
+            )
+            return self._evidence(session.get_one(EvidenceRow, key))
+
+    # Lanes
+
+    def lane_acquire(self, service: str, environment: str, run_id: str, ttl_s: float) -> Holder | None:
+        """Takes the lane, or takes it again if this run holds it. Gives None when it is ours, else who holds it.
+
+        :param ttl_s: seconds until it is anybody's, unless renewed.
+        """
+        expires = _NOW + timedelta(seconds=ttl_s)
+        taken = {"run_id": run_id, "acquired_at": _NOW, "expires_at": expires}
+        with self._transaction() as session:
+            # One statement decides: of two runs at once, the second waits for the first's row and then sees it held.
+            ours = session.scalar(
+                insert(LaneRow)
+                .values(service=service, environment=environment, **taken)
+                .on_conflict_do_update(
+                    index_elements=["service", "environment"],
+                    set_=taken,
+                    where=(LaneRow.run_id == run_id) | (LaneRow.expires_at <= _NOW),
+                )
+                .returning(LaneRow.run_id)
+            )
+            if ours:
+                return None
+            row = session.get(LaneRow, (service, environment))
+            # Let go since the statement looked: the holder is named as it was gone just now, and the caller asks again.
+            return (
+                Holder(row.run_id, row.expires_at)
+                if row
+                else Holder("nobody", session.scalars(select(_NOW)).one())
+            )
+
+    def lane_renew(self, service: str, environment: str, run_id: str, ttl_s: float) -> bool:
+        """Holds the lane for `ttl_s` more seconds from now. False when it is no longer ours: then change nothing more."""
+        with self._transaction() as session:
+            mine = (LaneRow.service == service, LaneRow.environment == environment, LaneRow.run_id == run_id)
+            changed = (
+                update(LaneRow)
+                .where(*mine, LaneRow.expires_at > _NOW)
+                .values(expires_at=_NOW + timedelta(seconds=ttl_s))
+            )
+            return session.scalar(changed.returning(LaneRow.run_id)) is not None
+
+    def lane_release(self, service: str, environment: str, run_id: str) -> bool:
+        """Lets the lane go if this run holds it; harmless otherwise. Gives whether it did."""
+        with self._transaction() as session:
+            mine = (LaneRow.service == service, LaneRow.environment == environment, LaneRow.run_id == run_id)
+            return session.scalar(delete(LaneRow).where(*mine).returning(LaneRow.run_id)) is not None
+
+    @staticmethod
+    def _locked(session: Session, run_id: str) -> ReleaseRow:
+        if row := session.scalar(select(ReleaseRow).where(ReleaseRow.run_id == run_id).with_for_update()):
+            return row
+        raise Permanent(
+            f"The ledger has no release {run_id}.",
+            remedy="A release begins with its first task: clear the whole run.",
+        )
+
+    @staticmethod
+    def _stages(session: Session, run_id: str) -> Any:
+        return session.scalars(
+            select(StageRow).where(StageRow.run_id == run_id).order_by(StageRow.started_at, StageRow.name)
+        ).all()
+
+    @staticmethod
+    def _evidence(row: EvidenceRow) -> Evidence:
+        known = {field.name: getattr(row, field.name) for field in fields(Evidence)}
+        return Evidence(**{**known, "outcome": Outcome(row.outcome)})

@@ -1,0 +1,19 @@
+"""Pure decisions about releases: no I/O, no clock, no randomness."""
+
+from slipway.release.evidence import evidence_key
+from slipway.release.identity import RunId, parse_run_id, run_id, short
+from slipway.release.states import Outcome, Status, begin, decisive, finish, fold
+
+__all__ = [
+    "Outcome",
+    "RunId",
+    "Status",
+    "begin",
+    "decisive",
+    "evidence_key",
+    "finish",
+    "fold",
+    "parse_run_id",
+    "run_id",
+    "short",
+]
