@@ -305,5 +305,13 @@ step "default service account there"
 wait_for 30 "the kubernetes service through kube-proxy" curl -sS --connect-timeout 0.3 --max-time 2 --cacert "$P/ca.crt" "https://$K8S_API_SVC_IP/livez"
 step "kube-proxy works"
 wait_for 30 "cluster DNS" curl -sSf --max-time 2 "http://127.0.0.1:$K8S_DNS_READY_PORT/ready"
+# after a kill the API server tells of containers that are dead until the kubelet has looked
+containers_true() {
+  local tasks id; tasks=" $("${CTR[@]}" tasks ls | awk '$3 == "RUNNING" {print $1}' | tr '\n' ' ')"
+  for id in $("${K[@]}" get pods -A -o jsonpath='{range .items[*].status.containerStatuses[?(@.state.running)]}{.containerID} {end}'); do
+    [[ $tasks == *" ${id#containerd://} "* ]] || { echo "$id is said to run"; return 1; }
+  done
+}
+wait_for 30 "the kubelet to know its containers" containers_true
 for p in "${PARTS[@]}"; do wait_for 10 "$p" supervised $p || die "$p does not stay up: see $STATE/logs/$p.log"; done
 log "up in $((SECONDS - t0))s. export KUBECONFIG=$STATE/kubeconfig; kubectl: $STATE/bin/kubectl"
