@@ -1,0 +1,78 @@
+"""The release DAG of a service: the one place where the stages are wired together."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param
+
+from slipway.catalog import catalog_directory, load_service
+from slipway.stages import accept, build, checkout, deploy, gate, image, report, scan, test, verify
+from slipway.stages.outcome import DEFAULTS
+
+_DOC = """
+### {title}: release
+
+{description}
+
+One run takes one commit of `{repository}` ({branch}) to a healthy, verified, reported deployment in namespace
+`{namespace}`. All of build, test and scan must pass before an image is built. Migrations run only if the database lacks
+a changeset, the playbook only if it changed. **Clear** any task to try it again: each first looks at what is done already.
+
+Start it with `git push`, with `slipway release {service}`, or here: without a commit, the head of `{branch}` is released.
+"""
+
+
+def release_dag(name: str) -> DAG:
+    """Give the DAG that releases the catalog's service ``name``."""
+    service = load_service(catalog_directory() / f"{name}.yaml")
+    with DAG(
+        dag_id=service.dag_id,
+        dag_display_name=f"Release {service.title}",
+        description=service.description,
+        doc_md=_DOC.format(
+            title=service.title,
+            description=service.description,
+            service=service.service,
+            repository=service.source.repository,
+            branch=service.source.branch,
+            namespace=service.deploy.namespace,
+        ),
+        schedule=None,
+        catchup=False,
+        max_active_runs=1,
+        dagrun_timeout=timedelta(hours=2),
+        tags=["release", service.service, f"team:{service.team}"],
+        default_args={**DEFAULTS, "owner": service.team},
+        params={
+            "service": Param(service.service, type="string", const=service.service, title="Service"),
+            "commit": Param(
+                None,
+                type=["null", "string"],
+                pattern="^[0-9a-f]{40}$",
+                title="Commit",
+                description="Full hash. Empty: the head of the branch.",
+            ),
+            "ref": Param(
+                f"refs/heads/{service.source.branch}", type="string", pattern="^refs/heads/.+", title="Ref"
+            ),
+        },
+    ) as dag:
+        accepted = accept.accept(service)
+        sources = checkout.checkout(service, accepted)
+        fetched = checkout.dependencies(service)
+        gates = [build.build(service), test.test(service), scan.scan(service)]
+        required = [
+            one.task_id
+            for group in gates
+            for one in group.iter_tasks()
+            if not (one.is_setup or one.is_teardown)  # what must have passed is the gates, not what stands beside them
+        ]
+        passed = gate.gate(required)
+        published, deployed, verified = image.image(service), deploy.deploy(service), verify.verify(service)
+        sources >> fetched >> gates >> passed >> published >> deployed >> verified
+        # of every group, so that it comes after all of them, also after those that still run when one has failed
+        [*gates, published, deployed, verified] >> report.report(service).operator.as_teardown()
+    return dag
+
+

@@ -1,0 +1,42 @@
+"""Reports that gates wrote (JUnit, SARIF, CycloneDX), as bytes: they are shown and downloaded, never trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, delete, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from slipway.ledger.tables import Table
+from slipway.ledger.transactions import Ledger
+
+
+class ReportRow(Table):
+    """One file that a stage of a release wrote, the last time it ran."""
+
+    __tablename__ = "reports"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("releases.run_id", ondelete="CASCADE"), primary_key=True)
+    stage: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+    __table_args__ = (CheckConstraint("octet_length(content) <= 2000000", "content"),)
+
+
+def keep(ledger: Ledger, run_id: str, stage: str, files: Mapping[str, bytes]) -> None:
+    """Keep the files of a stage in place of those of its earlier runs."""
+    with ledger._transaction() as session:
+        session.execute(delete(ReportRow).where(ReportRow.run_id == run_id, ReportRow.stage == stage))
+        session.add_all(
+            ReportRow(run_id=run_id, stage=stage, name=name, content=content) for name, content in files.items()
+        )
+
+
+def read(ledger: Ledger, run_id: str, stage: str) -> dict[str, bytes]:
+    """Give the files of a stage by name."""
+    with ledger._transaction() as session:
+        rows = session.scalars(
+            select(ReportRow).where(ReportRow.run_id == run_id, ReportRow.stage == stage).order_by(ReportRow.name)
+        )
+        return {row.name: row.content for row in rows}

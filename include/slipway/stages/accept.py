@@ -1,0 +1,43 @@
+"""Accept a push: which commit of which branch is released, and with which toolboxes. Everything after only reads this."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import get_current_context
+
+from slipway.errors import PolicyFailed
+from slipway.stages import connections
+from slipway.stages.outcome import stage
+
+if TYPE_CHECKING:
+    from slipway.catalog import Service
+
+
+def accept(service: Service) -> Any:
+    """Give the task that resolves the run's parameters and opens the release in the ledger."""
+
+    @stage(task_id="accept", task_display_name="Accept the push")
+    def accept() -> dict[str, Any]:
+        context = get_current_context()
+        params, run_id = context["params"], context["dag_run"].run_id
+        branch = service.source.branch
+        ref = params.get("ref") or f"refs/heads/{branch}"
+        if ref != f"refs/heads/{branch}":
+            raise PolicyFailed(
+                f"{ref} is not released: {service.service} releases refs/heads/{branch} only",
+                remedy="push to that branch, or change `source.branch` in the catalog",
+            )
+        platform = connections.platform()
+        commit = params.get("commit") or connections.repository(service.source).head(branch)
+        connections.ledger().begin(service.service, platform.environment, commit, run_id, ref)
+        print(f"Releasing {service.service} {commit} ({ref}) to {platform.environment}")
+        return {
+            "service": service.service,
+            "commit": commit,
+            "ref": ref,
+            "images": dict(platform.images),
+            "advisories_max_age_days": platform.advisories.max_age_days,
+        }
+
+    return accept()

@@ -1,0 +1,72 @@
+"""Check out the commit into a volume named after its tree, and fetch what its lock files name into one named after them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import get_current_context
+
+from slipway.adapters import engine
+from slipway.errors import PolicyFailed
+from slipway.stages import connections, links
+from slipway.stages.container import ContainerOperator, toolbox
+from slipway.stages.outcome import stage
+
+if TYPE_CHECKING:
+    from slipway.catalog import Service
+
+LABELS = {"slipway": "workspace"}
+
+
+def checkout(service: Service, accepted: Any) -> Any:
+    """Give the task that fills the source volume with the commit that was ``accepted``."""
+    locks = service.source.dependencies
+
+    @stage(task_id="checkout", task_display_name="Check out the commit")
+    def checkout(accepted: dict[str, Any]) -> dict[str, Any]:
+        repository = connections.repository(service.source)
+        commit = repository.commit(accepted["commit"])
+        key = hashlib.sha256(accepted["images"]["toolbox-python"].encode())
+        for lock in (locks.runtime, locks.development):
+            content = repository.files(commit.hash, lock).get(lock)
+            if content is None:
+                raise PolicyFailed(f"{lock} is not in the repository", remedy="commit the lock file that the catalog names")
+            key.update(content + b"\0")
+        image, client = accepted["images"]["toolbox-python"], connections.engine_hook().api_client
+        with engine.explained("pulling the toolbox"):
+            if not engine.image_exists(client, image):
+                client.pull(image)
+        volume, dependencies = f"slipway-src-{commit.tree[:20]}", f"slipway-deps-{key.hexdigest()[:20]}"
+        with repository.archive(commit.hash, prefix="src/") as tar:
+            fresh = engine.fill_volume(client, image, volume, "/workspace", tar)
+        if not engine.has_file(client, image, dependencies, "/deps", ".complete"):
+            engine.prepare_volume(client, image, dependencies, "/deps", LABELS)
+        run_id = get_current_context()["dag_run"].run_id
+        connections.ledger().update(run_id, tree=commit.tree)
+        print(f"{commit.hash} by {commit.author}: {commit.subject}")
+        print(f"tree {commit.tree} in volume {volume} ({'filled now' if fresh else 'there already'})")
+        return {
+            "tree": commit.tree,
+            "time": commit.time,
+            "subject": commit.subject,
+            "volume": volume,
+            "dependencies": dependencies,
+        }
+
+    made = checkout(accepted)
+    made.operator.operator_extra_links = (links.CommitLink(), links.ReleaseLink())
+    return made
+
+
+def dependencies(service: Service) -> ContainerOperator:
+    """Give the only task of a release whose container has a network: it fetches wheels, and runs no pushed code."""
+    locks = service.source.dependencies
+    return ContainerOperator(
+        task_id="dependencies",
+        task_display_name="Fetch dependencies",
+        image=toolbox("toolbox-python"),
+        command=["/opt/slipway/bin/fetch-dependencies", locks.runtime, locks.development],
+        timeout_s=600,
+        fetches=True,
+    )

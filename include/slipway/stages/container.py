@@ -1,0 +1,158 @@
+"""Gates that run pushed code: the provider's DockerOperator with the bounds that such code needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.docker.exceptions import DockerContainerFailedException
+from airflow.providers.docker.operators.docker import DockerOperator
+from docker.types import Mount, Ulimit
+
+from slipway.adapters import engine
+from slipway.errors import PolicyFailed, Transient
+from slipway.ledger import reports
+from slipway.stages import connections, links
+from slipway.stages.outcome import recorded, seconds
+
+if TYPE_CHECKING:
+    from airflow.providers.docker.hooks.docker import DockerHook
+    from airflow.sdk import Context
+
+TIMED_OUT, KILLED = 124, 137
+
+RUN = "{{ run_id | replace('.', '-') }}"
+"""The run's id as names of containers and pods may have it (templated)."""
+
+SOURCE = "{{ ti.xcom_pull('checkout')['volume'] }}"
+DEPENDENCIES = "{{ ti.xcom_pull('checkout')['dependencies'] }}"
+
+
+def toolbox(name: str) -> str:
+    """Give the (templated) image of a toolbox, by the digest that the release was accepted with."""
+    return "{{ ti.xcom_pull('accept')['images']['" + name + "'] }}"
+
+
+def scratch() -> list[Mount]:
+    """Give the writable places of a container: a bounded /tmp, and /out, whose files are kept as reports."""
+    return [
+        Mount("/tmp", None, type="tmpfs", tmpfs_size=512 * 1024 * 1024, tmpfs_mode=0o1777),
+        Mount("/out", None, type="volume"),
+    ]
+
+
+class ContainerOperator(DockerOperator):
+    """Runs one gate in a toolbox: unprivileged, read-only, without network unless told, bounded in everything.
+
+    :param command: argument list; the toolbox's scripts end with 0 passed, 1 failed, 3 could not be evaluated.
+    :param timeout_s: seconds after which the command is ended, which fails the gate.
+    :param verdict: looks at the reports (files of /out by name) of a command that passed; raises PolicyFailed if they
+        say otherwise, and gives a line for the log.
+    :param fetches: whether it is the step that fetches dependencies: it has the host's network and the settings of the
+        package index, and may write to /deps.
+    :param network: a network's name, ``container:<name>``, ``host`` or ``none``. (templated)
+    """
+
+    template_fields: Sequence[str] = (*DockerOperator.template_fields, "network_mode")
+    operator_extra_links = (links.ReportsLink(), links.ReleaseLink())
+
+    def __init__(
+        self,
+        *,
+        image: str,
+        command: Sequence[str],
+        timeout_s: float,
+        network: str = "none",
+        environment: dict[str, str] | None = None,
+        memory: str = "1g",
+        cpus: float = 2.0,
+        verdict: Callable[[dict[str, bytes]], str] | None = None,
+        fetches: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self.timeout_s, self.verdict, self.fetches = timeout_s, verdict, fetches
+        super().__init__(
+            image=image,
+            # the bound is inside the container, so that it holds even when the worker is gone
+            command=["timeout", "--kill-after=10", str(int(timeout_s)), *command],
+            container_name=f"slipway-{RUN}-{{{{ task.task_id | replace('.', '-') }}}}",
+            docker_conn_id=connections.ENGINE,
+            network_mode="host" if fetches else network,
+            mounts=[
+                Mount("/workspace", SOURCE, type="volume", read_only=True),
+                Mount("/deps", DEPENDENCIES, type="volume", read_only=not fetches),
+                *scratch(),
+            ],
+            environment={"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
+            working_dir="/workspace/src",
+            user=str(engine.UID),
+            mem_limit=memory,
+            cpus=cpus,
+            ipc_mode="private",
+            ulimits=[Ulimit(name="fsize", soft=512 * 1024 * 1024, hard=512 * 1024 * 1024)],
+            log_opts_max_size="5m",
+            labels={"slipway": "gate"},
+            mount_tmp_dir=False,
+            auto_remove="never",
+            do_xcom_push=False,
+            execution_timeout=seconds(timeout_s),
+            pool="slipway_engine",
+            **kwargs,
+        )
+
+    @cached_property
+    def hook(self) -> DockerHook:
+        """Give the engine's hook, whose client puts our bounds on every container it makes."""
+        hook = connections.engine_hook()
+        with engine.explained("signing in"):
+            client = hook.api_client
+        plain = client.create_host_config
+        bounds = {**engine.BOUNDS, "nano_cpus": int(self.cpus * 1e9)}
+        client.create_host_config = lambda *a, **k: plain(*a, **{**k, **bounds})
+        return hook
+
+    def execute(self, context: Context) -> None:
+        """Run the gate; see the class for what fails it.
+
+        :raises AirflowFailException: if the service falls short. :raises AirflowException: if the engine does.
+        """
+        with recorded(context):
+            assert isinstance(self.container_name, str)
+            # what a killed attempt left: its verdict was never recorded, so the gate runs again
+            engine.remove_container(self.cli, self.container_name)
+            if self.fetches:
+                index = connections.platform().package_index
+                self.environment = {**self.environment, **index.environment}
+                if index.ca_volume:
+                    self.mounts = [*self.mounts, Mount("/run/slipway-ca", index.ca_volume, type="volume", read_only=True)]
+            found: dict[str, bytes] = {}
+            try:
+                with engine.explained(f"running {self.task_id}"):
+                    super().execute(context)
+                found = engine.reports(self.cli, self.container_name)
+            except DockerContainerFailedException as e:
+                found = engine.reports(self.cli, self.container_name)
+                raise self._failure(e.logs or []) from e
+            finally:
+                engine.remove_container(self.cli, self.container_name)
+                if found:
+                    reports.keep(connections.ledger(), context["ti"].run_id, self.task_id, found)
+            if self.verdict:
+                self.log.info(self.verdict(found))
+
+    def _failure(self, said: list[str]) -> Exception:
+        with engine.explained("inspecting the container"):
+            state = self.cli.inspect_container(self.container_name)["State"]
+        code, tail = state["ExitCode"], [line for line in said if line.strip()][-20:]
+        if code == TIMED_OUT or (code == KILLED and not state["OOMKilled"]):
+            return PolicyFailed(
+                f"{self.task_id} took longer than {self.timeout_s:.0f} s and was ended",
+                remedy="make it quicker, or raise timeout_s in the catalog",
+                lines=tail,
+            )
+        if state["OOMKilled"]:
+            return PolicyFailed(f"{self.task_id} used more memory than {self.mem_limit} and was ended", lines=tail)
+        if code == 1:
+            return PolicyFailed(f"{self.task_id} failed: {tail[0] if tail else 'it says nothing'}", lines=tail)
+        return Transient(f"{self.task_id} could not be evaluated (exit code {code})", lines=tail)

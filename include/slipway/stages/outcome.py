@@ -1,0 +1,98 @@
+"""How a task ends: recorded in the ledger while the task still runs, and told to Airflow so that it retries what may help.
+
+The record is written before Airflow hears of the end, so a task that follows finds it. A task that is killed leaves
+no record: `report` sees its state in Airflow.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, ParamSpec, TypeVar
+
+from airflow.sdk import get_current_context, task
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTimeout
+
+from slipway.errors import PolicyFailed, SlipwayError, Transient
+from slipway.release import Outcome
+from slipway.stages import connections
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+log = logging.getLogger(__name__)
+
+DEFAULTS: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay": timedelta(seconds=5),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=1),
+    "execution_timeout": timedelta(minutes=5),
+    "trigger_rule": "all_success",
+    "pool": "default_pool",
+}
+"""What every task has unless it says otherwise: retries for the platform's faults, and an end to every wait."""
+
+
+@contextmanager
+def recorded(context: Any) -> Iterator[None]:
+    """Record how the body ends as the outcome of the task's stage.
+
+    A fault of the service fails the task for good; a transient one of the platform is left to Airflow's retries.
+    """
+    started = datetime.now(UTC)
+
+    def record(outcome: Outcome, reason: str | None = None) -> None:
+        ti = context["ti"]
+        seconds = (datetime.now(UTC) - started).total_seconds()
+        connections.ledger().stage(ti.run_id, ti.task_id, outcome, seconds, reason, started_at=started)
+
+    def record_safely(outcome: Outcome, reason: str) -> None:
+        try:
+            record(outcome, reason)
+        except Exception:
+            # the fault that is about to be raised matters more than that it could not be recorded
+            log.exception("the ledger does not take the outcome of this stage")
+
+    try:
+        yield
+    except AirflowSkipException as e:
+        record(Outcome.SKIPPED, str(e))
+        raise
+    except SlipwayError as e:
+        outcome = Outcome.FAILED if isinstance(e, PolicyFailed) else Outcome.ERRORED
+        record_safely(outcome, str(e))
+        log.error("%s: %s", outcome.upper(), e)
+        raise (AirflowException if isinstance(e, Transient) else AirflowFailException)(e.message) from None
+    except AirflowTaskTimeout as e:
+        record_safely(Outcome.ERRORED, f"the task took longer than its execution_timeout: {e}")
+        raise
+    except Exception as e:
+        record_safely(Outcome.ERRORED, f"{type(e).__name__}: {e}")
+        raise
+    record(Outcome.PASSED)
+
+
+def stage(**options: Any) -> Callable[[Callable[P, R]], Callable[..., Any]]:
+    """Make a task of a function: recorded, errors translated. Options are those of Airflow's ``@task``."""
+    kind = options.pop("kind", None)
+
+    def decorate(function: Callable[P, R]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            with recorded(get_current_context()):
+                return function(*args, **kwargs)
+
+        make = getattr(task, kind) if kind else task
+        made: Callable[..., Any] = make(**options)(run)
+        return made
+
+    return decorate
+
+
+def seconds(amount: float) -> timedelta:
+    """Give an execution timeout that leaves the stage's own bound (``amount`` seconds) time to speak first."""
+    return timedelta(seconds=amount + 60)

@@ -1,0 +1,105 @@
+"""Report, always: the ledger's record, a note on the commit (plain git's commit status), and an asset event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, get_current_context
+
+from slipway.errors import Transient
+from slipway.release import Outcome, Status, decisive, fold
+from slipway.stages import connections
+from slipway.stages.outcome import stage
+
+if TYPE_CHECKING:
+    from slipway.catalog import Service
+    from slipway.ledger import Release
+
+# what a task's state in Airflow says where it left no record of its own
+_STATES = {
+    "success": Outcome.PASSED,
+    "skipped": Outcome.SKIPPED,
+    "failed": Outcome.ERRORED,
+    "removed": Outcome.CANCELLED,
+}
+
+
+def asset(service: Service) -> Asset:
+    """Give the asset that an event is sent for when a release ends: other DAGs may be scheduled by it."""
+    return Asset(name=f"release/{service.service}", uri=f"slipway://releases/{service.service}")
+
+
+def note(release: Release) -> str:
+    """Give the text of the note on the commit."""
+    lines = [
+        f"slipway: {release.status}",
+        f"service: {release.service}",
+        f"environment: {release.environment}",
+        f"run: {release.run_id}",
+    ]
+    if release.digest:
+        lines.append(f"image: {release.image}@{release.digest}")
+    for name, value in (("config", release.config_revision), ("schema", release.schema_revision)):
+        if value:
+            lines.append(f"{name}: {value}")
+    if release.stage:
+        lines += [f"stage: {release.stage}", "", *(release.reason or "").splitlines()[:20]]
+    return "\n".join(lines) + "\n"
+
+
+def report(service: Service) -> Any:
+    """Give the teardown task that reports. It never turns a failed run green: Airflow leaves teardowns out of account."""
+    outlet = asset(service)
+
+    @stage(
+        task_id="report",
+        task_display_name="Report",
+        trigger_rule="all_done_setup_success",
+        outlets=[outlet],
+        retries=6,
+    )
+    def report() -> dict[str, Any]:
+        context = get_current_context()
+        ti, ledger = context["ti"], connections.ledger()
+        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+        opened = ledger.record(ti.run_id)
+        if opened is None:
+            raise Transient(f"the ledger has no release {ti.run_id}")
+        recorded = {one.name: one for one in opened.stages}
+        for name, state in sorted(states.items()):
+            outcome = _STATES.get(str(state))
+            if name == ti.task_id or outcome is None:
+                continue
+            kept = recorded.get(name)
+            agrees = kept is not None and (
+                kept.outcome == outcome or (state == "failed" and kept.outcome in (Outcome.FAILED, Outcome.ERRORED))
+            )
+            if not agrees:
+                why = "the task ended without a word: it was killed" if state == "failed" else None
+                ledger.stage(ti.run_id, name, outcome, 0.0, why)
+        opened = ledger.record(ti.run_id)
+        assert opened is not None
+        outcomes = {one.name: one.outcome for one in opened.stages if one.name != ti.task_id}
+        status = fold(outcomes, required=["verify.health"])
+        if any(state == "upstream_failed" for state in states.values()) and status is Status.PASSED:
+            status = Status.ERRORED
+        worst = decisive(outcomes)
+        reason = next((one.reason for one in opened.stages if one.name == worst), None)
+        release = ledger.finish(ti.run_id, status, reason=reason, stage=worst)
+        shown = release.show()
+        try:
+            repository = connections.repository(service.source)
+            written = repository.write_note(release.commit, note(release))
+            print(f"note on {release.commit}: {'written' if written else 'there already'}")
+        except Exception as e:
+            if opened.tree is None:  # no such commit: there is nothing a note could be put on
+                print(f"no note: {e}")
+            else:
+                raise
+        context["outlet_events"][outlet].extra = {
+            key: shown[key] for key in ("commit", "status", "digest", "run_id", "config_revision", "schema_revision")
+        }
+        print(note(release))
+        return {"status": str(status), "stage": worst}
+
+    return report()

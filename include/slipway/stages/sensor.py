@@ -1,0 +1,55 @@
+"""Waiting for the cluster: the provider's PythonSensor, recorded like every stage, a wait that ends without success a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.sensors.python import PythonSensor
+from airflow.sdk import PokeReturnValue
+from airflow.sdk.exceptions import AirflowSensorTimeout
+
+from slipway.errors import PolicyFailed
+from slipway.stages import links
+from slipway.stages.outcome import recorded, seconds
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class StageSensor(PythonSensor):
+    """Asks ``python_callable`` twice a second until it says done, ``timeout_s`` seconds at most.
+
+    It pokes in its own process: the waits are of seconds, and a deferral costs two (see docs/decisions.md).
+    """
+
+    operator_extra_links = (links.PodsLink(), links.ReleaseLink())
+
+    def __init__(
+        self, *, python_callable: Callable[[], PokeReturnValue], timeout_s: float, **kwargs: Any
+    ) -> None:
+        self.timeout_s = timeout_s
+        super().__init__(
+            python_callable=python_callable,
+            poke_interval=0.5,
+            timeout=timeout_s,
+            mode="poke",
+            soft_fail=False,
+            execution_timeout=seconds(timeout_s),
+            pool="slipway_cluster",
+            **kwargs,
+        )
+
+    def execute(self, context: Context) -> Any:
+        """Wait.
+
+        :raises AirflowFailException: if the time is over, or the callable says that it never will be done.
+        """
+        with recorded(context):
+            try:
+                return super().execute(context)
+            except AirflowSensorTimeout as e:
+                raise PolicyFailed(
+                    f"{self.task_id}: not so after {self.timeout_s:.0f} s",
+                    remedy="see what it waited for at the end of its log, or raise timeout_s in the catalog",
+                ) from e

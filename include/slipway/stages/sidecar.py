@@ -1,0 +1,172 @@
+"""Throwaway parts beside a gate: a Postgres with the service's schema, and the service itself, on a network of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import get_current_context
+from docker.types import Mount
+
+from slipway.adapters import engine
+from slipway.errors import PolicyFailed, Transient
+from slipway.stages import connections
+from slipway.stages.container import RUN, scratch
+from slipway.stages.outcome import DEFAULTS, stage
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from slipway.catalog import Service
+
+# The network has no way out and lives for one task: the password keeps nobody out, Postgres and drivers just want one.
+DATABASE_URL = "postgresql://postgres:throwaway@database:5432/service"
+_JDBC_URL = "jdbc:postgresql://database:5432/service"
+
+
+def network_name(purpose: str) -> str:
+    """Give the (templated) name of the run's network for a purpose: `test` or `scan`."""
+    return f"slipway-{RUN}-{purpose}"
+
+
+def _name(purpose: str) -> str:
+    return network_name(purpose).replace(RUN, get_current_context()["dag_run"].run_id.replace(".", "-"))
+
+
+def _labels() -> dict[str, str]:
+    return {"slipway": "sidecar", "slipway.run": get_current_context()["dag_run"].run_id}
+
+
+def _pulled(client: APIClient, *images: str) -> None:
+    for image in images:
+        with engine.explained(f"pulling {image}"):
+            if not engine.image_exists(client, image):
+                client.pull(image)
+
+
+def _start_database(client: APIClient, service: Service, name: str, images: dict[str, str], volume: str) -> None:
+    """Start Postgres on a new network and bring it to the schema of the checked out changelog."""
+    _pulled(client, images["toolbox-postgres"], images["toolbox-liquibase"])
+    engine.remove_network(client, name)
+    engine.network(client, name, _labels())
+    engine.start(
+        client,
+        f"{name}-database",
+        images["toolbox-postgres"],
+        network_mode=name,
+        aliases=["database"],
+        environment={"POSTGRES_DB": "service", "POSTGRES_PASSWORD": "throwaway"},
+        mounts=[
+            Mount("/var/lib/postgresql", None, type="tmpfs", tmpfs_size=1 << 30, tmpfs_mode=0o1777),
+            Mount("/tmp", None, type="tmpfs", tmpfs_size=64 << 20, tmpfs_mode=0o1777),
+        ],
+        memory="768m",
+        cpus=2,
+        labels=_labels(),
+    )
+    engine.wait_until(client, f"{name}-database", ["/opt/slipway/bin/ready"], timeout_s=30)
+    if not (migrations := service.deploy.migrations):
+        return
+    engine.start(
+        client,
+        f"{name}-schema",
+        images["toolbox-liquibase"],
+        network_mode=name,
+        command=[
+            "liquibase",
+            f"--url={_JDBC_URL}",
+            "--username=postgres",
+            "--password=throwaway",
+            "--search-path=/workspace/src",
+            f"--changelog-file={migrations.changelog}",
+            "update",
+        ],
+        environment={"HOME": "/tmp"},
+        mounts=[Mount("/workspace", volume, type="volume", read_only=True), *scratch()],
+        working_dir="/workspace/src",
+        memory="768m",
+        cpus=2,
+        labels=_labels(),
+    )
+    code = engine.wait_exit(client, f"{name}-schema", migrations.timeout_s)
+    said = engine.log_tail(client, f"{name}-schema", 40)
+    print("\n".join(said))
+    if code != 0:
+        errors = [line for line in said if "ERROR" in line or "Error" in line or "exception" in line.lower()]
+        raise PolicyFailed(
+            f"{migrations.changelog} cannot be applied to an empty database",
+            remedy="correct the changeset that is named",
+            lines=(errors or said)[:15],
+        )
+
+
+def database(service: Service, purpose: str) -> Any:
+    """Give the setup task that makes the network, the database and its schema."""
+
+    @stage(task_id="database", task_display_name="Throwaway database", pool="slipway_engine")
+    def start() -> None:
+        ti = get_current_context()["ti"]
+        images, volume = ti.xcom_pull("accept")["images"], ti.xcom_pull("checkout")["volume"]
+        _start_database(connections.engine_hook().api_client, service, _name(purpose), images, volume)
+
+    return start().operator.as_setup()
+
+
+def running_service(service: Service, purpose: str) -> Any:
+    """Give the setup task that runs the service from its source, with its database if it has one."""
+    plan = service.scan.dynamic
+
+    @stage(task_id="service", task_display_name="Throwaway service", pool="slipway_engine")
+    def start() -> None:
+        ti = get_current_context()["ti"]
+        images, sources = ti.xcom_pull("accept")["images"], ti.xcom_pull("checkout")
+        client, name = connections.engine_hook().api_client, _name(purpose)
+        _pulled(client, images["base-python"])
+        environment = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **plan.environment}
+        if plan.database:
+            _start_database(client, service, name, images, sources["volume"])
+            environment["DATABASE_URL"] = DATABASE_URL
+        else:
+            engine.network(client, name, _labels())
+        engine.start(
+            client,
+            f"{name}-service",
+            images["base-python"],
+            network_mode=name,
+            command=plan.command,
+            environment=environment,
+            mounts=[
+                Mount("/workspace", sources["volume"], type="volume", read_only=True),
+                Mount("/deps", sources["dependencies"], type="volume", read_only=True),
+                *scratch(),
+            ],
+            working_dir="/workspace/src",
+            cpus=2,
+            labels=_labels(),
+        )
+        probe = f"import socket; socket.create_connection(('127.0.0.1', {plan.port}), 2)"
+        engine.wait_until(client, f"{name}-service", ["/usr/bin/python3", "-c", probe], timeout_s=30)
+
+    return start().operator.as_setup()
+
+
+def removed(purpose: str, containers: Sequence[str] = ("database", "schema", "service")) -> Any:
+    """Give the teardown task that removes containers and network, whatever became of the gate."""
+
+    @stage(
+        task_id="removed",
+        task_display_name="Remove throwaway parts",
+        trigger_rule="all_done_setup_success",
+        pool="slipway_engine",
+        retries=DEFAULTS["retries"] + 2,
+    )
+    def remove() -> None:
+        client, name = connections.engine_hook().api_client, _name(purpose)
+        for container in containers:
+            engine.remove_container(client, f"{name}-{container}")
+        engine.remove_network(client, name)
+        with engine.explained("looking for what is left"):
+            if client.networks(names=[f"^{name}$"]):
+                raise Transient(f"network {name} is still there")
+
+    return remove().operator
