@@ -1,4 +1,4 @@
-"""The catalog: what each service is, kept outside the pushed repositories, and the platform that they are released on."""
+"""The catalog: what each service is, kept outside the pushed repositories, and the platform under them."""
 
 from slipway.catalog.loading import catalog_directory, load_catalog, load_files, load_service
 from slipway.catalog.platform import Platform, load_platform

@@ -19,7 +19,7 @@ def catalog_directory() -> Path:
 def load_service(path: Path | str) -> Service:
     """Reads one service.
 
-    :raises CatalogError: with file, line, column, what is wrong and the legal alternatives, for each problem in it.
+    :raises CatalogError: with place, what is wrong and the legal alternatives, for each problem in it.
     """
     path = Path(path)
     service = read(path, Service)

@@ -1,4 +1,4 @@
-"""Where the parts are that releases run on: the model of the file that SLIPWAY_PLATFORM names. No secrets are in it."""
+"""Where the parts are that releases run on: the file that SLIPWAY_PLATFORM names, without secrets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Git(Entry):
 
 
 class Registry(Entry):
-    """The image registry. `ca_file` is an absolute path of the worker, or None for the system's authorities."""
+    """The image registry. `ca_file` is a path on the worker, or None for the system's authorities."""
 
     address: Address
     ca_file: str | None = None
@@ -84,7 +84,7 @@ class Platform(Entry):
         meant = difflib.get_close_matches(name, self.images, 1)
         raise CatalogError(
             f"The platform has no image `{name}`" + (f"; did you mean `{meant[0]}`?" if meant else "."),
-            remedy=f"Add it below `images` in the platform file (there are: {', '.join(sorted(self.images)) or 'none'}).",
+            remedy=f"Add it to `images` in the platform file (has: {', '.join(sorted(self.images))}).",
         )
 
 
@@ -96,7 +96,7 @@ def load_platform(path: Path | str | None = None) -> Platform:
     """
     if not (found := path or os.environ.get("SLIPWAY_PLATFORM")):
         raise CatalogError(
-            "SLIPWAY_PLATFORM is not set, so it is unknown where the registry, git, the database and Airflow are.",
+            "SLIPWAY_PLATFORM is not set, so it is unknown where the registry, git and Airflow are.",
             remedy='`eval "$(slipway sandbox env)"`, or name your own platform file.',
         )
     return read(Path(found), Platform)

@@ -1,6 +1,7 @@
-"""YAML with places: what a file holds, where each value is, and problems that name file, line, column and the legal words.
+"""YAML with places: what a file holds, where each value is, and what is wrong, by file, line, column, path.
 
-The file is judged as hostile input: its size, depth and number of values (aliases expanded) are bounded, keys are unique text.
+The file is judged as hostile input: size, depth and number of values (aliases expanded) are bounded, keys are
+unique text.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class _Reader:
             return self.loader.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
             raise _Wrong(
-                node.start_mark, place, f"`{node.value[:80]}` cannot be read as {node.tag[-20:]}"
+                node.start_mark, place, f"`{node.value[:80]}` cannot be read as {node.tag[:80]}"
             ) from error
 
     def _items(self, node: yaml.MappingNode, place: Place) -> Iterator[tuple[str, Any]]:
@@ -93,6 +94,13 @@ def _parse(path: Path) -> tuple[Any, _Reader]:
         raise _Wrong(None, (), f"larger than {MAX_BYTES // 1024} KiB")
     loader = None
     try:
+        depth = 0
+        for event in yaml.parse(
+            raw, Loader=_Loader
+        ):  # composing recurses in C: hostile depth would end the process
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise _Wrong(event.start_mark, (), f"more than {MAX_DEPTH} levels")
         loader = _Loader(raw)
         if (node := loader.get_single_node()) is None:
             raise _Wrong(None, (), "the file is empty")
@@ -111,7 +119,7 @@ def _parse(path: Path) -> tuple[Any, _Reader]:
 
 
 def _words_at(model: Any, place: Place) -> tuple[str, ...]:
-    """Gives the words that are legal in the mapping at a place, in the order of the reference; none if it is not a model."""
+    """Gives the words that are legal in the mapping at a place, in the reference's order; perhaps none."""
     for part in place:
         inner = model.model_fields.get(part) if isinstance(part, str) else None
         if inner is None:
@@ -127,7 +135,7 @@ def _words_at(model: Any, place: Place) -> tuple[str, ...]:
 
 def _problem(path: Path, model: type[BaseModel], error: Any, reader: _Reader) -> Problem:
     kind, place = error["type"], tuple(part for part in error["loc"] if part != "[key]")
-    what: str = error["msg"]
+    what = str(error["msg"]).replace("Input should", "must")
     legal: tuple[str, ...] = ()
     meant, at = None, place
     given = error["input"]
@@ -143,12 +151,14 @@ def _problem(path: Path, model: type[BaseModel], error: Any, reader: _Reader) ->
         meant = next(iter(difflib.get_close_matches(str(given), legal, 1, 0.6)), None)
     elif kind in ("string_type", "int_type", "bool_type", "tuple_type", "dict_type", "model_type"):
         wanted = {"string": "text", "int": "a whole number", "bool": "true or false", "tuple": "a list"}
-        got = "nothing" if given is None else f"`{str(given)[:80]}`"
+        got = "nothing" if given is None else f"{'the text ' * isinstance(given, str)}`{str(given)[:80]}`"
         what = f"{got} is given where {wanted.get(kind.removesuffix('_type'), 'a mapping')} is needed"
         if kind == "string_type" and isinstance(given, (int, float)):
             what += "; write it in quotes"
-        if kind == "model_type":
-            legal = _words_at(model, place)
+        legal = _words_at(model, place) if kind == "model_type" else ()
+    elif kind in ("greater_than_equal", "less_than_equal"):
+        bound = "at least {ge}" if "ge" in error["ctx"] else "at most {le}"
+        what = f"`{str(given)[:80]}` is not {bound.format(**error['ctx'])}"
     on_key = kind == "extra_forbidden" or "[key]" in error["loc"] or (kind == "missing" and bool(at))
     marks = reader.keys if on_key else reader.marks
     while at and at not in marks:

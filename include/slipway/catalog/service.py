@@ -1,4 +1,4 @@
-"""What a service is: the models of include/services/*.yaml, word for word. docs/catalog.md is made from the descriptions here."""
+"""What a service is: the models of include/services/*.yaml, word for word; docs/catalog.md is made of it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from slipway.catalog.words import (
 )
 
 Kind = Literal["ServiceAccount", "ConfigMap", "Service", "Deployment", "PodDisruptionBudget"]
-"""What a config repository may hold. No Secret: those come from Vault. Quotas and policies are the playbook's."""
+"""What a config repository may hold. No Secret: those come from Vault. Quotas are the playbook's."""
 
 
 class Entry(BaseModel):
-    """A frozen part of a catalog file, in which an unknown word is an error and nothing is converted silently."""
+    """A frozen part of a catalog file, in which unknown words are errors and nothing is converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -116,10 +116,10 @@ class Test(Entry):
 
 
 class Dynamic(Timed):
-    """The dynamic scan: the service runs in a throwaway container and is attacked by its own OpenAPI description."""
+    """The dynamic scan: the service runs in a throwaway container and is attacked by its OpenAPI."""
 
     command: Annotated[tuple[str, ...], Field(strict=False, min_length=1, max_length=64)] = Field(
-        description="Argument list that starts the service, in /workspace/src, with its dependencies in /deps/venv."
+        description="Argument list that starts the service, in /workspace/src; dependencies in /deps/venv."
     )
     environment: dict[Variable, str] = Field(
         default_factory=dict, description="Its environment. No secrets: the file is public."
@@ -243,7 +243,7 @@ class Verify(Entry):
 
 
 class Service(Entry):
-    """One service of the catalog: what is released, how it is built, tested, scanned, deployed and verified."""
+    """One service: what is released, how it is built, tested, scanned, deployed and verified."""
 
     service: ServiceName = Field(description="Its name, and the file's: `<service>.yaml`.")
     title: str = Field(min_length=1, max_length=100, description="Its name for people.")

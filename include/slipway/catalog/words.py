@@ -1,4 +1,4 @@
-"""The kinds of text that a catalog may hold, each with one rule, shown in errors and in the JSON schema alike."""
+"""The kinds of text that a catalog may hold, each with one rule for errors and for the JSON schema."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 @dataclass(frozen=True)
 class Word:
-    """A rule for a text: `pattern` decides (the whole text must match), `must` tells a person what it demands."""
+    """A rule for a text: `pattern` decides (the whole text must match), `must` tells people so."""
 
     pattern: str
     must: str
@@ -23,7 +23,10 @@ class Word:
 
         def check(text: str) -> str:
             if len(text) > self.longest or not legal.fullmatch(text):
-                raise PydanticCustomError("word", "`{text}` {must}", {"text": text[:80], "must": self.must})
+                shown = re.sub("//[^/]*@", "//***@", text)[
+                    :80
+                ]  # a password must not reach a log by way of an error
+                raise PydanticCustomError("word", "`{text}` {must}", {"text": shown, "must": self.must})
             return text
 
         return core_schema.no_info_after_validator_function(check, handler(source))
@@ -47,7 +50,7 @@ ServiceName = Annotated[
     str,
     Word(
         _LABEL,
-        "must be a DNS-1123 label: lower-case letters, digits and inner hyphens, at most 40, so that names made from it fit in 63",
+        "must be a DNS-1123 label (a-z, 0-9, inner hyphens) of at most 40, as names are made from it",
         40,
     ),
 ]
@@ -58,7 +61,7 @@ Repository = Annotated[
     str,
     Word(
         rf"{_PATH}|{_URL}",
-        "must be a path below the platform's git URL, or a full http(s) or ssh URL without a user or password in it",
+        "must be a path below the platform's git URL, or a full http(s) or ssh URL without a password in it",
     ),
 ]
 Branch = Annotated[
@@ -72,7 +75,7 @@ ImageRepository = Annotated[
     str,
     Word(
         r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*",
-        "must be a repository name in the registry: lower-case words with inner `.`, `_`, `-` and `/`, without address and tag",
+        "must be a repository in the registry: lower-case words with `.`, `_`, `-`, `/`; no address, no tag",
         128,
     ),
 ]

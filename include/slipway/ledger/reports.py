@@ -29,7 +29,8 @@ def keep(ledger: Ledger, run_id: str, stage: str, files: Mapping[str, bytes]) ->
     with ledger._transaction() as session:
         session.execute(delete(ReportRow).where(ReportRow.run_id == run_id, ReportRow.stage == stage))
         session.add_all(
-            ReportRow(run_id=run_id, stage=stage, name=name, content=content) for name, content in files.items()
+            ReportRow(run_id=run_id, stage=stage, name=name, content=content)
+            for name, content in files.items()
         )
 
 
@@ -37,6 +38,8 @@ def read(ledger: Ledger, run_id: str, stage: str) -> dict[str, bytes]:
     """Give the files of a stage by name."""
     with ledger._transaction() as session:
         rows = session.scalars(
-            select(ReportRow).where(ReportRow.run_id == run_id, ReportRow.stage == stage).order_by(ReportRow.name)
+            select(ReportRow)
+            .where(ReportRow.run_id == run_id, ReportRow.stage == stage)
+            .order_by(ReportRow.name)
         )
         return {row.name: row.content for row in rows}

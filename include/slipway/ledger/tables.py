@@ -1,9 +1,9 @@
-"""The ledger's schema. What must hold is said here as constraints, not only in code; migrations/ brings a database to it."""
+"""The ledger's schema. What must hold is said as constraints, not only in code; migrations/ make it so."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
@@ -40,7 +40,7 @@ class Table(DeclarativeBase):
             "ix": "%(table_name)s_%(column_0_N_name)s_idx",
         }
     )
-    type_annotation_map = {str: Text, float: DOUBLE_PRECISION, datetime: _Time, int: BigInteger}
+    type_annotation_map: ClassVar = {str: Text, float: DOUBLE_PRECISION, datetime: _Time, int: BigInteger}
 
 
 class ReleaseRow(Table):
@@ -129,7 +129,7 @@ class DeploymentRow(Table):
 
 
 class EvidenceRow(Table):
-    """The verdict of a gate; only verdicts, never an error: a gate that could not be evaluated leaves no evidence."""
+    """The verdict of a gate; never an error: a gate that could not be evaluated leaves no evidence."""
 
     __tablename__ = "evidence"
 

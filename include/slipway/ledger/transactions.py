@@ -96,7 +96,7 @@ class Ledger:
     # Releases
 
     def begin(self, service: str, environment: str, commit: str, run_id: str, ref: str) -> Release:
-        """Records that a release begins. A run that is cleared begins again: it is running, and keeps its stages.
+        """Records that a release begins. A cleared run begins again: it is running, and keeps its stages.
 
         :raises Permanent: when `run_id` already is another release.
         """
@@ -182,7 +182,7 @@ class Ledger:
             return _record(row, self._stages(session, run_id))
 
     def deployed(self, run_id: str) -> None:
-        """Records that this release is what now runs in its environment (and another no longer). Repeats are harmless."""
+        """Records that this release is what now runs in its environment. Repeats are harmless."""
         with self._transaction() as session:
             row = self._locked(session, run_id)
             here = (DeploymentRow.service == row.service, DeploymentRow.environment == row.environment)
@@ -208,7 +208,7 @@ class Ledger:
             )
 
     def last_good(self, service: str, environment: str) -> Release | None:
-        """Gives the release last deployed here that passed: what a rollback returns to, and what changes are measured against.
+        """Gives the release last deployed here that passed: what a rollback returns to.
 
         A release stays good when its run is cleared and begins again.
         """
@@ -326,14 +326,14 @@ class Ledger:
     # Lanes
 
     def lane_acquire(self, service: str, environment: str, run_id: str, ttl_s: float) -> Holder | None:
-        """Takes the lane, or takes it again if this run holds it. Gives None when it is ours, else who holds it.
+        """Takes the lane, or keeps it if this run has it. Gives None when it is ours, else who holds it.
 
         :param ttl_s: seconds until it is anybody's, unless renewed.
         """
         expires = _NOW + timedelta(seconds=ttl_s)
         taken = {"run_id": run_id, "acquired_at": _NOW, "expires_at": expires}
         with self._transaction() as session:
-            # One statement decides: of two runs at once, the second waits for the first's row and then sees it held.
+            # One statement decides: of two runs at once, the second waits for the row and then sees it held.
             ours = session.scalar(
                 insert(LaneRow)
                 .values(service=service, environment=environment, **taken)
@@ -347,7 +347,7 @@ class Ledger:
             if ours:
                 return None
             row = session.get(LaneRow, (service, environment))
-            # Let go since the statement looked: the holder is named as it was gone just now, and the caller asks again.
+            # No row: let go since the statement looked. The caller asks again, as after any other holder.
             return (
                 Holder(row.run_id, row.expires_at)
                 if row
@@ -355,7 +355,7 @@ class Ledger:
             )
 
     def lane_renew(self, service: str, environment: str, run_id: str, ttl_s: float) -> bool:
-        """Holds the lane for `ttl_s` more seconds from now. False when it is no longer ours: then change nothing more."""
+        """Holds the lane `ttl_s` seconds more, from now. False when it is not ours: change nothing more."""
         with self._transaction() as session:
             mine = (LaneRow.service == service, LaneRow.environment == environment, LaneRow.run_id == run_id)
             changed = (

@@ -1,4 +1,4 @@
-"""Keys of evidence: the same tree, toolbox, command and policy always give the same key, and so the same verdict."""
+"""Keys of evidence: the same tree, toolbox, command and policy give the same key, and so the same verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The names of a release: the same service, commit and repeat always give the same run id, so a repeated push is harmless."""
+"""The names of a release: service, commit and repeat always give the same run id: repeats are harmless."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def short(commit: str) -> str:
     """
     if not _COMMIT.fullmatch(commit):
         raise CatalogError(
-            f"`{commit[:80]}` is not a full commit name: 40 (or 64) lower-case hexadecimal digits are needed.",
+            f"`{commit[:80]}` is not a full commit name of 40 (or 64) lower-case hexadecimal digits.",
             remedy="Give the output of `git rev-parse COMMIT`.",
         )
     return commit[:12]
@@ -46,11 +46,11 @@ def run_id(service: str, commit: str, repeat: int = 0) -> str:
 def parse_run_id(text: str) -> RunId:
     """Takes a run id apart; the inverse of :func:`run_id`.
 
-    :raises CatalogError: when the text is not a run id (such as one Airflow made for a run triggered without one).
+    :raises CatalogError: when the text is none, such as the one Airflow gives a run triggered without.
     """
     if not (match := _RUN.fullmatch(text)):
         raise CatalogError(
-            f"`{text[:200]}` is not the run id of a release: it must be <service>.<commit, 12 digits>[.r<repeat>].",
+            f"`{text[:200]}` is not the run id of a release: <service>.<commit, 12 digits>[.r<repeat>].",
             remedy="Start releases with git push or `slipway release SERVICE [COMMIT]`, which name the run.",
         )
     return RunId(match["service"], match["commit"], int(match["repeat"] or 0))

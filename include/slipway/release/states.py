@@ -34,7 +34,7 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-# Which stage decides a release, strongest first. A verdict on the commit (failed) outweighs what only kept us from one.
+# Which stage decides, strongest first. A verdict on the commit (failed) outweighs what only kept us from one.
 _DECIDES = (
     Outcome.ROLLED_BACK,
     Outcome.FAILED,
@@ -44,8 +44,8 @@ _DECIDES = (
     Outcome.CANCELLED,
 )
 _RERUN = frozenset({Status.PASSED, Status.FAILED, Status.ERRORED, Status.ROLLED_BACK, Status.CANCELLED})
-# "Clear" of a late task in Airflow reruns it and the report without `begin`, so one such end may follow another. A release that
-# was superseded or rejected changed nothing: it must begin again. One that passed was deployed: too late for either.
+# "Clear" of a late task in Airflow reruns it and the report without `begin`: one such end may follow another.
+# A superseded or rejected release must begin again, and one that passed was deployed: too late for either.
 _NEXT: Mapping[Status, frozenset[Status]] = {
     Status.RUNNING: frozenset(Status),
     **dict.fromkeys(_RERUN, _RERUN),
@@ -55,7 +55,7 @@ _NEXT: Mapping[Status, frozenset[Status]] = {
 
 
 def begin(status: Status | None) -> Status:
-    """Gives the status of a release that begins, for the first time (None) or again after "Clear": always running."""
+    """Gives the status of a release that begins, for the first time (None) or again after "Clear"."""
     return Status.RUNNING
 
 
@@ -74,7 +74,7 @@ def finish(status: Status, end: Status) -> Status:
 
 
 def decisive(stages: Mapping[str, Outcome]) -> str | None:
-    """Gives the name of the stage that decides the release: the first with the strongest outcome, or None if none went wrong."""
+    """Gives the name of the stage that decides the release: the first with the strongest outcome, if bad."""
     for outcome in _DECIDES:
         for name, found in stages.items():
             if found is outcome:
@@ -85,8 +85,8 @@ def decisive(stages: Mapping[str, Outcome]) -> str | None:
 def fold(stages: Mapping[str, Outcome], required: Collection[str] = ()) -> Status:
     """Gives the release's end from those of its stages.
 
-    :param required: stages without which nothing has passed: one that is missing or skipped makes the release `errored`, since a
-        gate that was not evaluated is not a passed gate.
+    :param required: stages without which nothing has passed: one that is missing or skipped makes the release
+        `errored`, since a gate that was not evaluated is not a passed gate.
     """
     if name := decisive(stages):
         return Status(stages[name].value)

@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that `slipway.ledger.upgrade` gives: one transaction, under its lock."""
+"""Runs the migrations on the connection that `slipway.ledger.upgrade` gives: in its transaction and lock."""
 
 from alembic import context
 

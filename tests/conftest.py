@@ -1,0 +1,18 @@
+"""Marks every test by its folder; `pytest -m unit` needs nothing but Python."""
+
+from pathlib import Path
+
+import pytest
+
+KINDS = ("unit", "integration", "e2e")
+LIMITS_S = {"unit": 20, "integration": 300, "e2e": 1_200}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        kind = item.path.relative_to(here).parts[0] if item.path.is_relative_to(here) else ""
+        if kind in KINDS:
+            item.add_marker(getattr(pytest.mark, kind))
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(LIMITS_S[kind]))

@@ -1,0 +1,124 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from slipway.catalog import catalog_directory, load_catalog, load_platform, load_service
+from slipway.catalog.schema import json_schema, markdown
+from slipway.errors import CatalogError
+
+ROOT = Path(__file__).parents[3]
+PLATFORM = f"""
+environment: staging
+git: {{url: "http://127.0.0.1:8418"}}
+registry: {{address: "10.200.0.1:15000", ca_file: /x/ca.crt}}
+images: {{toolbox-python: "10.200.0.1:15000/slipway/toolbox-python@sha256:{"a" * 64}"}}
+database: {{host: postgres.slipway.test, port: 15432}}
+airflow: {{url: "http://127.0.0.1:8080"}}
+"""
+
+
+def test_the_catalog_is_good_and_reads_as_it_is_written() -> None:
+    service = load_catalog()["ai-generation"]
+    assert service.dag_id == "release_ai_generation"
+    assert service.deploy.kinds == ("ServiceAccount", "ConfigMap", "Service", "Deployment")
+    assert service.scan.dynamic.environment == {"PYTHONPATH": "src"}
+    assert service.build.compile.timeout_s == 120
+    assert service.deploy.migrations is not None
+    assert service.source.url("http://git/") == "http://git/services/ai-generation.git"
+
+
+def test_values_are_frozen() -> None:
+    service = load_service(catalog_directory() / "ai-generation.yaml")
+    with pytest.raises(ValidationError, match="frozen"):
+        service.deploy.order = "after"  # type: ignore[misc]
+
+
+def test_full_repository_url_is_taken_as_it_is() -> None:
+    source = load_catalog()["ai-generation"].source.model_copy(update={"repository": "https://forge/a/b.git"})
+    assert source.url("http://git") == "https://forge/a/b.git"
+
+
+def test_committed_schema_and_reference_are_up_to_date() -> None:
+    committed = (ROOT / "include/services/catalog.schema.json").read_text()
+    assert committed == json_schema(), "run `slipway schema`"
+    assert (ROOT / "docs/catalog.md").read_text() == markdown(), "run `slipway schema --markdown`"
+
+
+def test_schema_accepts_what_the_models_accept_and_refuses_extras() -> None:
+    import jsonschema
+    import yaml
+
+    schema = json.loads(json_schema())
+    data = yaml.safe_load((catalog_directory() / "ai-generation.yaml").read_text())
+    jsonschema.Draft202012Validator(schema).validate(data)
+    for path, value in [(("deploy", "order"), "never"), (("extra",), 1), (("source", "repository"), "../x")]:
+        broken = json.loads(json.dumps(data))
+        inner = broken
+        for part in path[:-1]:
+            inner = inner[part]
+        inner[path[-1]] = value
+        assert list(jsonschema.Draft202012Validator(schema).iter_errors(broken)), path
+
+
+def test_reference_describes_every_word() -> None:
+    def undescribed(schema: dict[str, object], name: str) -> list[str]:
+        fields = schema.get("properties", {})
+        assert isinstance(fields, dict)
+        return [
+            f"{name}.{field}" for field, inner in fields.items() if not {"description", "$ref"} & set(inner)
+        ]
+
+    schema = json.loads(json_schema())
+    names = [word for name, part in schema["$defs"].items() for word in undescribed(part, name)]
+    assert names + undescribed(schema, "Service") == []
+
+
+def test_platform_reads_and_gives_images_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "platform.yaml"
+    path.write_text(PLATFORM)
+    monkeypatch.setenv("SLIPWAY_PLATFORM", str(path))
+    platform = load_platform()
+    assert platform == load_platform(path)
+    assert platform.image("toolbox-python").endswith("a" * 64)
+    assert platform.package_index.environment == {}
+    with pytest.raises(CatalogError, match="did you mean `toolbox-python`"):
+        platform.image("toolbox-pyton")
+
+
+def test_platform_image_must_be_by_digest(tmp_path: Path) -> None:
+    path = tmp_path / "platform.yaml"
+    path.write_text(PLATFORM.replace("@sha256:", ":sha256-"))
+    with pytest.raises(CatalogError, match=r"images\.toolbox-python: .*@sha256:<digest>"):
+        load_platform(path)
+
+
+def test_platform_that_is_not_set_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLIPWAY_PLATFORM", raising=False)
+    with pytest.raises(CatalogError, match="slipway sandbox env"):
+        load_platform()
+
+
+def test_import_adds_little_to_what_airflow_has_loaded() -> None:
+    """Airflow has pydantic and yaml loaded already; the rest must not slow the parsing of a DAG file."""
+    code = (
+        "import time, pydantic.main, pydantic.json_schema, pydantic.functional_validators, yaml\n"
+        "start = time.perf_counter(); import slipway.catalog; took = time.perf_counter() - start\n"
+        "import sys; heavy = {'airflow', 'docker', 'sqlalchemy', 'requests'} & set(sys.modules)\n"
+        "assert not heavy, heavy; print(took)"
+    )
+    times = []
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
+            env={"PYTHONPATH": str(ROOT / "include"), "PATH": "/usr/bin:/bin"},
+        )
+        times.append(float(done.stdout))
+    assert min(times) < 0.08, times

@@ -1,0 +1,29 @@
+import copy
+import pickle
+
+from slipway.errors import CatalogError, Permanent, PolicyFailed, Problem, SlipwayError, Transient
+
+
+def test_text_of_an_error_says_what_first_lines_and_what_to_do() -> None:
+    error = PolicyFailed("2 of 10 unit tests failed", remedy="mend them", lines=["tests/a.py:3 assert"])
+    assert str(error) == "2 of 10 unit tests failed\n  tests/a.py:3 assert\nWhat to do: mend them"
+    assert str(Transient("gone")) == "gone"
+
+
+def test_errors_survive_pickling_and_copying_between_processes() -> None:
+    problem = Problem("a.yaml", 1, 2, "x", "wrong", ("y",), "y")
+    for error in (Permanent("p", remedy="r", lines=["l"]), CatalogError("c", problems=[problem])):
+        for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301 - our own bytes
+            assert (str(twin), twin.lines, twin.remedy) == (str(error), error.lines, error.remedy)
+
+
+def test_exit_codes_are_those_of_the_command_line() -> None:
+    kinds: list[type[SlipwayError]] = [PolicyFailed, CatalogError, Permanent, Transient]
+    assert [kind.exit_code for kind in kinds] == [1, 2, 3, 3]
+
+
+def test_problem_reads_as_editors_expect() -> None:
+    assert str(Problem("a.yaml", 3, 5, "b.c", "`x` is not allowed", ("y", "z"), "y")) == (
+        "a.yaml:3:5: b.c: `x` is not allowed; did you mean `y`? (legal: y, z)"
+    )
+    assert str(Problem("a.yaml", 0, 0, "", "empty")) == "a.yaml: empty"
