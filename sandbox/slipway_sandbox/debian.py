@@ -1,0 +1,134 @@
+"""Debian's packages: installed when missing, without starting their services, or unpacked aside where they would clash."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from .layout import Layout, SandboxError
+from .run import run
+
+POLICY = Path("/usr/sbin/policy-rc.d")
+LISTS = Path("/var/lib/apt/lists")
+LISTS_MAX_AGE_S = 7 * 86400
+QUIET = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+# program -> package that has it; all that the sandbox takes from Debian
+PROGRAMS = {
+    "/usr/sbin/dockerd": "docker.io",
+    "/usr/bin/docker": "docker.io",
+    "/usr/bin/containerd": "containerd",
+    "/usr/sbin/nginx": "nginx-light",
+    "/usr/sbin/fcgiwrap": "fcgiwrap",
+    "/usr/bin/docker-registry": "docker-registry",
+    "/usr/bin/git": "git",
+    "/usr/bin/python3": "python3",
+    "/usr/sbin/iptables": "iptables",
+    "/usr/bin/openssl": "openssl",
+    "/usr/sbin/ip": "iproute2",
+    "/usr/bin/setpriv": "util-linux",
+}
+_apt = threading.Lock()
+
+
+def owner_of(path: str) -> str | None:
+    """The installed package that a file came with."""
+    # merged /usr: a file may be known under /bin or /sbin
+    for name in (path, path.removeprefix("/usr")):
+        done = run(["dpkg-query", "--search", name], what="dpkg", accept=(0, 1))
+        if done.returncode == 0 and ":" in done.stdout:
+            return re.split(r"[:,]", done.stdout)[0]
+    return None
+
+
+def program(layout: Layout, path: str) -> Path:
+    """Where the program that Debian puts at `path` lies: there, or below the cache if it was unpacked aside."""
+    aside = layout.cache / "debian" / path.lstrip("/")
+    return aside if aside.exists() else Path(path)
+
+
+def missing(layout: Layout, programs: Iterable[str]) -> set[str]:
+    """The packages that have to be fetched for `programs`."""
+    return {PROGRAMS[path] for path in programs if not program(layout, path).exists()}
+
+
+def update_lists(force: bool = False) -> None:
+    """`apt-get update`, unless the lists are there and fresh."""
+    lists = [path.stat().st_mtime for path in LISTS.glob("*_Packages*")]
+    if lists and time.time() - max(lists) < LISTS_MAX_AGE_S and not force:
+        return
+    run(["apt-get", "update", "-qq"], what="refreshing Debian's package lists", timeout_s=300, env=QUIET)
+
+
+def install(layout: Layout, programs: Iterable[str]) -> str:
+    """Install the packages of `programs` that are missing.
+
+    Services of the packages are not started. If apt would remove a package for it (another vendor's Docker, say), the
+    packages are unpacked below the cache instead, and `program` finds them there.
+
+    :return: what was done, for the progress line
+    """
+    with _apt:
+        wanted = sorted(missing(layout, programs))
+        if not wanted:
+            return "all there"
+        update_lists()
+        plan = run(["apt-get", "install", "-s", "--no-install-recommends", *wanted], what="apt", env=QUIET, accept=(0, 100))
+        if plan.returncode == 100:  # the lists may be older than the archive
+            update_lists(force=True)
+            plan = run(["apt-get", "install", "-s", "--no-install-recommends", *wanted], what="apt", env=QUIET, accept=(0, 100))
+        removed = re.findall(r"^Remv (\S+)", plan.stdout, re.M)
+        if removed or plan.returncode == 100:
+            return _unpack(layout, wanted, removed)
+        made_policy = not POLICY.exists()
+        if made_policy:
+            POLICY.write_text("#!/bin/sh\nexit 101\n")
+            POLICY.chmod(0o755)
+        try:
+            run(
+                ["apt-get", "install", "-y", "-qq", "-o", "DPkg::Lock::Timeout=300", "--no-install-recommends", *wanted],
+                what=f"installing {', '.join(wanted)}",
+                timeout_s=900,
+                env=QUIET,
+                log=layout.logs / "apt.log",
+            )
+        finally:
+            if made_policy:
+                POLICY.unlink(missing_ok=True)
+        return f"installed {' '.join(wanted)}"
+
+
+def _unpack(layout: Layout, wanted: list[str], removed: list[str]) -> str:
+    aside = layout.cache / "debian"
+    archives = layout.cache / "debian-archives"
+    archives.mkdir(parents=True, exist_ok=True)
+    # what the programs load besides what any Debian machine has
+    extra = {"docker.io": ["containerd", "runc", "tini"], "fcgiwrap": ["libfcgi0ldbl"]}
+    names = sorted({*wanted, *(more for name in wanted for more in extra.get(name, []))})
+    run(["apt-get", "download", *names], what="downloading Debian packages", timeout_s=600, cwd=archives, env=QUIET)
+    for archive in sorted(archives.glob("*.deb")):
+        run(["dpkg", "-x", archive, aside], what=f"unpacking {archive.name}", timeout_s=120)
+    if left := [name for name in wanted if not any(archives.glob(f"{name}_*.deb"))]:
+        raise SandboxError(f"Debian package(s) {', '.join(left)} could not be had; see `apt-cache policy {left[0]}`")
+    because = f"they clash with {', '.join(removed)}" if removed else "apt cannot install them beside what is here"
+    return f"unpacked {' '.join(names)} into {aside} ({because})"
+
+
+def system_user(name: str, home: Path = Path("/nonexistent")) -> tuple[int, int]:
+    """Uid and gid of the system user `name`, made if it is missing."""
+    import grp
+    import pwd
+
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        run(
+            ["useradd", "--system", "--user-group", "--home-dir", home, "--no-create-home", "--shell", "/usr/sbin/nologin", name],
+            what=f"making the system user {name}",
+            env={"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
+        )
+        entry = pwd.getpwnam(name)
+    return entry.pw_uid, grp.getgrnam(name).gr_gid

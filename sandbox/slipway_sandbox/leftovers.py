@@ -1,0 +1,153 @@
+"""What a sandbox leaves on the machine: its processes, mounts and cgroups; found by proof of origin, never by name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+from .layout import MARK_VARIABLE
+from .run import run
+from .supervisor import start_time
+
+
+def _cgroup_root() -> Path | None:
+    """The hierarchy that only keeps processes together: v2, alone or beside v1 controllers."""
+    for root in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")):
+        if (root / "cgroup.procs").is_file() and (root / "cgroup.controllers").exists():
+            return root
+    return None
+
+
+def cgroup_of(state: Path) -> Path | None:
+    """The cgroup that all processes of the sandbox at `state` are born into, or None where the machine has no cgroup v2.
+
+    Being in it is the proof of origin that survives `setproctitle`, double forks and the death of the supervisor.
+    """
+    root = _cgroup_root()
+    return root / f"slipway-{hashlib.sha256(str(state).encode()).hexdigest()[:12]}" if root else None
+
+
+def enter_cgroup(state: Path, pid: int) -> None:
+    """Put a process, and all that it will start, into the sandbox's cgroup."""
+    folder = cgroup_of(state)
+    if folder:
+        try:
+            folder.mkdir(exist_ok=True)
+            (folder / "cgroup.procs").write_text(str(pid))
+        except OSError:  # read-only hierarchy (a container): the mark in the environment remains
+            return
+
+
+def _ancestors() -> set[int]:
+    found, pid = set(), os.getpid()
+    while pid > 1:
+        found.add(pid)
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            break
+    return found
+
+
+def processes_of(state: Path) -> dict[int, int]:
+    """Processes that the sandbox at `state` started, with their start times.
+
+    Three proofs, each sufficient: the sandbox's cgroup; its mark in the environment; a root file system that is an
+    overlay of the state folder (a container's process).
+    """
+    mark = f"{MARK_VARIABLE}={state}".encode()
+    members: set[int] = set()
+    folder = cgroup_of(state)
+    if folder and folder.is_dir():
+        for procs in [folder / "cgroup.procs", *folder.rglob("cgroup.procs")]:
+            try:
+                members.update(int(word) for word in procs.read_text().split())
+            except OSError:
+                continue
+    spared = _ancestors()
+    own_namespace = os.readlink("/proc/self/ns/mnt")
+    found: dict[int, int] = {}
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) in spared:
+            continue
+        pid = int(process.name)
+        try:
+            started = start_time(pid)
+            if started is None:
+                continue
+            is_ours = pid in members or mark in (process / "environ").read_bytes().split(b"\0")
+            if not is_ours and os.readlink(process / "ns/mnt") != own_namespace:
+                is_ours = _root_is_below((process / "mountinfo").read_text(), state)
+        except OSError:
+            continue
+        if is_ours:
+            found[pid] = started
+    return found
+
+
+def _root_is_below(mountinfo: str, state: Path) -> bool:
+    """Whether the mount at / is an overlay whose layers lie below `state`."""
+    return any(fields[4] == "/" and f"{state}/" in line for line in mountinfo.splitlines() if (fields := line.split()))
+
+
+def end_processes(state: Path, patience_s: float = 5) -> int:
+    """End every process of the sandbox at `state`: TERM, then KILL. :return: how many there were"""
+    first = processes_of(state)
+    for sign, wait_s in ((signal.SIGTERM, patience_s), (signal.SIGKILL, 5.0), (signal.SIGKILL, 5.0)):
+        left = processes_of(state)
+        if not left:
+            break
+        for pid, started in left.items():
+            if start_time(pid) == started:
+                try:
+                    os.kill(pid, sign)
+                except ProcessLookupError:
+                    continue
+        deadline = time.monotonic() + wait_s
+        while time.monotonic() < deadline and any(start_time(pid) == started for pid, started in left.items()):
+            time.sleep(0.05)
+    return len(first)
+
+
+def mounts_below(folder: Path, mountinfo: str) -> list[str]:
+    """Mount points below `folder` out of /proc/self/mountinfo, the deepest first."""
+    points = []
+    for line in mountinfo.splitlines():
+        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), line.split()[4])
+        if point.startswith(f"{folder}/"):
+            points.append(point)
+    return sorted(points, key=lambda point: (point.count("/"), len(point)), reverse=True)
+
+
+def unmount_below(folder: Path) -> int:
+    """Unmount everything below `folder`. :return: how many mounts there were"""
+    points = mounts_below(folder, Path("/proc/self/mountinfo").read_text())
+    for point in points:
+        run(["umount", "--lazy", point], what=f"unmounting {point}", accept=(0, 1, 32))
+    return len(points)
+
+
+def remove_cgroups(name: str) -> None:
+    """Remove the cgroup `name` of every hierarchy, with all below it; they are empty by now."""
+    for top in [*Path("/sys/fs/cgroup").glob(name), *Path("/sys/fs/cgroup").glob(f"*/{name}")]:
+        folders = [Path(folder) for folder, _, _ in os.walk(top)]
+        for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
+            deadline = time.monotonic() + 2
+            while folder.is_dir():
+                try:
+                    folder.rmdir()
+                except OSError:  # EBUSY: the kernel lets go a moment after the last process
+                    if time.monotonic() > deadline:
+                        break
+                    time.sleep(0.05)
+
+
+def remove_cgroup_of(state: Path) -> None:
+    """Remove the sandbox's own cgroup."""
+    folder = cgroup_of(state)
+    if folder and folder.is_dir():
+        remove_cgroups(folder.name)

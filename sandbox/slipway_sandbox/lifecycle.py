@@ -1,0 +1,214 @@
+"""Up, down, restart and status of the whole sandbox or of single parts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import leftovers, pki
+from .graph import Step, run_graph
+from .layout import MACHINE_DIR, MARKER, Layout, SandboxError, UsageError, write_file
+from .part import Part, Sandbox
+from .parts import PARTS
+from .publish import publish
+from .services import load_services
+from .settings import load_external
+from .supervisor import Supervisor, start_time
+
+
+class Progress:
+    """Lines for people, each with the time since the start."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._start = time.monotonic()
+        self._lock = threading.Lock()
+        self._quiet = quiet
+
+    def __call__(self, part: str, text: str) -> None:
+        if not self._quiet:
+            with self._lock:
+                print(f"[{time.monotonic() - self._start:6.1f} s] {part}: {text}", file=sys.stderr, flush=True)
+
+
+def open_sandbox(layout: Layout | None = None, progress: Progress | None = None) -> Sandbox:
+    """The sandbox that the environment names."""
+    layout = layout or Layout.from_environment()
+    services = load_services(layout.checkout / "include/services")
+    return Sandbox(layout, Supervisor(layout), services, load_external(layout), progress or Progress())
+
+
+def parts_of(sandbox: Sandbox) -> dict[str, Part]:
+    """All parts by name."""
+    return {kind.name: kind(sandbox) for kind in PARTS}
+
+
+def choose(parts: dict[str, Part], names: Sequence[str], with_needs: bool) -> dict[str, Part]:
+    """The parts of `names` (all, if there are none), for `up` with what they depend on.
+
+    :raises UsageError: there is no such part; names the ones there are
+    """
+    if unknown := [name for name in names if name not in parts]:
+        raise UsageError(f"there is no part {', '.join(unknown)}; there are: {', '.join(parts)}")
+    wanted = set(names or parts)
+    while with_needs:
+        more = {need for name in wanted if not parts[name].is_external for need in parts[name].depends} - wanted
+        if not more:
+            break
+        wanted |= more
+    return {name: part for name, part in parts.items() if name in wanted}
+
+
+# --- who is on this machine ------------------------------------------------------------------------------------------
+def alive_elsewhere(layout: Layout, marker: dict[str, Any] | None) -> bool:
+    """Whether `marker` tells of a living sandbox of another state folder."""
+    return bool(
+        marker
+        and marker.get("state") != str(layout.state)
+        and marker.get("started")
+        and start_time(int(marker["pid"])) == marker["started"]
+    )
+
+
+def read_marker() -> dict[str, Any] | None:
+    """Which sandbox was started last on this machine, as far as is known."""
+    try:
+        found = json.loads(MARKER.read_text())
+        return found if isinstance(found, dict) else None
+    except (OSError, ValueError):
+        return None
+
+
+def clear_machine(sandbox: Sandbox) -> None:
+    """Refuse if another sandbox is alive; clean up what a dead one left, of this state folder or of another.
+
+    :raises SandboxError: another sandbox is alive; names it and how to stop it
+    """
+    layout, marker = sandbox.layout, read_marker()
+    if marker and alive_elsewhere(layout, marker):
+        raise SandboxError(
+            f"another sandbox is alive on this machine: state {marker['state']}, checkout {marker['checkout']}, supervisor "
+            f"process {marker['pid']}. There can be one. Stop it with: SLIPWAY_STATE={marker['state']} slipway sandbox down "
+            f"(in {marker['checkout']})"
+        )
+    if marker and marker["state"] != str(layout.state):
+        sweep(sandbox, Path(marker["state"]))
+        MARKER.unlink(missing_ok=True)
+    if sandbox.supervisor.pid() is None:
+        sweep(sandbox, layout.state)
+
+
+def sweep(sandbox: Sandbox, state: Path) -> None:
+    """Take away what a sandbox that is no longer supervised left on the machine; its data stays."""
+    start = time.monotonic()
+    other = Layout(state, sandbox.layout.cache, sandbox.layout.checkout)
+    ended = leftovers.end_processes(state)
+    mounts = leftovers.unmount_below(state)
+    if ended or mounts:
+        sandbox.say("sandbox", f"cleared {ended} processes and {mounts} mounts of {state} ({time.monotonic() - start:.1f} s)")
+    dead = parts_of(Sandbox(other, Supervisor(other), sandbox.services, {}, sandbox.say))
+    if (state / "docker/machine.json").exists():
+        dead["docker"].clean()
+    if (state / "kubernetes").is_dir() and (ended or mounts or state != sandbox.layout.state):
+        dead["kubernetes"].clean()
+        if state != sandbox.layout.state:
+            dead["network"].clean()
+    leftovers.remove_cgroup_of(state)
+    for name in ("supervisord.pid", "supervisor.sock"):
+        (state / "supervisor" / name).unlink(missing_ok=True)
+
+
+def start_supervisor(sandbox: Sandbox) -> None:
+    """Start the supervisor and record it for whoever finds this machine."""
+    if sandbox.supervisor.start():
+        sandbox.say("sandbox", f"supervisor started; state in {sandbox.layout.state}")
+    pid = sandbox.supervisor.pid()
+    if pid is None:
+        raise SandboxError(f"the supervisor ended at once: see {sandbox.layout.logs}/supervisord.log")
+    leftovers.enter_cgroup(sandbox.layout.state, pid)
+    MACHINE_DIR.mkdir(mode=0o755, exist_ok=True)
+    marker = {
+        "state": str(sandbox.layout.state), "checkout": str(sandbox.layout.checkout), "pid": pid, "started": start_time(pid),
+    }  # fmt: skip
+    write_file(MARKER, json.dumps(marker) + "\n")
+
+
+# --- the commands ----------------------------------------------------------------------------------------------------
+def up(sandbox: Sandbox, names: Sequence[str] = ()) -> list[Step]:
+    """Bring up the parts of `names` (or all) with what they need. Gives how each went."""
+    if os.geteuid() != 0:
+        raise UsageError("the sandbox makes bridges, mounts and users: run it as root")
+    sandbox.layout.create()
+    parts = choose(parts_of(sandbox), names, with_needs=True)
+    with sandbox.layout.lock():
+        clear_machine(sandbox)
+        pki.ensure_authority(sandbox.layout)
+        start_supervisor(sandbox)
+        for part in parts.values():  # chosen before anybody asks, so that no two parts race for one
+            for port in part.ports:
+                sandbox.layout.port(port)
+        steps = run_graph(
+            {name: part.up for name, part in parts.items()}, {name: part.depends for name, part in parts.items()}
+        )
+        with contextlib.suppress(FileNotFoundError) if any(step.error for step in steps) else contextlib.nullcontext():
+            publish(sandbox)
+        airflow = parts.get("airflow")
+        if airflow and not any(step.error for step in steps):
+            airflow.settle()  # type: ignore[attr-defined]
+    return steps
+
+
+def down(sandbox: Sandbox, names: Sequence[str] = ()) -> list[Step]:
+    """Stop the parts of `names`, or all and the supervisor, and take away what they put on the machine."""
+    parts = choose(parts_of(sandbox), names, with_needs=False)
+    sandbox.layout.create()
+    with sandbox.layout.lock():
+        steps = []
+        if sandbox.supervisor.pid() is None:
+            if names:
+                raise UsageError(f"no sandbox runs in {sandbox.layout.state}")
+            sweep(sandbox, sandbox.layout.state)
+        else:
+            needed_by = {
+                name: [other for other, part in parts.items() if name in part.depends] for name in parts
+            }  # a part stops after those that need it
+            steps = run_graph({name: part.down for name, part in parts.items()}, needed_by)
+        if not names:
+            sandbox.supervisor.shut_down()
+            leftovers.end_processes(sandbox.layout.state)
+            leftovers.unmount_below(sandbox.layout.state)
+            for part in reversed(list(parts.values())):
+                if part.name == "network" and not part.is_external:
+                    part.clean()
+            leftovers.remove_cgroup_of(sandbox.layout.state)
+            marker = read_marker()
+            if marker and marker["state"] == str(sandbox.layout.state):
+                MARKER.unlink()
+            with contextlib.suppress(OSError):
+                for folder in sorted(MACHINE_DIR.rglob("*"), reverse=True):
+                    if folder.is_dir():
+                        folder.rmdir()
+                MACHINE_DIR.rmdir()
+    return steps
+
+
+def status(sandbox: Sandbox) -> dict[str, dict[str, object]]:
+    """What each part says of itself, asked side by side."""
+    parts = parts_of(sandbox)
+    found: dict[str, dict[str, object]] = {}
+
+    def ask(name: str, part: Part) -> None:
+        try:
+            found[name] = part.status()
+        except SandboxError as error:
+            found[name] = {"state": "failing", "address": "", "problem": str(error), "processes": {}}
+
+    run_graph({name: (lambda name=name, part=part: ask(name, part)) for name, part in parts.items()}, {})  # type: ignore[misc]
+    missing = {"state": "failing", "address": "", "problem": "it could not be asked", "processes": {}}
+    return {name: found.get(name, missing) for name in parts}

@@ -1,0 +1,221 @@
+"""What a part of the sandbox is: how it is prepared, started, checked, provisioned and stopped."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from . import debian
+from .layout import NODE_ADDRESS, Layout, SandboxError
+from .run import run, wait_until
+from .services import Service
+from .supervisor import Program, Supervisor, tail
+
+
+@dataclass
+class Sandbox:
+    """One sandbox: its folders, its supervisor, the catalog's services, and what is given from outside."""
+
+    layout: Layout
+    supervisor: Supervisor
+    services: list[Service]
+    external: dict[str, dict[str, str]]
+    say: Callable[[str, str], None] = field(default=lambda part, text: None)
+    publishing: threading.Lock = field(default_factory=threading.Lock)
+
+    def password_hash(self, password: str) -> str:
+        """`password` as crypt(3) and so nginx understands it (SHA-512)."""
+        done = run(["openssl", "passwd", "-6", "-stdin"], what="hashing a password", stdin=password + "\n")
+        return done.stdout.strip()
+
+    # --- addresses: the sandbox's own, or the ones given from outside -------------------------------------------------
+    def setting(self, part: str, key: str, own: str) -> str:
+        """A setting of an external part, or the sandbox's `own` value when the part is its own."""
+        return self.external[part].get(key, own) if part in self.external else own
+
+    @property
+    def docker_host(self) -> str:
+        return self.setting("docker", "host", f"unix://{self.layout.state}/docker/docker.sock")
+
+    @property
+    def vault_address(self) -> str:
+        return self.setting("vault", "address", f"http://127.0.0.1:{self.layout.port('vault')}")
+
+    @property
+    def git_url(self) -> str:
+        return self.setting("git", "url", f"http://127.0.0.1:{self.layout.port('git')}").rstrip("/")
+
+    @property
+    def registry(self) -> str:
+        return self.setting("registry", "address", f"{NODE_ADDRESS}:{self.layout.port('registry')}")
+
+    @property
+    def registry_ca(self) -> Path:
+        return Path(self.setting("registry", "ca_file", str(self.layout.ca_file)))
+
+    def registry_account(self, account: str) -> tuple[str, Path]:
+        """User name and password file of the `push` or `pull` account."""
+        return (
+            self.setting("registry", f"{account}_username", account),
+            Path(self.setting("registry", f"{account}_password_file", str(self.layout.credentials / f"registry-{account}"))),
+        )
+
+    @property
+    def git_account(self) -> tuple[str, Path]:
+        """User name and password file with which Slipway reads the repositories."""
+        return (
+            self.setting("git", "username", "slipway"),
+            Path(self.setting("git", "password_file", str(self.layout.credentials / "git-slipway"))),
+        )
+
+    @property
+    def admin_kubeconfig(self) -> Path:
+        return Path(self.setting("kubernetes", "kubeconfig", str(self.layout.state / "kubernetes/kubeconfig")))
+
+    @property
+    def airflow_url(self) -> str:
+        return f"http://127.0.0.1:{self.layout.port('airflow')}"
+
+
+class Part:
+    """One part. Each step can be repeated: a second `up` finds everything done and changes nothing."""
+
+    name: ClassVar[str]
+    depends: ClassVar[tuple[str, ...]] = ()
+    debian: ClassVar[tuple[str, ...]] = ()
+    ports: ClassVar[tuple[str, ...]] = ()
+    ready_timeout_s: ClassVar[float] = 60
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.layout = sandbox.layout
+
+    @property
+    def folder(self) -> Path:
+        return self.layout.state / self.name
+
+    @property
+    def is_external(self) -> bool:
+        return self.name in self.sandbox.external
+
+    def say(self, text: str) -> None:
+        self.sandbox.say(self.name, text)
+
+    # --- what a part overrides ---------------------------------------------------------------------------------------
+    def prepare(self) -> None:
+        """Folders, keys, configuration; before the processes."""
+
+    def programs(self) -> list[Program]:
+        """The supervised processes, in the order in which they are started."""
+        return []
+
+    def ready(self) -> str | None:
+        """None when the part works; else what is missing."""
+        return None
+
+    def provision(self) -> None:
+        """What must be in the running part: databases, accounts, policies."""
+
+    def address(self) -> str:
+        """Where the part is reached, for people."""
+        return ""
+
+    def clean(self) -> None:
+        """Take away what its processes left on the machine; they are gone by now."""
+
+    # --- what happens to it ------------------------------------------------------------------------------------------
+    def up(self) -> None:
+        """Make the part run, ready and provisioned."""
+        if self.is_external:
+            wait_until(self.ready, 15, f"the external {self.name} at {self.address()}", 0.5)
+            self.provision()
+            return
+        if self.debian and debian.missing(self.layout, self.debian):
+            self.timed(lambda: debian.install(self.layout, self.debian))
+        running = {name for name, info in self.sandbox.supervisor.processes().items() if info["statename"] == "RUNNING"}
+        self.prepare()
+        programs = self.programs()
+        if programs:
+            self.check_ports(bool(running & {program.name for program in programs}))
+            self.sandbox.supervisor.configure(self.name, programs)
+        started = [program.name for program in programs if self.sandbox.supervisor.ensure(program.name)]
+        if started:
+            self.timed(lambda: (self.wait_ready(programs), f"{', '.join(started)} ready")[1])
+        else:
+            self.wait_ready(programs)
+        self.provision()
+
+    def timed(self, step: Callable[[], str | None]) -> None:
+        """Run one step and say how it ended and how long it took."""
+        start = time.monotonic()
+        text = step()
+        if text:
+            self.say(f"{text} ({time.monotonic() - start:.1f} s)")
+
+    def check_ports(self, is_running: bool) -> None:
+        """Choose other ports where a stranger took ours while the part was down."""
+        from .layout import PORTS, port_is_free
+
+        if is_running:
+            return
+        taken = tuple(
+            port.name
+            for port in PORTS
+            if port.name in self.ports
+            and not all(port_is_free(address, self.layout.port(port.name)) for address in port.addresses)
+        )
+        if taken:
+            before = {name: self.layout.port(name) for name in taken}
+            self.layout.forget_ports(taken)
+            for name in taken:
+                self.say(f"port {before[name]} is taken by another program: {name} moves to {self.layout.port(name)}")
+            self.prepare()
+
+    def wait_ready(self, programs: list[Program]) -> None:
+        """Wait until ready; a process that the supervisor gave up on ends the wait."""
+
+        def missing() -> str | None:
+            known = self.sandbox.supervisor.processes()
+            for program in programs:
+                info = known.get(program.name)
+                if info and info["statename"] == "FATAL":
+                    raise SandboxError(f"{program.name} does not stay up ({info['spawnerr'] or info['description']})")
+            return self.ready()
+
+        wait_until(missing, self.ready_timeout_s, self.name)
+
+    def program_names(self) -> list[str]:
+        """The names of its processes that the supervisor knows."""
+        return [program.name for program in self.programs()]
+
+    def down(self) -> None:
+        """Stop the part's processes and clean up after them."""
+        if self.is_external:
+            return
+        self.sandbox.supervisor.stop(list(reversed(self.program_names())))
+        self.clean()
+
+    def status(self) -> dict[str, object]:
+        """What `slipway sandbox status` tells of it."""
+        known = self.sandbox.supervisor.processes()
+        processes = {name: known[name]["statename"].lower() for name in self.program_names() if name in known}
+        if self.is_external:
+            state, problem = "external", self.ready()
+        elif self.program_names() and not any(value in ("running", "starting") for value in processes.values()):
+            state, problem = "stopped", None
+        else:
+            problem = self.ready()
+            state = "running"
+        if problem:
+            state = "failing"
+        return {"state": state, "address": self.address(), "problem": problem, "processes": processes}
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines of the log of the process that is in trouble (or of the first one)."""
+        names = self.program_names()
+        troubled = [name for name in names if self.sandbox.supervisor.problem(name)] or names[:1]
+        return "\n".join(f"--- {name}.log\n{tail(self.layout.logs / f'{name}.log', lines)}" for name in troubled[:2])

@@ -1,0 +1,225 @@
+"""The Docker engine: Debian's dockerd and containerd, with data, sockets and networks of their own."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import json
+import os
+import re
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from .. import debian
+from ..layout import SandboxError, write_file
+from ..leftovers import remove_cgroups, unmount_below
+from ..part import Part
+from ..run import run
+from ..supervisor import Program
+
+BRIDGE = "slipway0"
+CGROUP = "slipway-docker"
+# the first that no route of this machine overlaps: a /16, its first /24 for the default bridge, the rest for networks
+SUBNETS = ("10.201.0.0/16", "10.211.0.0/16", "10.221.0.0/16", "172.29.0.0/16", "192.168.0.0/16")
+
+
+def choose_subnet(routes: list[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
+    """The first subnet that nothing on this machine uses.
+
+    :raises SandboxError: all are in use
+    """
+    for candidate in map(ipaddress.IPv4Network, SUBNETS):
+        if not any(candidate.overlaps(route) for route in routes):
+            return candidate
+    raise SandboxError(f"every subnet for Docker's networks is in use: {', '.join(SUBNETS)}")
+
+
+class Docker(Part):
+    """dockerd on a socket below the state folder; a bridge with a name of its own in place of docker0."""
+
+    name = "docker"
+    depends = ("network",)
+    debian = ("/usr/sbin/dockerd", "/usr/bin/docker", "/usr/bin/containerd", "/usr/sbin/iptables")
+
+    def _subnet(self) -> ipaddress.IPv4Network:
+        """The /16 of the engine's networks, chosen once."""
+        record = self.folder / "machine.json"
+        if record.is_file():
+            return ipaddress.IPv4Network(json.loads(record.read_text())["subnet"])
+        shown = json.loads(run(["ip", "-4", "-json", "route"], what="reading the routes").stdout or "[]")
+        routes = [
+            ipaddress.IPv4Network(route["dst"], strict=False)
+            for route in shown
+            if route.get("dst") not in (None, "default") and route.get("dev") != BRIDGE
+        ]
+        subnet = choose_subnet(routes)
+        policy = run(["iptables", "-w", "-S", "FORWARD"], what="reading iptables").stdout.split("\n")[0].split()[-1]
+        forward = Path("/proc/sys/net/ipv4/ip_forward").read_text().strip()
+        write_file(record, json.dumps({"subnet": str(subnet), "forward_policy": policy, "ip_forward": forward}))
+        return subnet
+
+    def prepare(self) -> None:
+        self.folder.mkdir(exist_ok=True, mode=0o711)
+        subnet = self._subnet()
+        networks = list(subnet.subnets(new_prefix=17))
+        default = next(networks[0].subnets(new_prefix=24))
+        gateway = next(default.hosts())
+        if not Path(f"/sys/class/net/{BRIDGE}").exists():
+            run(["ip", "link", "add", BRIDGE, "type", "bridge"], what="making Docker's bridge")
+            run(["ip", "addr", "add", f"{gateway}/{default.prefixlen}", "dev", BRIDGE], what="making Docker's bridge")
+            run(["ip", "link", "set", BRIDGE, "up"], what="making Docker's bridge")
+        settings = {
+            "bridge": BRIDGE,
+            "default-address-pools": [{"base": str(networks[1]), "size": 24}],
+            "data-root": str(self.folder / "data"),
+            "exec-root": str(self.folder / "exec"),
+            "pidfile": str(self.folder / "docker.pid"),
+            "hosts": [self.sandbox.docker_host],
+            "containerd": str(self.folder / "containerd.sock"),
+            "exec-opts": ["native.cgroupdriver=cgroupfs"],
+            "cgroup-parent": CGROUP,
+            "storage-driver": "overlay2",
+            "live-restore": False,
+            "shutdown-timeout": 5,
+            "oom-score-adjust": 0,
+            "log-level": "warn",
+            "log-opts": {"max-size": "10m", "max-file": "2"},
+            "features": {"buildkit": True},
+            "builder": {"gc": {"enabled": True, "defaultKeepStorage": "20GB"}},
+            # a container asks the machine's resolver only if it has any; nothing reaches out unless told
+        }
+        write_file(self.folder / "daemon.json", json.dumps(settings, indent=1), 0o600)
+        containerd = f"""version = 2
+root = "{self.folder}/containerd/root"
+state = "{self.folder}/containerd/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
+  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.internal.v1.opt"]
+[grpc]
+  address = "{self.folder}/containerd.sock"
+"""
+        write_file(self.folder / "containerd.toml", containerd, 0o600)
+        known = self.sandbox.supervisor.processes()
+        if not any(known.get(name, {}).get("pid") for name in ("dockerd", "docker-containerd")):
+            for name in ("docker.pid", "docker.sock", "containerd.sock", "containerd.sock.ttrpc"):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def programs(self) -> list[Program]:
+        dockerd, containerd = (debian.program(self.layout, path) for path in ("/usr/sbin/dockerd", "/usr/bin/containerd"))
+        path = f"{dockerd.parent}:{containerd.parent}:/usr/sbin:/usr/bin:/sbin:/bin"
+        # the registry's certificate is ours: no file in /etc/docker is needed for it
+        environment = {"PATH": path, "SSL_CERT_FILE": str(self.layout.ca_bundle)}
+        return [
+            Program("docker-containerd", [containerd, "--config", self.folder / "containerd.toml", "--log-level", "warn"],
+                    {"PATH": path}, kill_group=False, reads=[self.folder / "containerd.toml"]),
+            Program("dockerd", [dockerd, "--config-file", self.folder / "daemon.json"], environment, stop_wait_s=40,
+                    kill_group=False, reads=[self.folder / "daemon.json", self.layout.ca_bundle]),
+        ]  # fmt: skip
+
+    def ready(self) -> str | None:
+        address = urlsplit(self.sandbox.docker_host)
+        if address.scheme != "unix":
+            return self._ready_remote()
+        try:
+            connection = http.client.HTTPConnection("docker", timeout=5)
+            connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.sock.settimeout(5)
+            connection.sock.connect(address.path)
+            connection.request("GET", "/_ping")
+            answer = connection.getresponse()
+            connection.close()
+        except (OSError, http.client.HTTPException) as error:
+            return f"{self.sandbox.docker_host} does not answer ({error})"
+        return None if answer.status == 200 else f"ping answers {answer.status}"
+
+    def _ready_remote(self) -> str | None:
+        import docker
+
+        try:
+            client = docker.DockerClient(base_url=self.sandbox.docker_host, timeout=5)
+            client.ping()
+        except docker.errors.DockerException as error:
+            return f"{self.sandbox.docker_host} does not answer ({error})"
+        return None
+
+    def address(self) -> str:
+        return self.sandbox.docker_host
+
+    def clean(self) -> None:
+        unmount_below(self.folder)
+        remove_cgroups(CGROUP)
+        links = [BRIDGE]
+        record = self.folder / "data/network/files/local-kv.db"
+        if record.is_file():  # the engine's own record of its networks: a bridge is named after its network's id
+            links += sorted({name.decode() for name in re.findall(rb"\bbr-[0-9a-f]{12}\b", record.read_bytes())})
+        for link in links:
+            if Path(f"/sys/class/net/{link}").exists():
+                run(["ip", "link", "del", link], what=f"removing {link}")
+        self._clean_iptables(links)
+        for stale in ("docker.pid", "docker.sock", "containerd.sock", "containerd.sock.ttrpc"):
+            (self.folder / stale).unlink(missing_ok=True)
+        shims = Path("/run/containerd/s")
+        if shims.is_dir():
+            for path in shims.iterdir():
+                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                    try:
+                        probe.connect(str(path))
+                    except ConnectionRefusedError:  # its shim is gone
+                        path.unlink(missing_ok=True)
+                    except OSError:
+                        continue
+            for folder in (shims, shims.parent):
+                if not any(folder.iterdir()):
+                    folder.rmdir()
+        (self.folder / "machine.json").unlink(missing_ok=True)
+
+    def _clean_iptables(self, links: list[str]) -> None:
+        """Remove what dockerd put into the firewall, unless another dockerd uses the same chains."""
+        if _other_dockerd(self.layout.state):
+            self.say("another Docker engine runs here: its iptables chains stay")
+            return
+        record = self.folder / "machine.json"
+        before = json.loads(record.read_text()) if record.is_file() else {}
+        subnet = before.get("subnet")
+        names = "|".join(map(re.escape, links))
+        ours = re.compile(rf"\bDOCKER\b|DOCKER-|\s-[io]\s(?:{names}|br-[0-9a-f]{{12}})\b")
+        for table in ("nat", "filter", "raw"):
+            saved = run(["iptables-save", "-t", table], what="reading iptables").stdout.splitlines()
+            inside = [line for line in saved if line.startswith("-A DOCKER")]
+            rules = [line for line in saved if line.startswith("-A ") and line not in inside]
+            for line in rules:
+                in_subnet = subnet and re.search(r"-s (\S+)", line)
+                masquerade = "MASQUERADE" in line and in_subnet and _within(in_subnet.group(1), subnet)
+                if ours.search(line) or masquerade:
+                    run(["iptables", "-w", "-t", table, "-D", *_words(line)[1:]], what="removing a rule", accept=(0, 1, 2))
+            chains = [line.split()[0][1:] for line in saved if line.startswith(":DOCKER")]
+            for action in ("-F", "-X"):
+                for chain in chains:
+                    run(["iptables", "-w", "-t", table, action, chain], what="removing a chain", accept=(0, 1))
+        if before.get("forward_policy"):
+            run(["iptables", "-w", "-P", "FORWARD", before["forward_policy"]], what="restoring the FORWARD policy")
+
+
+def _within(network: str, outer: str) -> bool:
+    return ipaddress.IPv4Network(network, strict=False).subnet_of(ipaddress.IPv4Network(outer))
+
+
+def _words(line: str) -> list[str]:
+    import shlex
+
+    return shlex.split(line)
+
+
+def _other_dockerd(state: Path) -> bool:
+    """Whether a dockerd runs that is not of `state`."""
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            if os.path.basename(os.readlink(process / "exe")) != "dockerd":
+                continue
+            if str(state) not in (process / "cmdline").read_bytes().decode(errors="replace"):
+                return True
+        except OSError:
+            continue
+    return False

@@ -1,0 +1,179 @@
+"""The git server: bare repositories over HTTP, accounts, and the hooks that trigger releases."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from .. import debian
+from ..layout import MACHINE_DIR, write_file
+from ..part import Part
+from ..run import run
+from ..supervisor import Confined, Program
+
+USER = "slipway-git"
+INSIDE = MACHINE_DIR / "git"
+ACCOUNTS = ("developer", "slipway", "config-editor")
+# account -> what it may push, by the folder of the repository (a prefix of the reference); read by the update hook
+PUSH_RIGHTS = {
+    "services": {"developer": ["refs/heads/", "refs/tags/"], "slipway": ["refs/notes/"]},
+    "config": {"config-editor": ["refs/heads/", "refs/tags/"]},
+}
+
+NGINX = """daemon off;
+pid {inside}/nginx.pid;
+error_log stderr warn;
+worker_processes 1;
+events {{ worker_connections 256; }}
+http {{
+  access_log off;
+  server_tokens off;
+  client_body_temp_path {inside}/tmp/body; proxy_temp_path {inside}/tmp/proxy; fastcgi_temp_path {inside}/tmp/fastcgi;
+  uwsgi_temp_path {inside}/tmp/uwsgi; scgi_temp_path {inside}/tmp/scgi;
+  server {{
+    listen 127.0.0.1:{port};
+    client_max_body_size 1g;
+    location = /healthz {{ return 200 "ok\\n"; }}
+    location ~ "^/(?:services|config)/[a-z0-9][a-z0-9-]*\\.git/(?:HEAD|info/refs|git-upload-pack|git-receive-pack|objects/.+)$" {{
+      auth_basic "Slipway git";
+      auth_basic_user_file {inside}/accounts;
+      fastcgi_pass unix:{inside}/fcgi.sock;
+      fastcgi_read_timeout 300s;
+      fastcgi_request_buffering off;
+      fastcgi_buffering off;
+      fastcgi_param SCRIPT_FILENAME /usr/lib/git-core/git-http-backend;
+      fastcgi_param GIT_PROJECT_ROOT {inside}/repositories;
+      fastcgi_param GIT_HTTP_EXPORT_ALL "";
+      fastcgi_param PATH_INFO $uri;
+      fastcgi_param QUERY_STRING $query_string;
+      fastcgi_param REQUEST_METHOD $request_method;
+      fastcgi_param CONTENT_TYPE $content_type;
+      fastcgi_param CONTENT_LENGTH $content_length;
+      fastcgi_param HTTP_CONTENT_ENCODING $http_content_encoding;
+      fastcgi_param HTTP_GIT_PROTOCOL $http_git_protocol;
+      fastcgi_param REMOTE_USER $remote_user;
+      fastcgi_param REMOTE_ADDR $remote_addr;
+      fastcgi_param PATH /usr/sbin:/usr/bin:/sbin:/bin;
+      fastcgi_param HOME {inside};
+    }}
+  }}
+}}
+"""
+
+SETTINGS = {
+    "http.receivepack": "true",
+    "receive.fsckObjects": "true",
+    "receive.denyDeleteCurrent": "warn",
+    "receive.autogc": "false",  # it would detach a process that no supervisor knows
+    "uploadpack.allowReachableSHA1InWant": "true",
+    "core.logAllRefUpdates": "true",
+}
+
+
+class Git(Part):
+    """nginx-light, fcgiwrap and `git http-backend` on loopback, all as one user of their own."""
+
+    name = "git"
+    depends = ("network",)
+    debian = ("/usr/sbin/nginx", "/usr/sbin/fcgiwrap", "/usr/bin/git", "/usr/bin/python3", "/usr/bin/openssl")
+    ports = ("git",)
+
+    @property
+    def confined(self) -> Confined:
+        return Confined(USER, {self.folder: INSIDE})
+
+    @property
+    def repositories(self) -> Path:
+        return self.folder / "repositories"
+
+    def prepare(self) -> None:
+        owner = debian.system_user(USER)
+        self.confined.prepare()
+        for folder in (self.folder, self.folder / "tmp", self.repositories):
+            folder.mkdir(exist_ok=True, mode=0o700)
+            shutil.chown(folder, *owner)
+        accounts = self.folder / "accounts"
+        if not accounts.is_file():
+            hashed = {name: self.sandbox.password_hash(self.layout.secret(f"git-{name}")) for name in ACCOUNTS}
+            write_file(accounts, "".join(f"{name}:{value}\n" for name, value in hashed.items()), 0o600, owner)
+        nginx = NGINX.format(inside=INSIDE, port=self.layout.port("git"))
+        write_file(self.folder / "nginx.conf", nginx, 0o600, owner)
+
+    def programs(self) -> list[Program]:
+        wrap, nginx = (debian.program(self.layout, path) for path in ("/usr/sbin/fcgiwrap", "/usr/sbin/nginx"))
+        cgi = ["/bin/sh", "-c", f"rm -f {INSIDE}/fcgi.sock; exec {wrap} -f -c 6 -s unix:{INSIDE}/fcgi.sock"]
+        front = [nginx, "-c", INSIDE / "nginx.conf", "-p", INSIDE, "-e", "stderr"]
+        return [
+            Program("git-backend", cgi, umask="077", confined=self.confined),
+            Program("git-nginx", front, stop_signal="QUIT", confined=self.confined,
+                    reads=[self.folder / "nginx.conf"]),
+        ]  # fmt: skip
+
+    def ready(self) -> str | None:
+        import requests
+
+        user, password = self.sandbox.git_account
+        repositories = [service.repository for service in self.sandbox.services]
+        try:
+            if self.is_external:
+                url = f"{self.sandbox.git_url}/{repositories[0]}.git/info/refs?service=git-upload-pack"
+                answer = requests.get(url, auth=(user, password.read_text().strip()), timeout=5)
+            else:
+                answer = requests.get(f"{self.sandbox.git_url}/healthz", timeout=5)
+                if not (self.folder / "fcgi.sock").exists():
+                    return "fcgiwrap has not made its socket"
+        except (requests.exceptions.RequestException, OSError) as error:
+            return f"{self.sandbox.git_url} does not answer ({type(error).__name__})"
+        return None if answer.status_code == 200 else f"{answer.url} answers {answer.status_code}"
+
+    def address(self) -> str:
+        return self.sandbox.git_url
+
+    def provision(self) -> None:
+        if self.is_external:
+            return
+        for service in self.sandbox.services:
+            if "://" not in service.repository:
+                self._repository(service.repository)
+                self._trigger(service.repository, service.name, service.branch, service.dag_id)
+            if service.config_repository and "://" not in service.config_repository:
+                self._repository(service.config_repository)
+
+    def _repository(self, name: str) -> None:
+        """A bare repository with our settings and the hook that decides who may push what."""
+        uid, gid = debian.system_user(USER)
+        folder = self.repositories / f"{name}.git"
+        if not (folder / "HEAD").is_file():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            run(["/usr/bin/git", "init", "-q", "--bare", "--initial-branch=main", folder], what=f"making {name}.git")
+            shutil.rmtree(folder / "hooks")
+            (folder / "hooks").mkdir()
+            for key, value in SETTINGS.items():
+                run(["/usr/bin/git", "config", "--file", folder / "config", key, value], what=f"configuring {name}.git")
+            for path in (folder.parent, folder, *folder.rglob("*")):
+                shutil.chown(path, uid, gid)
+            self.say(f"{name}.git made")
+        self._hook(folder, "update")
+        rights = json.dumps(PUSH_RIGHTS.get(name.partition("/")[0], {}), indent=1) + "\n"
+        write_file(folder / "slipway-rights.json", rights, 0o600, (uid, gid))
+
+    def _trigger(self, name: str, service: str, branch: str, dag_id: str) -> None:
+        """The hook that triggers releases, and what it has to know; only the git user can read that."""
+        owner = debian.system_user(USER)
+        folder = self.repositories / f"{name}.git"
+        self._hook(folder, "post-receive")
+        trigger = {
+            "airflow_url": self.sandbox.airflow_url,
+            "username": "hook",
+            "password": self.layout.secret("airflow-hook"),
+            "service": service,
+            "branch": branch,
+            "dag_id": dag_id,
+            "timeout_s": 4.5,
+        }
+        write_file(folder / "slipway-hook.json", json.dumps(trigger, indent=1) + "\n", 0o600, owner)
+
+    def _hook(self, folder: Path, name: str) -> None:
+        text = (self.layout.checkout / "sandbox/hooks" / name).read_text()
+        write_file(folder / "hooks" / name, text, 0o755, (0, 0))  # the git user may run it, not change it

@@ -1,0 +1,227 @@
+"""The cluster: built and run by sandbox/kubernetes, provisioned here with Slipway's identity and the services' namespaces."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..layout import NODE_ADDRESS, SandboxError, write_file
+from ..part import Part
+from ..run import run, wait_until
+
+SYSTEM = "slipway-system"
+MANAGER = "slipway-sandbox"
+HOSTS = ("postgres", "vault", "registry", "git")
+WRITE = ["get", "list", "watch", "create", "update", "patch", "delete"]
+READ = ["get", "list", "watch"]
+# what Slipway may do in a service's namespace, and nowhere else
+SLIPWAY_RULES = [
+    (["apps"], ["deployments"], WRITE),
+    (["apps"], ["replicasets"], READ),
+    ([""], ["services", "configmaps", "secrets", "serviceaccounts", "pods", "resourcequotas", "limitranges"], WRITE),
+    ([""], ["pods/log"], ["get", "list", "watch"]),
+    ([""], ["pods/exec"], ["get", "create"]),
+    ([""], ["events"], READ),
+    ([""], ["namespaces"], ["get"]),
+    (["events.k8s.io"], ["events"], READ),
+    (["policy"], ["poddisruptionbudgets"], WRITE),
+]
+# what a playbook may do that runs as `slipway-infra`
+INFRA_RULES = [
+    ([""], ["resourcequotas", "limitranges"], WRITE),
+    (["policy"], ["poddisruptionbudgets"], WRITE),
+    (["networking.k8s.io"], ["networkpolicies"], WRITE),
+]
+PATHS = {
+    "Namespace": "/api/v1/namespaces",
+    "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
+    "Secret": "/api/v1/namespaces/{namespace}/secrets",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
+}
+
+
+def _object(kind: str, name: str, namespace: str | None = None, **rest: Any) -> dict[str, Any]:
+    version = "rbac.authorization.k8s.io/v1" if kind.startswith("Role") else "v1"
+    metadata: dict[str, Any] = {"name": name, **({"namespace": namespace} if namespace else {}), **rest.pop("metadata", {})}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **rest}
+
+
+def _role(name: str, namespace: str, rules: list[tuple[list[str], list[str], list[str]]], account_in: str) -> list[dict[str, Any]]:
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": account_in}
+    written = [{"apiGroups": groups, "resources": resources, "verbs": verbs} for groups, resources, verbs in rules]
+    return [
+        _object("Role", name, namespace, rules=written),
+        _object("RoleBinding", name, namespace, roleRef=reference, subjects=[subject]),
+    ]
+
+
+def manifests(namespaces: list[str], registry: str, username: str, password: str) -> list[dict[str, Any]]:
+    """What the cluster must hold before the first release: Slipway's account, and per namespace its rights and the pull secret."""
+    found = [
+        _object("Namespace", SYSTEM),
+        _object("ServiceAccount", "slipway", SYSTEM),
+        _object("Secret", "slipway-token", SYSTEM, type="kubernetes.io/service-account-token",
+                metadata={"annotations": {"kubernetes.io/service-account.name": "slipway"}}),
+    ]  # fmt: skip
+    login = {"username": username, "password": password, "auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
+    docker = base64.b64encode(json.dumps({"auths": {registry: login}}).encode()).decode()
+    for name in sorted(set(namespaces)):
+        found.append(_object("Namespace", name, metadata={"labels": {
+            "pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted"}}))  # fmt: skip
+        found.append(_object("Secret", "registry-pull", name, type="kubernetes.io/dockerconfigjson", data={".dockerconfigjson": docker}))
+        for account in ("default", "slipway-infra"):
+            found.append(_object("ServiceAccount", account, name, imagePullSecrets=[{"name": "registry-pull"}]))
+        found += _role("slipway", name, SLIPWAY_RULES, SYSTEM) + _role("slipway-infra", name, INFRA_RULES, name)
+    return found
+
+
+class Kubernetes(Part):
+    """The cluster's processes run under the sandbox's supervisor as k8s-*; its scripts start and stop them."""
+
+    name = "kubernetes"
+    depends = ("network",)
+    ready_timeout_s = 120
+
+    def script(self, name: str, *arguments: str | Path, timeout_s: float = 300) -> None:
+        """Run one of the cluster's scripts; its output goes to logs/kubernetes-<name>.log."""
+        log = self.layout.logs / f"kubernetes-{name.removesuffix('.sh')}.log"
+        environment = {
+            "SLIPWAY_SUPERVISOR_CONF": str(self.sandbox.supervisor.configuration),
+            "SLIPWAY_PYTHON": str(self.layout.python),
+        }
+        command = ["bash", str(self.layout.checkout / "sandbox/kubernetes" / name), *map(str, arguments)]
+        run(command, what=f"kubernetes/{name}", timeout_s=timeout_s, log=log, env=environment)
+
+    @property
+    def cache(self) -> Path:
+        return self.layout.cache / "kubernetes"
+
+    def program_names(self) -> list[str]:
+        return sorted(name for name in self.sandbox.supervisor.processes() if name.startswith("k8s-"))
+
+    def up(self) -> None:
+        if not self.is_external:
+            known = self.sandbox.supervisor.processes()
+            names = [name for name in known if name.startswith("k8s-")]
+            all_run = len(names) >= 8 and all(known[name]["statename"] == "RUNNING" for name in names)
+            if not (all_run and self.ready() is None):
+                if not (self.cache / ".complete").exists():
+                    self.say("building the cluster from its modules; about 8 minutes of two cores, once")
+                self.timed(lambda: (self.script("build.sh", self.cache, timeout_s=3600), "built or already there")[1])
+                self.timed(lambda: (self.script("up.sh", self.folder, self.cache), "cluster is up")[1])
+            self.write_names()
+        wait_until(self.ready, self.ready_timeout_s, "the cluster's API server", 0.2)
+        self.provision()
+
+    def write_names(self) -> None:
+        """The names under which pods find the sandbox's servers, and the registry's certificate for containerd."""
+        hosts = f"{NODE_ADDRESS} host.cluster.local {' '.join(f'{name}.slipway.test' for name in HOSTS)}\n"
+        write_file(self.folder / "dns/hosts", hosts)
+        registry = self.sandbox.registry
+        write_file(
+            self.folder / f"certs.d/{registry}/hosts.toml",
+            f'server = "https://{registry}"\n[host."https://{registry}"]\n'
+            f'capabilities = ["pull", "resolve"]\nca = "{self.sandbox.registry_ca}"\n',
+        )
+
+    def _server(self) -> tuple[str, str | bool, tuple[str, str] | None, dict[str, str]]:
+        """Address of the API server, and how a plain HTTP client trusts and proves itself; from the admin's kubeconfig."""
+        from kubernetes import client, config
+
+        loaded = client.Configuration()
+        config.load_kube_config(str(self.sandbox.admin_kubeconfig), client_configuration=loaded)
+        token = loaded.get_api_key_with_prefix("authorization")
+        certificate = (loaded.cert_file, loaded.key_file) if loaded.cert_file else None
+        return loaded.host, loaded.ssl_ca_cert or loaded.verify_ssl, certificate, {"Authorization": token} if token else {}
+
+    def request(self, method: str, path: str, body: object = None, content: str = "application/json") -> Any:
+        """Call the API server as administrator. :return: the response"""
+        import requests
+
+        host, verify, certificate, headers = self._server()
+        return requests.request(
+            method, host + path, data=None if body is None else json.dumps(body), verify=verify, cert=certificate,
+            headers={**headers, "Content-Type": content}, timeout=20,
+        )  # fmt: skip
+
+    def ready(self) -> str | None:
+        import requests
+
+        if not self.sandbox.admin_kubeconfig.is_file():
+            return f"there is no {self.sandbox.admin_kubeconfig} yet"
+        try:
+            answer = self.request("GET", "/readyz")
+        except (requests.exceptions.RequestException, OSError) as error:
+            return f"the API server does not answer ({type(error).__name__})"
+        return None if answer.status_code == 200 else f"readyz answers {answer.status_code}: {answer.text[:200]}"
+
+    def address(self) -> str:
+        if not self.sandbox.admin_kubeconfig.is_file():
+            return ""
+        return str(yaml.safe_load(self.sandbox.admin_kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
+
+    def provision(self) -> None:
+        user, password_file = self.sandbox.registry_account("pull")
+        own = password_file.parent == self.layout.credentials
+        password = self.layout.secret(password_file.name) if own else password_file.read_text().strip()
+        namespaces = [service.namespace for service in self.sandbox.services]
+        import requests
+
+        host, verify, certificate, headers = self._server()
+        with requests.Session() as session:
+            session.verify, session.cert = verify, certificate
+            for manifest in manifests(namespaces, self.sandbox.registry, user, password):
+                path = PATHS[manifest["kind"]].format(namespace=manifest["metadata"].get("namespace"))
+                answer = session.patch(
+                    f"{host}{path}/{manifest['metadata']['name']}?fieldManager={MANAGER}&force=true",
+                    data=json.dumps(manifest),
+                    headers={**headers, "Content-Type": "application/apply-patch+yaml"},
+                    timeout=20,
+                )
+                if answer.status_code not in (200, 201):
+                    raise SandboxError(
+                        f"the cluster refuses {manifest['kind']} {manifest['metadata']['name']}: "
+                        f"{answer.status_code} {answer.json().get('message', answer.text[:300])}"
+                    )
+        self._write_kubeconfig()
+
+    def _write_kubeconfig(self) -> None:
+        """Slipway's own kubeconfig, with the token of its service account."""
+        token: dict[str, str] = {}
+
+        def missing() -> str | None:
+            answer = self.request("GET", f"/api/v1/namespaces/{SYSTEM}/secrets/slipway-token")
+            token.update(answer.json().get("data") or {})
+            return None if "token" in token and "ca.crt" in token else "the service account has no token yet"
+
+        wait_until(missing, 30, "Slipway's account in the cluster")
+        server = self.address()
+        admin = yaml.safe_load(self.sandbox.admin_kubeconfig.read_text())["clusters"][0]["cluster"]
+        authority = admin.get("certificate-authority-data") or token["ca.crt"]
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "slipway", "cluster": {"server": server, "certificate-authority-data": authority}}],
+            "users": [{"name": "slipway", "user": {"token": base64.b64decode(token["token"]).decode()}}],
+            "contexts": [{"name": "slipway", "context": {
+                "cluster": "slipway", "user": "slipway",
+                "namespace": self.sandbox.services[0].namespace if self.sandbox.services else "default"}}],
+            "current-context": "slipway",
+        }  # fmt: skip
+        write_file(self.layout.credentials / "slipway.kubeconfig", yaml.safe_dump(document, sort_keys=False), 0o600)
+
+    def down(self) -> None:
+        if not self.is_external:
+            self.script("down.sh", self.folder)
+
+    def clean(self) -> None:
+        """After everything was killed: what the cluster left on the machine."""
+        if self.folder.is_dir() or os.path.exists("/run/slipway/kubernetes"):
+            self.script("network.sh", "sweep", self.folder)

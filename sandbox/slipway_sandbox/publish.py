@@ -1,0 +1,139 @@
+"""What the sandbox tells the others: platform.yaml, Airflow's connections, and shell exports."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from urllib.parse import urlsplit
+
+import yaml
+
+from .layout import Layout, write_file
+from .part import Sandbox
+from .parts.postgres import Postgres
+from .run import run
+
+# settings of the package index's clients that a container needs too
+INDEX_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")  # fmt: skip
+
+
+def index_environment(layout: Layout) -> dict[str, str]:
+    """How this machine reaches its package index, as pip is configured now: variables first, then pip's files."""
+    found = {key: os.environ[key] for key in INDEX_VARIABLES if os.environ.get(key)}
+    pip = [layout.python, "-m", "pip", "config", "list"]
+    done = run(pip, what="asking pip for its configuration", timeout_s=30, accept=(0, 1, 2))
+    for line in done.stdout.splitlines():
+        key, separator, value = line.partition("=")
+        variable = "PIP_" + key.rpartition(".")[2].upper().replace("-", "_")
+        if separator and key.startswith(("global.", "install.", "user.", "site.")) and variable in INDEX_VARIABLES:
+            found.setdefault(variable, value.strip("'\""))
+    return found
+
+
+def publish(sandbox: Sandbox) -> None:
+    """Write platform.yaml and connections.yaml from what is known now; repeated as parts become ready."""
+    with sandbox.publishing:
+        _platform(sandbox)
+        _connections(sandbox)
+
+
+def _platform(sandbox: Sandbox) -> None:
+    layout = sandbox.layout
+    host, port = Postgres(sandbox).pod_endpoint()
+    index: dict[str, object] = {"environment": index_environment(layout)}
+    try:
+        from . import images
+
+        if volume := images.index_ca_volume(sandbox.docker_host):
+            index["ca_volume"] = volume
+    except ImportError:
+        sandbox.say("platform", "no module for the images yet: no volume with the index's certificate authorities")
+    document = {
+        "environment": "staging",
+        "git": {"url": sandbox.git_url},
+        "registry": {"address": sandbox.registry, "ca_file": str(sandbox.registry_ca)},
+        "images": layout.recorded("images.json") or {},
+        "package_index": index,
+        "database": {"host": host, "port": port},
+        "advisories": {"max_age_days": 36500},
+        "airflow": {"url": sandbox.airflow_url},
+    }
+    text = "# written by the sandbox\n" + yaml.safe_dump(document, sort_keys=False)
+    write_file(layout.platform_file, text, 0o600)  # an index URL may hold a password
+
+
+def _connections(sandbox: Sandbox) -> None:
+    layout = sandbox.layout
+    pull_user, pull_password = sandbox.registry_account("pull")
+    found: dict[str, object] = {
+        "slipway_engine": {
+            "conn_type": "docker",
+            "host": sandbox.registry,
+            "login": pull_user,
+            "password": _text(pull_password),
+            "extra": {"docker_url": sandbox.docker_host, "reauth": False},
+        },
+        "slipway_cluster_staging": {
+            "conn_type": "kubernetes",
+            "extra": {"kube_config_path": str(layout.credentials / "slipway.kubeconfig")},
+        },
+    }
+    role, secret = layout.credentials / "vault-worker-role-id", layout.credentials / "vault-worker-secret-id"
+    if role.is_file() and secret.is_file():
+        address = urlsplit(sandbox.vault_address)
+        ca_file = sandbox.setting("vault", "ca_file", "")
+        found["slipway_vault"] = {
+            "conn_type": "vault",
+            "host": address.hostname,
+            "port": address.port or 8200,
+            "login": role.read_text(),
+            "password": secret.read_text(),
+            "schema": "secret",
+            "extra": {
+                "auth_type": "approle",
+                "kv_engine_version": 2,
+                "use_tls": address.scheme == "https",
+                **({"client_kwargs": {"verify": ca_file}} if ca_file else {}),
+            },
+        }
+    host, port = Postgres(sandbox).endpoint()
+    found["slipway_ledger"] = {
+        "conn_type": "postgres",
+        "host": host,
+        "port": port,
+        "login": "ledger",
+        "password": layout.secret("postgres-ledger"),
+        "schema": "ledger",
+    }
+    write_file(layout.state / "connections.yaml", "# written by the sandbox\n" + yaml.safe_dump(found), 0o600)
+    write_file(layout.credentials / "ledger-url", Postgres(sandbox).url("ledger", "ledger"), 0o600)
+
+
+def _text(path: object) -> str:
+    with open(str(path)) as stream:
+        return stream.read().strip()
+
+
+def exports(sandbox: Sandbox) -> str:
+    """Shell exports of the parts' addresses. Secrets are named by file; of LEDGER_URL, too, only the file is printed."""
+    layout = sandbox.layout
+    ledger = layout.credentials / "ledger-url"
+    values = {
+        "SLIPWAY_STATE": layout.state,
+        "SLIPWAY_CACHE": layout.cache,
+        "SLIPWAY_PLATFORM": layout.platform_file,
+        "SLIPWAY_CREDENTIALS": layout.credentials,
+        "AIRFLOW_URL": sandbox.airflow_url,
+        "AIRFLOW_HOME": layout.state / "airflow",
+        "KUBECONFIG": layout.credentials / "slipway.kubeconfig",
+        "REGISTRY": sandbox.registry,
+        "REGISTRY_CA_FILE": sandbox.registry_ca,
+        "VAULT_ADDR": sandbox.vault_address,
+        "GIT_URL": sandbox.git_url,
+        "LEDGER_URL_FILE": ledger,
+        "DOCKER_HOST": sandbox.docker_host,
+    }
+    lines = [f"export {key}={shlex.quote(str(value))}" for key, value in values.items()]
+    # read by the shell that evaluates this, so that the password is in no output
+    lines.append(f'export LEDGER_URL="$(cat {shlex.quote(str(ledger))})"')
+    return "\n".join(lines)
