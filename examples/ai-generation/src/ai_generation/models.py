@@ -4,18 +4,13 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_SEED = 2**31 - 1
 
 
-def _whole(value: Any) -> Any:
-    """JSON Schema counts 40.0 as an integer, strict pydantic does not: pass it on as 40."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 # Strict: "40" and true are not numbers in the published schema, so they are not accepted.
-Integer = Annotated[int, BeforeValidator(_whole, json_schema_input_type=int), Field(strict=True)]
+Integer = Annotated[int, Field(strict=True)]
 # Postgres cannot store NUL in text: refused here, with a message, rather than by the database.
 Text = Annotated[str, Field(strict=True, pattern=r"^[^\x00]*$")]
 
@@ -34,6 +29,14 @@ class GenerationRequest(BaseModel):
         Annotated[Integer, Field(ge=0, le=MAX_SEED)] | None,
         Field(description="The same seed, prompt and model give the same text; drawn if left out"),
     ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, data: Any) -> Any:
+        """JSON Schema counts 40.0 as an integer, strict pydantic does not: pass it on as 40."""
+        if not isinstance(data, dict):
+            return data
+        return {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in data.items()}
 
 
 class Generation(BaseModel):

@@ -114,6 +114,14 @@ def test_metrics_count_by_route_not_by_path() -> None:
     assert 'ai_generation_build_info{build="17",commit="c0ffee"' in text
 
 
+def test_openapi_publishes_the_bounds() -> None:
+    fields = create_app(SETTINGS).openapi()["components"]["schemas"]["GenerationRequest"]["properties"]
+    assert (fields["max_words"]["minimum"], fields["max_words"]["maximum"]) == (1, 200)
+    assert (fields["seed"]["anyOf"][0]["minimum"], fields["seed"]["anyOf"][0]["maximum"]) == (0, 2**31 - 1)
+    assert fields["prompt"]["maxLength"] == 500
+    assert "pattern" in fields["prompt"]
+
+
 def test_openapi_documents_every_answer() -> None:
     paths = create_app(SETTINGS).openapi()["paths"]
     assert set(paths["/generations"]["post"]["responses"]) == {"201", "400", "413", "422", "503"}
