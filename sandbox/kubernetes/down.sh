@@ -9,7 +9,7 @@ set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd); . "$HERE/env.sh"
 network=down; [ "${1:-}" != --keep-network ] || { network=sweep; shift; }
 [ $# = 1 ] || die "usage: $0 [--keep-network] STATE_DIR"
-STATE=$(state_dir "$1"); t0=$SECONDS
+settle "$1"; t0=$SECONDS
 if [ -d "$STATE/run" ]; then
   exec 9>"$STATE/.lock"; flock -n 9 || die "another up.sh or down.sh works on $STATE"
   K=("$STATE/bin/kubectl" --kubeconfig "$STATE/kubeconfig" --cache-dir "$STATE/run/kubectl-cache" --request-timeout 5s)

@@ -23,18 +23,19 @@ K8S_PAUSE_IMAGE="singlenode.local/pause:1"
 K8S_CHAIN=K8SN-EGRESS
 # What network.sh did to the machine and for whom. Not below STATE_DIR, which may be gone when somebody has to undo it;
 # in /run, because none of it outlives the machine's start either.
-RECORD=/run/slipway/kubernetes
+RECORD=/run/slipway/kubernetes.record
 
 log()  { printf '%s [%s] %s\n' "$(date +%H:%M:%S)" "${0##*/}" "$*" >&2; }
 die()  { log "ERROR: $*"; exit 1; }
 refuse() { log "REFUSED: $*"; exit 3; }             # the machine is taken; nothing was changed
 
-# state_dir PATH: the path as the kernel writes it in its lists of mounts and processes. It need not exist.
-state_dir() {
-  local s; s=$(realpath -m -- "$1")
-  (( ${#s} <= 80 )) || die "$s is too long a path: sockets below it are limited to 107 characters; 80 at most"
-  [[ $s =~ ^/[A-Za-z0-9._/@+-]+$ ]] || die "$s: only letters, digits and ._/@+- may be in it"
-  echo "$s"
+# settle PATH: sets STATE to the path as the kernel writes it in its lists of mounts and processes (it need not exist), and
+# finds the supervisord of the sandbox whose state folder holds it, if the caller named none.
+settle() {
+  STATE=$(realpath -m -- "$1")
+  (( ${#STATE} <= 80 )) || die "$STATE is too long a path: sockets below it are limited to 107 characters; 80 at most"
+  [[ $STATE =~ ^/[A-Za-z0-9._/@+-]+$ ]] || die "$STATE: only letters, digits and ._/@+- may be in it"
+  SLIPWAY_SUPERVISOR_CONF=${SLIPWAY_SUPERVISOR_CONF:-${STATE%/*}/supervisor/supervisord.conf}
 }
 
 # wait_for SECONDS WHAT COMMAND...: polls until COMMAND succeeds.
@@ -50,7 +51,6 @@ wait_for() {
 }
 
 # --- the parts run under the sandbox's supervisord ---------------------------------------------------------------------
-SLIPWAY_SUPERVISOR_CONF="${SLIPWAY_SUPERVISOR_CONF:-${SLIPWAY_STATE:-$HOME/.local/state/slipway/sandbox}/supervisor/supervisord.conf}"
 ctl() { "${SLIPWAY_PYTHON:+${SLIPWAY_PYTHON%/*}/}supervisorctl" -c "$SLIPWAY_SUPERVISOR_CONF" "$@"; }
 
 # A pid file holds "PID STARTTIME PARENT" (fields 1, 22 and 4 of /proc/PID/stat), so that a pid which the kernel has since
@@ -67,14 +67,15 @@ TO_START=()
 part() {
   local name=$1 f=$STATE/run/$1 conf=${SLIPWAY_SUPERVISOR_CONF%/*}/conf.d/k8s-$1.conf; shift
   # umask 022: containerd and the kubelet make folders and files (/, /etc/resolv.conf) that non-root containers must read.
-  # env -i: proxies, certificates and what else the caller's shell holds are none of the cluster's business.
+  # env -i: proxies, certificates and what else the caller's shell holds are none of the cluster's business; only the mark
+  # that the sandbox gives all its processes is.
   cat >"$f.new" <<Y
 umask 022
 # one that ends at once, again and again, is started once a second
 [ -z "\$(find $f.pid -newermt '-1 second' 2>/dev/null)" ] || sleep 1
 read -r s </proc/\$\$/stat; s=\${s##*) }; set -- \$s
 echo "\$\$ \${20} \$2" >$f.pid
-exec env -i HOME=/root LC_ALL=C.UTF-8 PATH=$BIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin $(printf '%q ' "$@")
+exec env -i SLIPWAY_SANDBOX_STATE="\$SLIPWAY_SANDBOX_STATE" HOME=/root LC_ALL=C.UTF-8 PATH=$BIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin $(printf '%q ' "$@")
 Y
   # autostart=false: a supervisord that starts on the remains of a killed sandbox waits until up.sh has cleared them.
   # Only the part itself is stopped, never its group: containerd's shims keep the pods running while it restarts.

@@ -11,7 +11,7 @@
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd); . "$HERE/env.sh"
 [ $# = 2 ] || die "usage: $0 up|down|sweep STATE_DIR"
-STATE=$(state_dir "$2"); rc=0; complain() { log "LEFT BEHIND: $*"; rc=1; }
+settle "$2"; rc=0; complain() { log "LEFT BEHIND: $*"; rc=1; }
 exec 8</run; flock -w 60 8 || die "another network.sh has been at work for a minute"   # on /run itself: no lock file stays
 
 # --- who is there -------------------------------------------------------------------------------------------------------

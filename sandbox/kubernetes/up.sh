@@ -14,7 +14,7 @@
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd); . "$HERE/env.sh"
 [ $# = 2 ] || die "usage: $0 STATE_DIR CACHE_DIR"
-STATE=$(state_dir "$1"); CACHE=$(cd "$2" && pwd); BIN=$CACHE/bin
+settle "$1"; CACHE=$(cd "$2" && pwd); BIN=$CACHE/bin
 [ -e "$CACHE/.complete" ] || die "$CACHE is not built: run build.sh first"
 [ -d "${SLIPWAY_SUPERVISOR_CONF%/*}/conf.d" ] || die "no folder conf.d beside $SLIPWAY_SUPERVISOR_CONF: start the sandbox's supervisord first"
 mkdir -p -m 0700 "$STATE"; chmod 0700 "$STATE"; umask 077
