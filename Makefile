@@ -1,0 +1,48 @@
+# `make demo` and `make test` are all a newcomer needs. Everything that is installed comes from the lock files.
+.DELETE_ON_ERROR:
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test unit lint integration e2e up down status lock help
+
+help:
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: $(STAMP) ## set up everything, push the example with git, and follow its release until it is healthy
+	$(BIN)/slipway sandbox up
+	$(BIN)/python -m slipway_sandbox.demo
+
+test: lint unit integration e2e ## everything: style, types, contracts, unit, integration and end-to-end tests
+
+lint: $(STAMP) ## style, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(STAMP) ## unit tests, under a minute
+	$(BIN)/pytest tests/unit
+
+up: $(STAMP) ## start the sandbox, or what is missing of it
+	$(BIN)/slipway sandbox up
+
+down: ## stop exactly what was started
+	@[ ! -x $(BIN)/slipway ] || $(BIN)/slipway sandbox down
+
+status: $(STAMP) ## how each part of the sandbox is
+	$(BIN)/slipway sandbox status
+
+integration: up ## each adapter against the real part
+	$(BIN)/pytest tests/integration
+
+e2e: up ## pushes through the whole sequence
+	$(BIN)/pytest tests/e2e
+
+lock: $(STAMP) ## compile requirements*.in into lock files with hashes
+	$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+
+$(STAMP): requirements-dev.txt pyproject.toml sandbox/bootstrap.sh
+	sh sandbox/bootstrap.sh $(VENV)
+	@touch $@

@@ -1,0 +1,26 @@
+#!/bin/sh
+# bootstrap.sh VENV: makes the virtual environment of this checkout from the lock file, and installs the checkout into it.
+# Needs Python 3.11 or newer and, for what is missing, root and Debian's packages.
+set -eu
+venv=$1
+here=$(cd "$(dirname "$0")/.." && pwd)
+python=${PYTHON:-python3}
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
+  echo "bootstrap: $python is missing or older than 3.11; set PYTHON" >&2
+  exit 3
+}
+"$python" -c 'import ensurepip, venv' 2>/dev/null || {
+  echo "bootstrap: installing Debian's python3-venv"
+  apt-get install -y -qq --no-install-recommends python3-venv >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; }
+}
+[ -x "$venv/bin/python" ] || { rm -rf "$venv"; "$python" -m venv "$venv"; }
+# uv first, by its hashes in the same lock file; then it installs the rest in seconds
+[ -x "$venv/bin/uv" ] || {
+  lock=$(mktemp)
+  sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ *--hash/p}' "$here/requirements-dev.txt" | sed '$s/ \\$//' >"$lock"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+  rm -f "$lock"
+}
+echo "bootstrap: installing $(grep -c '==' "$here/requirements-dev.txt") locked packages into $venv"
+UV_LINK_MODE=${UV_LINK_MODE:-hardlink} "$venv/bin/uv" pip sync --quiet --python "$venv/bin/python" --require-hashes "$here/requirements-dev.txt"
+"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation --editable "$here"
