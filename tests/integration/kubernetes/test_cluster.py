@@ -1,4 +1,4 @@
-"""The sandbox's cluster does what stages rely on: rollouts, the sandbox's names in pods, no way off the machine."""
+"""The sandbox's cluster does what stages rely on: rollouts, names in pods, and no way off the machine."""
 
 import json
 import os
