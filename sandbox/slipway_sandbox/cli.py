@@ -78,7 +78,7 @@ def up_command(parts: tuple[str, ...], as_json: bool) -> None:
         click.echo(text, err=True)
     if failures:
         sys.exit(3)
-    if not as_json:
+    if not as_json and any(step.name == "airflow" for step in steps):
         click.echo(f"Airflow: {opened.airflow_url} (admin, password in {opened.layout.credentials}/airflow-admin)", err=True)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..layout import SandboxError, write_file
+from ..local_http import session
 from ..part import Part
 from ..run import run, wait_until
 from ..supervisor import Program
@@ -192,26 +193,22 @@ class Airflow(Part):
     # --- its API -----------------------------------------------------------------------------------------------------
     def token(self, account: str = "admin") -> str:
         """An API token of one of the accounts."""
-        import requests
-
         body = {"username": account, "password": (self.layout.credentials / f"airflow-{account}").read_text().strip()}
-        answer = requests.post(f"{self.sandbox.airflow_url}/auth/token", json=body, timeout=20)
+        answer = session().post(f"{self.sandbox.airflow_url}/auth/token", json=body, timeout=20)
         if answer.status_code not in (200, 201):
             raise SandboxError(f"airflow refuses the account {account} ({answer.status_code}): {answer.text[:300]}")
         return str(answer.json()["access_token"])
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Call the API as administrator. :return: the response"""
-        import requests
-
         headers = {"Authorization": f"Bearer {self.token()}"}
-        return requests.request(method, f"{self.sandbox.airflow_url}/api/v2/{path}", json=body, headers=headers, timeout=20)
+        return session().request(method, f"{self.sandbox.airflow_url}/api/v2/{path}", json=body, headers=headers, timeout=20)
 
     def ready(self) -> str | None:
         import requests
 
         try:
-            answer = requests.get(f"{self.sandbox.airflow_url}/api/v2/monitor/health", timeout=10)
+            answer = session().get(f"{self.sandbox.airflow_url}/api/v2/monitor/health", timeout=10)
         except requests.exceptions.RequestException as error:
             return f"{self.sandbox.airflow_url} does not answer ({type(error).__name__})"
         if answer.status_code != 200:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .. import debian
 from ..layout import MACHINE_DIR, write_file
+from ..local_http import session
 from ..part import Part
 from ..run import run
 from ..supervisor import Confined, Program
@@ -118,9 +119,9 @@ class Git(Part):
         try:
             if self.is_external:
                 url = f"{self.sandbox.git_url}/{repositories[0]}.git/info/refs?service=git-upload-pack"
-                answer = requests.get(url, auth=(user, password.read_text().strip()), timeout=5)
+                answer = session().get(url, auth=(user, password.read_text().strip()), timeout=5)
             else:
-                answer = requests.get(f"{self.sandbox.git_url}/healthz", timeout=5)
+                answer = session().get(f"{self.sandbox.git_url}/healthz", timeout=5)
                 if not (self.folder / "fcgi.sock").exists():
                     return "fcgiwrap has not made its socket"
         except (requests.exceptions.RequestException, OSError) as error:

@@ -6,6 +6,7 @@ import json
 import re
 
 from ..layout import SandboxError, write_file
+from ..local_http import session
 from ..part import Part
 
 
@@ -55,11 +56,10 @@ class Images(Part):
                 return f"{name}: {reference} is no reference by digest"
             host, repository, digest = found.groups()
             try:
-                answer = requests.head(
+                answer = session(str(self.sandbox.registry_ca)).head(
                     f"https://{host}/v2/{repository}/manifests/{digest}",
                     auth=(user, password.read_text().strip()),
                     headers={"Accept": "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"},
-                    verify=str(self.sandbox.registry_ca),
                     timeout=5,
                 )
             except (requests.exceptions.RequestException, OSError) as error:

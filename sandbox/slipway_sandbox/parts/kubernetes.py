@@ -11,8 +11,10 @@ from typing import Any
 import yaml
 
 from ..layout import NODE_ADDRESS, SandboxError, write_file
+from ..local_http import session
 from ..part import Part
 from ..run import run, wait_until
+from ..supervisor import tail
 
 SYSTEM = "slipway-system"
 MANAGER = "slipway-sandbox"
@@ -131,25 +133,17 @@ class Kubernetes(Part):
             f'capabilities = ["pull", "resolve"]\nca = "{self.sandbox.registry_ca}"\n',
         )
 
-    def _server(self) -> tuple[str, str | bool, tuple[str, str] | None, dict[str, str]]:
-        """Address of the API server, and how a plain HTTP client trusts and proves itself; from the admin's kubeconfig."""
+    def _session(self) -> tuple[str, Any]:
+        """Address of the API server and a session that trusts it and is its administrator, from the admin's kubeconfig."""
         from kubernetes import client, config
 
         loaded = client.Configuration()
         config.load_kube_config(str(self.sandbox.admin_kubeconfig), client_configuration=loaded)
-        token = loaded.get_api_key_with_prefix("authorization")
-        certificate = (loaded.cert_file, loaded.key_file) if loaded.cert_file else None
-        return loaded.host, loaded.ssl_ca_cert or loaded.verify_ssl, certificate, {"Authorization": token} if token else {}
-
-    def request(self, method: str, path: str, body: object = None, content: str = "application/json") -> Any:
-        """Call the API server as administrator. :return: the response"""
-        import requests
-
-        host, verify, certificate, headers = self._server()
-        return requests.request(
-            method, host + path, data=None if body is None else json.dumps(body), verify=verify, cert=certificate,
-            headers={**headers, "Content-Type": content}, timeout=20,
-        )  # fmt: skip
+        made = session(loaded.ssl_ca_cert or loaded.verify_ssl)
+        made.cert = (loaded.cert_file, loaded.key_file) if loaded.cert_file else None
+        if token := loaded.get_api_key_with_prefix("authorization"):
+            made.headers["Authorization"] = token
+        return loaded.host, made
 
     def ready(self) -> str | None:
         import requests
@@ -157,7 +151,8 @@ class Kubernetes(Part):
         if not self.sandbox.admin_kubeconfig.is_file():
             return f"there is no {self.sandbox.admin_kubeconfig} yet"
         try:
-            answer = self.request("GET", "/readyz")
+            host, http = self._session()
+            answer = http.get(f"{host}/readyz", timeout=10)
         except (requests.exceptions.RequestException, OSError) as error:
             return f"the API server does not answer ({type(error).__name__})"
         return None if answer.status_code == 200 else f"readyz answers {answer.status_code}: {answer.text[:200]}"
@@ -172,17 +167,14 @@ class Kubernetes(Part):
         own = password_file.parent == self.layout.credentials
         password = self.layout.secret(password_file.name) if own else password_file.read_text().strip()
         namespaces = [service.namespace for service in self.sandbox.services]
-        import requests
-
-        host, verify, certificate, headers = self._server()
-        with requests.Session() as session:
-            session.verify, session.cert = verify, certificate
+        host, http = self._session()
+        with http:
             for manifest in manifests(namespaces, self.sandbox.registry, user, password):
                 path = PATHS[manifest["kind"]].format(namespace=manifest["metadata"].get("namespace"))
-                answer = session.patch(
+                answer = http.patch(
                     f"{host}{path}/{manifest['metadata']['name']}?fieldManager={MANAGER}&force=true",
                     data=json.dumps(manifest),
-                    headers={**headers, "Content-Type": "application/apply-patch+yaml"},
+                    headers={"Content-Type": "application/apply-patch+yaml"},
                     timeout=20,
                 )
                 if answer.status_code not in (200, 201):
@@ -195,9 +187,10 @@ class Kubernetes(Part):
     def _write_kubeconfig(self) -> None:
         """Slipway's own kubeconfig, with the token of its service account."""
         token: dict[str, str] = {}
+        host, http = self._session()
 
         def missing() -> str | None:
-            answer = self.request("GET", f"/api/v1/namespaces/{SYSTEM}/secrets/slipway-token")
+            answer = http.get(f"{host}/api/v1/namespaces/{SYSTEM}/secrets/slipway-token", timeout=10)
             token.update(answer.json().get("data") or {})
             return None if "token" in token and "ca.crt" in token else "the service account has no token yet"
 
@@ -216,6 +209,12 @@ class Kubernetes(Part):
             "current-context": "slipway",
         }  # fmt: skip
         write_file(self.layout.credentials / "slipway.kubeconfig", yaml.safe_dump(document, sort_keys=False), 0o600)
+
+    def log_tail(self, lines: int = 20) -> str:
+        scripts = [self.layout.logs / f"kubernetes-{name}.log" for name in ("build", "up")]
+        troubled = [name.removeprefix("k8s-") for name in self.program_names() if self.sandbox.supervisor.problem(name)]
+        logs = [path for path in scripts if path.is_file()] + [self.folder / f"logs/{name}.log" for name in troubled[:2]]
+        return "\n".join(f"--- {path}\n{tail(path, lines)}" for path in logs[-3:])
 
     def down(self) -> None:
         if not self.is_external:

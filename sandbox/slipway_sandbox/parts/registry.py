@@ -6,6 +6,7 @@ import shutil
 
 from .. import debian, pki
 from ..layout import MACHINE_DIR, NODE_ADDRESS, write_file
+from ..local_http import session
 from ..part import Part
 from ..supervisor import Confined, Program
 
@@ -119,11 +120,8 @@ class Registry(Part):
 
         user, password = self.sandbox.registry_account("pull")
         try:
-            answer = requests.get(
-                f"https://{self.sandbox.registry}/v2/",
-                auth=(user, password.read_text().strip()),
-                verify=str(self.sandbox.registry_ca),
-                timeout=5,
+            answer = session(str(self.sandbox.registry_ca)).get(
+                f"https://{self.sandbox.registry}/v2/", auth=(user, password.read_text().strip()), timeout=5
             )
         except (requests.exceptions.RequestException, OSError) as error:
             return f"https://{self.sandbox.registry} does not answer ({type(error).__name__})"

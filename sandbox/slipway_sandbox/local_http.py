@@ -1,0 +1,18 @@
+"""HTTP to the sandbox's own servers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import requests
+
+
+def session(verify: str | bool = True) -> requests.Session:
+    """A session that heeds no proxy and no REQUESTS_CA_BUNDLE of the caller's: those are for the world outside."""
+    import requests
+
+    made = requests.Session()
+    made.trust_env = False
+    made.verify = verify
+    return made
