@@ -1,0 +1,83 @@
+"""Which manifests may be applied, and what a release makes of them."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from slipway.errors import PolicyFailed
+from slipway.release import manifests
+
+KINDS = ("ConfigMap", "Deployment", "Service")
+
+
+def deployment(**metadata: str) -> bytes:
+    containers = [{"name": "app", "image": "placeholder"}, {"name": "proxy", "image": "proxy:1"}]
+    return yaml.safe_dump(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "web", **metadata},
+            "spec": {"template": {"spec": {"containers": containers}}},
+        }
+    ).encode()
+
+
+def config_map(name: str) -> bytes:
+    return yaml.safe_dump({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}).encode()
+
+
+def load(files: dict[str, bytes]) -> list[manifests.Manifest]:
+    return manifests.load(files, namespace="web", kinds=KINDS)
+
+
+def test_what_is_used_is_applied_before_what_uses_it() -> None:
+    found = load({"m/a.yaml": deployment(), "m/b.yaml": config_map("b") + b"---\n" + config_map("a"), "m/README.md": b"{"})
+    assert [(one["kind"], one["metadata"]["name"]) for one in found] == [
+        ("ConfigMap", "a"),
+        ("ConfigMap", "b"),
+        ("Deployment", "web"),
+    ]
+    assert {one["metadata"]["namespace"] for one in found} == {"web"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (deployment(namespace="kube-system"), "m/x.yaml: Deployment web is for namespace kube-system"),
+        (b"{kind: Secret, metadata: {name: s}}", "m/x.yaml: kind Secret (s) is not allowed here"),
+        (b"{kind: ClusterRole, metadata: {name: s}}", "kind ClusterRole"),
+        (b"- 1", "a document is no Kubernetes object"),
+        (b"a: [", "m/x.yaml is not valid YAML"),
+        (b"\xff\xfe\xfa", "m/x.yaml is not valid YAML"),
+        (b"---\n", "no manifests"),
+    ],
+)
+def test_anything_else_is_refused_by_file_and_object(content: bytes, said: str) -> None:
+    with pytest.raises(PolicyFailed, match=r".") as refused:
+        load({"m/x.yaml": content})
+    assert said in str(refused.value)
+
+
+def test_only_the_named_container_gets_the_image() -> None:
+    loaded = load({"m/x.yaml": deployment()})
+    made = manifests.release_of(
+        loaded, deployment="web", container="app", image="r/web@sha256:1", commit="c", service="web"
+    )
+    images = {one["name"]: one["image"] for one in made[0]["spec"]["template"]["spec"]["containers"]}
+    assert images == {"app": "r/web@sha256:1", "proxy": "proxy:1"}
+    assert made[0]["spec"]["template"]["metadata"]["annotations"] == {"slipway/commit": "c"}
+    assert loaded[0]["spec"]["template"]["spec"]["containers"][0]["image"] == "placeholder"
+
+
+@pytest.mark.parametrize(("name", "container"), [("other", "app"), ("web", "other")])
+def test_a_release_without_its_container_is_refused(name: str, container: str) -> None:
+    with pytest.raises(PolicyFailed, match=f"no container {container} in a Deployment {name}"):
+        manifests.release_of(
+            load({"m/x.yaml": deployment()}), deployment=name, container=container, image="i", commit="c", service="s"
+        )
+
+
+def test_content_hash_is_of_content_alone() -> None:
+    assert manifests.content_hash({"a": b"1", "b": b"\xff"}) == manifests.content_hash({"b": b"\xff", "a": b"1"})
+    assert manifests.content_hash({"a": b"1"}) != manifests.content_hash({"a": b"2"})

@@ -1,0 +1,54 @@
+"""The note on a commit."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from slipway.ledger import Release
+from slipway.release import Status
+from slipway.stages.report import note
+
+
+def release(**known: object) -> Release:
+    nothing = dict.fromkeys(
+        (
+            "tree",
+            "image",
+            "digest",
+            "config_revision",
+            "infra_hash",
+            "schema_revision_before",
+            "schema_revision",
+            "manifests",
+            "superseded_by",
+            "reason",
+            "stage",
+            "finished_at",
+        )
+    )
+    fixed = {
+        "run_id": "web.0123456789ab",
+        "service": "web",
+        "environment": "staging",
+        "commit": "0" * 40,
+        "ref": "refs/heads/main",
+        "status": Status.PASSED,
+        "attempts": 1,
+        "started_at": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+    return Release(**{**nothing, **fixed, **known})  # type: ignore[arg-type]
+
+
+def test_note_names_what_is_deployed() -> None:
+    text = note(release(image="r/web", digest="sha256:1", config_revision="c1", schema_revision="003"))
+    assert text == (
+        "slipway: passed\nservice: web\nenvironment: staging\nrun: web.0123456789ab\n"
+        "image: r/web@sha256:1\nconfig: c1\nschema: 003\n"
+    )
+
+
+def test_note_of_a_failure_leads_with_stage_and_reason() -> None:
+    text = note(release(status=Status.FAILED, stage="test.unit", reason="test.unit failed\n  assert 1 == 2"))
+    assert text.endswith("stage: test.unit\n\ntest.unit failed\n  assert 1 == 2\n")
+    assert text.startswith("slipway: failed\n")
+    assert "image:" not in text
