@@ -1,4 +1,4 @@
-"""The one tree of errors. The class says whether a retry helps; the text says what, where, why and what to do."""
+"""The one tree of errors. The class says whether a retry helps; the text what, where, why and what to do."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SlipwayError(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong in a catalog file. `line` and `column` count from 1, as editors do; 0 is the whole file."""
+    """One thing that is wrong in a catalog file. `line` and `column` count from 1; 0 is the whole file."""
 
     file: str
     line: int

@@ -77,10 +77,11 @@ class ReleaseRow(Table):
             "superseded_by IS NULL OR (status = 'superseded' AND superseded_by <> run_id)", "superseded"
         ),
         CheckConstraint("commit ~ '^([0-9a-f]{40}|[0-9a-f]{64})$'", "commit"),
-        CheckConstraint("starts_with(run_id, service || '.' || left(commit, 12))", "identity"),
         CheckConstraint("digest ~ '^sha256:[0-9a-f]{64}$'", "digest"),
         Index("releases_service_environment_started_idx", "service", "environment", text("started_at DESC")),
-        Index("releases_service_commit_idx", "service", text("commit text_pattern_ops")),
+        Index(
+            "releases_service_commit_idx", "service", "commit", postgresql_ops={"commit": "text_pattern_ops"}
+        ),
     )
 
 

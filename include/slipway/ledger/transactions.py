@@ -35,7 +35,7 @@ def _record(row: ReleaseRow, stages: Any = ()) -> Release:
 
 def _failure(where: str, error: DBAPIError) -> SlipwayError:
     """Gives our error for the database's: does a retry help? The statement's values stay out of the text."""
-    why = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
+    why = [line[:300] for line in str(error.orig).strip().splitlines()] or [type(error.orig).__name__]
     state = str(getattr(error.orig, "pgcode", None) or "")
     if isinstance(error, IntegrityError):
         return Permanent(f"The ledger at {where} refused the change: {why[0]}", lines=why[1:2])
@@ -174,9 +174,10 @@ class Ledger:
         """
         with self._transaction() as session:
             row = self._locked(session, run_id)
-            row.status = decide.finish(Status(row.status), Status(str(status))).value
+            now = session.scalar(select(_NOW))
+            row.status, row.finished_at = decide.finish(Status(row.status), Status(str(status))).value, now
             row.reason, row.stage, row.superseded_by = reason, stage, superseded_by
-            row.finished_at = session.scalar(select(_NOW))
+            session.flush()
             if row.status == Status.PASSED:
                 session.execute(update(DeploymentRow).where(DeploymentRow.run_id == run_id).values(good=True))
             return _record(row, self._stages(session, run_id))
@@ -185,10 +186,11 @@ class Ledger:
         """Records that this release is what now runs in its environment. Repeats are harmless."""
         with self._transaction() as session:
             row = self._locked(session, run_id)
+            # A lock of the lane's name, as there may be no active row yet for two at once to wait for.
+            lane = func.hashtextextended(f"{row.service} {row.environment}", 0)
+            session.execute(select(func.pg_advisory_xact_lock(lane)))
             here = (DeploymentRow.service == row.service, DeploymentRow.environment == row.environment)
-            active = session.scalar(
-                select(DeploymentRow).where(*here, DeploymentRow.ended_at.is_(None)).with_for_update()
-            )
+            active = session.scalar(select(DeploymentRow).where(*here, DeploymentRow.ended_at.is_(None)))
             good = row.status == Status.PASSED
             if active and active.run_id == run_id:
                 active.good = active.good or good
