@@ -30,6 +30,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from .layout import SandboxError
+
 DOCKER = "/usr/bin/docker"  # Debian's: the secrets' and --network's behaviour below is that of docker.io 20.10's BuildKit
 FOLDER = Path(__file__).resolve().parents[1] / "images"
 IMAGES: dict[str, dict[str, str]] = {  # name -> build argument -> the image it names; "" is the root file system
@@ -72,7 +74,7 @@ INDEX_VOLUME = "slipway-index-ca"
 Log = Callable[[str], None]
 
 
-class ImageError(RuntimeError):
+class ImageError(SandboxError):
     """An image cannot be built, pushed or looked up; the message says which, why, and what to do."""
 
 
@@ -300,8 +302,8 @@ class _Engine:
     def run(
         self, *arguments: str, check: bool = True, stdin: bytes | None = None, timeout_s: float = 600, output: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        what = f"docker {' '.join(arguments[:2])}"
-        return _run([DOCKER, *arguments], what, self.environment, check, stdin, timeout_s, output)
+        subject = output.stem if output else arguments[-1]
+        return _run([DOCKER, *arguments], f"docker {arguments[0]} {subject}", self.environment, check, stdin, timeout_s, output)
 
 
 def _run(
@@ -387,13 +389,13 @@ def ensure(
     :param registry: `host:port`, as the engine and the cluster reach it
     :param ca_file: certificate authority of the registry
     :param username: an account that may push; :param password_file: file that holds its password
-    :param cache: SLIPWAY_CACHE; the root file system and the build logs are kept in its `images/`
+    :param cache: folder for the root file system and the build logs, `images/` of SLIPWAY_CACHE
     :param log: told each step with its seconds
     :returns: image name -> `registry/slipway/NAME@sha256:…`
     :raises ImageError: with the image, the last lines of its log, and what to do
     """
     base_image = os.environ.get("SLIPWAY_BASE_IMAGE") or None
-    folder = Path(cache) / "images"
+    folder = Path(cache)
     folder.mkdir(parents=True, exist_ok=True)
     tags = keys(base_image=base_image)
     password = Path(password_file).read_text(encoding="utf-8").strip()

@@ -129,39 +129,32 @@ class Airflow(Part):
         self._migrate()
 
     def _migrate(self) -> None:
-        """Bring Airflow's schema and the ledger's to what this checkout needs; a stamp spares the look when nothing changed."""
+        """Bring Airflow's schema and the ledger's to what this checkout needs."""
         from importlib.metadata import version
 
-        migrations = self.layout.checkout / "include/slipway/ledger"
-        digest = hashlib.sha256(version("apache-airflow").encode())
-        for path in sorted(migrations.rglob("*.py")):
-            digest.update(path.read_bytes())
-        digest.update(str(Postgres(self.sandbox).endpoint()).encode())
-        stamp, value = self.home / ".migrated", digest.hexdigest()
-        if stamp.is_file() and stamp.read_text() == value and self._has_schema("airflow") and self._has_schema("ledger"):
-            return
+        endpoint = str(Postgres(self.sandbox).endpoint())
         environment = {**self.environment, "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING"}
-        self.timed(lambda: (self._airflow_migrate(environment), "metadata schema up to date")[1])
-        if migrations.is_dir():
-            code = "import sys; from slipway.ledger import upgrade; upgrade(sys.stdin.read())"
-            self.timed(
-                lambda: (
-                    run(
-                        [self.layout.python, "-c", code],
-                        what="bringing the ledger's schema up to date",
-                        timeout_s=120,
-                        stdin=Postgres(self.sandbox).url("ledger", "ledger"),
-                        env=self.environment,
-                    ),
-                    "ledger schema up to date",
-                )[1]
-            )
-        write_file(stamp, value)
+        self._once("airflow", version("apache-airflow") + endpoint, [self.layout.bin / "airflow", "db", "migrate"], environment)
+        migrations = sorted((self.layout.checkout / "include/slipway/ledger/migrations").rglob("*.py"))
+        if migrations:
+            digest = hashlib.sha256(b"".join(path.read_bytes() for path in migrations)).hexdigest()
+            upgrade = "import sys; from slipway.ledger import upgrade; upgrade(sys.stdin.read())"
+            self._once("ledger", digest + endpoint, [self.layout.python, "-c", upgrade], self.environment)
 
-    def _airflow_migrate(self, environment: dict[str, str]) -> None:
-        log = self.layout.logs / "airflow-migrate.log"
-        command = [self.layout.bin / "airflow", "db", "migrate"]
-        run(command, what="airflow db migrate", timeout_s=300, env=environment, log=log)
+    def _once(self, database: str, wanted: str, command: list[str | Path], environment: dict[str, str]) -> None:
+        """Run a migration unless the stamp says that nothing has changed since the last."""
+        stamp = self.home / f".migrated-{database}"
+        if stamp.is_file() and stamp.read_text() == wanted and self._has_schema(database):
+            return
+
+        def migrate() -> str:
+            url = Postgres(self.sandbox).url("ledger", "ledger") if database == "ledger" else None
+            log = self.layout.logs / f"airflow-migrate-{database}.log"
+            run(command, what=f"migrating the database {database}", timeout_s=300, env=environment, log=log, stdin=url)
+            return f"schema of the database {database} is up to date"
+
+        self.timed(migrate)
+        write_file(stamp, wanted)
 
     def _has_schema(self, database: str) -> bool:
         connection = Postgres(self.sandbox).connect(database)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import json
-import os
 import re
+import shlex
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -75,6 +75,7 @@ class Docker(Part):
             "data-root": str(self.folder / "data"),
             "exec-root": str(self.folder / "exec"),
             "pidfile": str(self.folder / "docker.pid"),
+            "deprecated-key-path": str(self.folder / "key.json"),  # else /etc/docker/key.json
             "hosts": [self.sandbox.docker_host],
             "containerd": str(self.folder / "containerd.sock"),
             "exec-opts": ["native.cgroupdriver=cgroupfs"],
@@ -168,58 +169,54 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
                         path.unlink(missing_ok=True)
                     except OSError:
                         continue
-            for folder in (shims, shims.parent):
-                if not any(folder.iterdir()):
-                    folder.rmdir()
+        for folder in (shims, shims.parent, Path("/run/docker/plugins"), Path("/run/docker")):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
         (self.folder / "machine.json").unlink(missing_ok=True)
 
     def _clean_iptables(self, links: list[str]) -> None:
-        """Remove what dockerd put into the firewall, unless another dockerd uses the same chains."""
-        if _other_dockerd(self.layout.state):
-            self.say("another Docker engine runs here: its iptables chains stay")
-            return
-        record = self.folder / "machine.json"
-        before = json.loads(record.read_text()) if record.is_file() else {}
-        subnet = before.get("subnet")
-        names = "|".join(map(re.escape, links))
-        ours = re.compile(rf"\bDOCKER\b|DOCKER-|\s-[io]\s(?:{names}|br-[0-9a-f]{{12}})\b")
-        for table in ("nat", "filter", "raw"):
-            saved = run(["iptables-save", "-t", table], what="reading iptables").stdout.splitlines()
-            inside = [line for line in saved if line.startswith("-A DOCKER")]
-            rules = [line for line in saved if line.startswith("-A ") and line not in inside]
-            for line in rules:
-                in_subnet = subnet and re.search(r"-s (\S+)", line)
-                masquerade = "MASQUERADE" in line and in_subnet and _within(in_subnet.group(1), subnet)
-                if ours.search(line) or masquerade:
-                    run(["iptables", "-w", "-t", table, "-D", *_words(line)[1:]], what="removing a rule", accept=(0, 1, 2))
-            chains = [line.split()[0][1:] for line in saved if line.startswith(":DOCKER")]
+        """Remove what dockerd put into the firewall; the chains stay if rules of another engine's bridges use them."""
+        before = json.loads(record.read_text()) if (record := self.folder / "machine.json").is_file() else {}
+        tables = {
+            table: run(["iptables-save", "-t", table], what="reading iptables").stdout.splitlines()
+            for table in ("nat", "filter", "raw")
+        }
+        ours = {table: own_rules(saved, links, before.get("subnet")) for table, saved in tables.items()}
+        shared = any(uses_docker_chains(set(saved) - set(ours[table])) for table, saved in tables.items())
+        for table, saved in tables.items():
+            doomed = ours[table]
+            if not shared:  # the jumps into the chains, too; then the chains
+                doomed = doomed + [rule for rule in saved if rule not in doomed and re.search(r"^-A .* -j DOCKER", rule)]
+            for rule in doomed:
+                run(["iptables", "-w", "-t", table, "-D", *shlex.split(rule)[1:]], what="removing a rule", accept=(0, 1, 2))
+            chains = [] if shared else [line.split()[0][1:] for line in saved if line.startswith(":DOCKER")]
             for action in ("-F", "-X"):
                 for chain in chains:
                     run(["iptables", "-w", "-t", table, action, chain], what="removing a chain", accept=(0, 1))
-        if before.get("forward_policy"):
+        if shared:
+            self.say("another Docker engine uses iptables here: its chains stay")
+        elif before.get("forward_policy"):
             run(["iptables", "-w", "-P", "FORWARD", before["forward_policy"]], what="restoring the FORWARD policy")
+
+
+def own_rules(saved: list[str], links: list[str], subnet: str | None) -> list[str]:
+    """The rules out of iptables-save that name one of our bridges or masquerade our addresses."""
+    bridge = re.compile(rf"\s-[io] (?:{'|'.join(map(re.escape, links))})\s")
+    found = []
+    for rule in saved:
+        source = re.search(r"-s (\S+)", rule)
+        inside = bool(subnet and source and _within(source[1], subnet))
+        if rule.startswith("-A ") and (bridge.search(f"{rule} ") or inside):
+            found.append(rule)
+    return found
+
+
+def uses_docker_chains(rules: set[str]) -> bool:
+    """Whether rules of another engine's bridge go through Docker's chains."""
+    return any(
+        re.search(r"\s-[io] \S+", rule) and (rule.startswith("-A DOCKER") or "-j DOCKER" in rule) for rule in rules
+    )
 
 
 def _within(network: str, outer: str) -> bool:
     return ipaddress.IPv4Network(network, strict=False).subnet_of(ipaddress.IPv4Network(outer))
-
-
-def _words(line: str) -> list[str]:
-    import shlex
-
-    return shlex.split(line)
-
-
-def _other_dockerd(state: Path) -> bool:
-    """Whether a dockerd runs that is not of `state`."""
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        try:
-            if os.path.basename(os.readlink(process / "exe")) != "dockerd":
-                continue
-            if str(state) not in (process / "cmdline").read_bytes().decode(errors="replace"):
-                return True
-        except OSError:
-            continue
-    return False

@@ -1,0 +1,89 @@
+"""Airflow's runs, over its REST API: tell each task's end as it comes, and how the run ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from .layout import SandboxError
+from .local_http import session
+from .part import Sandbox
+
+ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
+
+
+@dataclass
+class Airflow:
+    """Airflow's REST API, signed in as one of the sandbox's accounts."""
+
+    sandbox: Sandbox
+    account: str = "viewer"
+    _http: Any = field(default=None, init=False)
+
+    def call(self, method: str, path: str, **kwargs: Any) -> Any:
+        """Give the response of a call below the API server's address.
+
+        :raises SandboxError: when the account is refused.
+        """
+        if self._http is None:
+            self._http = session()
+            password = (self.sandbox.layout.credentials / f"airflow-{self.account}").read_text().strip()
+            answer = self._http.post(
+                f"{self.sandbox.airflow_url}/auth/token", json={"username": self.account, "password": password}, timeout=30
+            )
+            if answer.status_code not in (200, 201):
+                raise SandboxError(f"Airflow refuses {self.account} ({answer.status_code})")
+            self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return self._http.request(method, f"{self.sandbox.airflow_url}{path}", timeout=30, **kwargs)
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any] | None:
+        """Give a run, or None if there is none."""
+        answer = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
+        return answer.json() if answer.status_code == 200 else None
+
+    def tasks(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
+        """Give the run's tasks by id."""
+        found = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100").json()
+        return {one["task_id"]: one for one in found.get("task_instances", [])}
+
+    def log(self, dag_id: str, run_id: str, task_id: str, attempt: int) -> str:
+        """Give a task's log as text."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}?full_content=true"
+        answer = self.call("GET", path, headers={"Accept": "text/plain"})
+        return str(answer.text)
+
+    def follow(
+        self, dag_id: str, run_id: str, timeout_s: float, tell: Callable[[str, str, float], None] = lambda *_: None
+    ) -> str:
+        """Wait until a run ends, and give its state.
+
+        :param tell: called with task, state and seconds as each task ends.
+        :raises SandboxError: no such run within 15 s, or no end within `timeout_s`.
+        """
+        start, told = time.monotonic(), set[tuple[str, str]]()
+        while True:
+            now = time.monotonic() - start
+            seen = self.run(dag_id, run_id)
+            if seen is None and now > 15:
+                raise SandboxError(f"Airflow has no run {run_id} of {dag_id}: see what the push said")
+            if seen is not None:
+                tasks = self.tasks(dag_id, run_id)
+                for name, task in sorted(tasks.items(), key=lambda item: item[1]["end_date"] or ""):
+                    mark = (name, task["state"])
+                    if task["state"] in {*ENDED, "up_for_retry"} and mark not in told:
+                        told.add(mark)
+                        tell(name, task["state"], task["duration"] or 0.0)
+                if seen["state"] in ("success", "failed"):
+                    return str(seen["state"])
+            if now > timeout_s:
+                running = sorted(n for n, t in self.tasks(dag_id, run_id).items() if t["state"] not in ENDED)
+                raise SandboxError(f"{run_id} has not ended after {timeout_s:.0f} s; still to come: {', '.join(running)}")
+            time.sleep(0.3)
+
+
+def seconds_between(first: str, second: str) -> float:
+    """Give the seconds between two of the API's time stamps."""
+    return (datetime.fromisoformat(second) - datetime.fromisoformat(first)).total_seconds()
