@@ -1,0 +1,79 @@
+"""The part of Airflow's REST API that starts a release and follows it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+
+from slipway.errors import CatalogError, Permanent, Transient
+
+TIMEOUT_S = 20
+
+
+class Airflow:
+    """Airflow as one of its accounts.
+
+    :param url: of the API server; `password` is exchanged for a token at once and not kept.
+    """
+
+    def __init__(self, url: str, username: str, password: str) -> None:
+        self.url = url.rstrip("/")
+        self.session = requests.Session()
+        # A proxy of the machine cannot know this machine's loopback.
+        self.session.trust_env = urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1")
+        status, answer = self._call("POST", "/auth/token", {"username": username, "password": password})
+        if status not in (200, 201) or "access_token" not in answer:
+            raise Permanent(
+                f"Airflow at {self.url} refused the account `{username}` ({status}).",
+                remedy=f"Check the file airflow-{username} in SLIPWAY_CREDENTIALS.",
+            )
+        self.session.headers["Authorization"] = f"Bearer {answer['access_token']}"
+
+    def _call(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
+        try:
+            answer = self.session.request(method, self.url + path, json=body, timeout=TIMEOUT_S)
+            found = answer.json() if answer.content else {}
+        except requests.JSONDecodeError as error:
+            what = f"with something that is not JSON ({answer.status_code})"
+            raise Permanent(
+                f"{self.url} answered {what}: is it Airflow?", remedy="Check AIRFLOW_URL."
+            ) from error
+        except requests.RequestException as error:
+            raise Transient(
+                f"Airflow at {self.url} cannot be reached ({type(error).__name__}).",
+                remedy="Check AIRFLOW_URL and that its API server runs (`slipway sandbox status`).",
+            ) from error
+        return answer.status_code, found if isinstance(found, dict) else {"detail": found}
+
+    def trigger(self, dag_id: str, run_id: str, conf: dict[str, str]) -> bool:
+        """Starts a run. Gives False if there is one of this id already: nothing is started twice.
+
+        :raises CatalogError: when Airflow has no such DAG.
+        """
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        status, answer = self._call("POST", f"/api/v2/dags/{quote(dag_id)}/dagRuns", body)
+        if status in (200, 201, 409):
+            return status != 409
+        if status == 404:
+            raise CatalogError(
+                f"Airflow at {self.url} has no DAG `{dag_id}`.",
+                remedy="Look for its import errors in the UI; a new file is seen within some seconds.",
+            )
+        raise Permanent(
+            f"Airflow would not start {run_id} ({status}).", lines=[str(answer.get("detail", answer))[:500]]
+        )
+
+    def state(self, dag_id: str, run_id: str) -> str:
+        """Gives the run's state: queued, running, success or failed."""
+        status, answer = self._call("GET", f"/api/v2/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}")
+        if status != 200:
+            raise Permanent(
+                f"Airflow would not tell how {run_id} is ({status}).", lines=[str(answer.get("detail"))[:500]]
+            )
+        return str(answer["state"])
+
+    def page(self, dag_id: str, run_id: str) -> str:
+        """Gives the run's page in the UI."""
+        return f"{self.url}/dags/{quote(dag_id)}/runs/{quote(run_id)}"

@@ -1,0 +1,163 @@
+"""`slipway releases`: what the ledger knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from slipway.ledger import Ledger, Release
+
+_COLOURS = {"passed": "green", "running": "cyan", "skipped": "dim", "superseded": "yellow"}
+
+
+@contextmanager
+def _ledger() -> Iterator[Ledger]:
+    from slipway.cli.settings import ledger_url
+    from slipway.ledger import Ledger
+
+    ledger = Ledger(ledger_url())
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def _plain(value: object) -> str:
+    """Gives text that a terminal shows and never obeys: reasons hold words of pushed code."""
+    text = "" if value is None else str(value)
+    return "".join(
+        sign if sign.isprintable() or sign == "\n" else "\N{REPLACEMENT CHARACTER}" for sign in text
+    )
+
+
+def _text(value: object, style: str = "") -> Any:
+    from rich.text import Text
+
+    return Text(_plain(value), style=style)
+
+
+def _status(value: str) -> Any:
+    return _text(value.replace("_", " "), _COLOURS.get(value, "red"))
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _seconds(release: Release) -> str:
+    return f"{(release.finished_at - release.started_at).total_seconds():.0f}" if release.finished_at else ""
+
+
+@click.group()
+def releases() -> None:
+    """Look at the releases of a service."""
+
+
+@releases.command("list")
+@click.argument("service")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="At most so many, newest first.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print them as a JSON list, each as `show --json` does."
+)
+def list_(service: str, limit: int, as_json: bool) -> None:
+    """List the newest releases of SERVICE."""
+    from rich.table import Table
+
+    with _ledger() as ledger:
+        found = ledger.releases(service, limit)
+    if as_json:
+        click.echo(json.dumps([one.show() for one in found], indent=2))
+        return
+    if not found:
+        click.echo(f"No release of {_plain(service)} is recorded.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("COMMIT", "STATUS", "ENVIRONMENT", "STARTED (UTC)", "SECONDS", "DIGEST", "WHY"):
+        table.add_column(
+            heading, justify="right" if heading == "SECONDS" else "left", no_wrap=heading != "WHY"
+        )
+    for one in found:
+        why = f"{one.stage}: {one.reason or ''}" if one.stage else one.reason
+        table.add_row(
+            _text(one.commit[:12]),
+            _status(one.status.value),
+            _text(one.environment),
+            _text(f"{one.started_at:%Y-%m-%d %H:%M:%S}"),
+            _text(_seconds(one)),
+            _text((one.digest or "")[:19]),
+            _text((why or "").splitlines()[0] if why else ""),
+        )
+    _console().print(table)
+
+
+@releases.command()
+@click.argument("service")
+@click.argument("commit", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON: the words are a contract.")
+def show(service: str, commit: str | None, as_json: bool) -> None:
+    """Show the newest release of SERVICE, or that of COMMIT (a prefix is enough)."""
+    from slipway.errors import CatalogError
+
+    with _ledger() as ledger:
+        found = ledger.release(service, commit)
+    if not found:
+        raise CatalogError(
+            f"No release of {_plain(service)}{f' at {_plain(commit)}' if commit else ''} is recorded.",
+            remedy=f"`slipway releases list {_plain(service)}` shows those that are.",
+        )
+    if as_json:
+        click.echo(json.dumps(found.show(), indent=2))
+        return
+    _print(found)
+
+
+def _print(found: Release) -> None:
+    from rich.table import Table
+
+    facts, stages = Table.grid(padding=(0, 2)), Table(box=None, pad_edge=False)
+    known = {
+        "commit": found.commit,
+        "environment": found.environment,
+        "run": found.run_id,
+        "image": f"{found.image}@{found.digest}" if found.image and found.digest else None,
+        "config": found.config_revision,
+        "schema": " → ".join(filter(None, (found.schema_revision_before, found.schema_revision))) or None,
+        "started": f"{found.started_at:%Y-%m-%d %H:%M:%S} UTC",
+        "took": f"{_seconds(found)} s" if found.finished_at else None,
+        "superseded by": found.superseded_by,
+        "stage": found.stage,
+        "why": found.reason,
+    }
+    facts.add_row(_text(found.service, "bold"), _status(found.status.value))
+    for name, value in known.items():
+        if value:
+            facts.add_row(_text(name, "dim"), _text(value))
+    for heading in ("STAGE", "OUTCOME", "SECONDS", "WHY"):
+        stages.add_column(
+            heading, justify="right" if heading == "SECONDS" else "left", no_wrap=heading != "WHY"
+        )
+    for one in found.stages:
+        why = (one.reason or "").splitlines()
+        stages.add_row(
+            _text(one.name),
+            _status(one.outcome.value),
+            _text(f"{one.seconds:.1f}"),
+            _text(why[0] if why else ""),
+        )
+    console = _console()
+    console.print(facts)
+    if found.stages:
+        console.print("", stages)
