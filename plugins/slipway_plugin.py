@@ -72,7 +72,9 @@ def _run(user: Any, run_id: str) -> Release:
 
 
 @app.get("/releases/{service}")
-def releases(service: str, user: GetUserDep, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> list[dict[str, Any]]:
+def releases(
+    service: str, user: GetUserDep, limit: Annotated[int, Query(ge=1, le=100)] = 20
+) -> list[dict[str, Any]]:
     """Give the newest releases of a service."""
     _allowed(user, service)
     return [release.show() for release in _ledger().releases(service, limit)]
@@ -94,7 +96,9 @@ def run(run_id: str, user: GetUserDep, request: Request) -> Response:
     release = _run(user, run_id)
     if "text/html" not in request.headers.get("accept", ""):
         return JSONResponse(release.show())
-    return HTMLResponse(_page().render(release=release, dag_id=f"release_{release.service.replace('-', '_')}"))
+    return HTMLResponse(
+        _page().render(release=release, dag_id=f"release_{release.service.replace('-', '_')}")
+    )
 
 
 @app.get("/runs/{run_id}/reports/{stage}")

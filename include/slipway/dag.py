@@ -66,7 +66,9 @@ def release_dag(name: str) -> DAG:
             one.task_id
             for group in gates
             for one in group.iter_tasks()
-            if not (one.is_setup or one.is_teardown)  # what must have passed is the gates, not what stands beside them
+            if not (
+                one.is_setup or one.is_teardown
+            )  # what must have passed is the gates, not what stands beside them
         ]
         passed = gate.gate(required)
         published, deployed, verified = image.image(service), deploy.deploy(service), verify.verify(service)
@@ -74,5 +76,3 @@ def release_dag(name: str) -> DAG:
         # of every group, so that it comes after all of them, also after those that still run when one has failed
         [*gates, published, deployed, verified] >> report.report(service).operator.as_teardown()
     return dag
-
-

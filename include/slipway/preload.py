@@ -19,7 +19,7 @@ def preload(argv: list[str] | None = None) -> bool:
         return False
     import docker  # noqa: F401
     import hvac  # noqa: F401
-    import kubernetes.client  # noqa: F401
+    import kubernetes.client
     import kubernetes.dynamic  # noqa: F401
     import psycopg2  # noqa: F401
 

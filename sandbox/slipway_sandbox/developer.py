@@ -43,8 +43,20 @@ class Developer:
     def git(self, *arguments: str, cwd: Path | None = None) -> str:
         """Run git in the clone; give what it wrote, standard error included (a hook's words come that way)."""
         with self._signed_in() as sign_in:
-            who = ["-c", f"user.name={self.account}", "-c", f"user.email={self.account}@localhost", "-c", "commit.gpgsign=false"]
-            environment = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8", "NO_PROXY": "127.0.0.1", **_neutral()}
+            who = [
+                "-c",
+                f"user.name={self.account}",
+                "-c",
+                f"user.email={self.account}@localhost",
+                "-c",
+                "commit.gpgsign=false",
+            ]
+            environment = {
+                "GIT_TERMINAL_PROMPT": "0",
+                "LC_ALL": "C.UTF-8",
+                "NO_PROXY": "127.0.0.1",
+                **_neutral(),
+            }
             done = run(
                 ["git", *sign_in, *who, *arguments],
                 what=f"git {arguments[0]}",

@@ -32,7 +32,9 @@ class Airflow:
             self._http = session()
             password = (self.sandbox.layout.credentials / f"airflow-{self.account}").read_text().strip()
             answer = self._http.post(
-                f"{self.sandbox.airflow_url}/auth/token", json={"username": self.account, "password": password}, timeout=30
+                f"{self.sandbox.airflow_url}/auth/token",
+                json={"username": self.account, "password": password},
+                timeout=30,
             )
             if answer.status_code not in (200, 201):
                 raise SandboxError(f"Airflow refuses {self.account} ({answer.status_code})")
@@ -51,12 +53,18 @@ class Airflow:
 
     def log(self, dag_id: str, run_id: str, task_id: str, attempt: int) -> str:
         """Give a task's log as text."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}?full_content=true"
+        path = (
+            f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}?full_content=true"
+        )
         answer = self.call("GET", path, headers={"Accept": "text/plain"})
         return str(answer.text)
 
     def follow(
-        self, dag_id: str, run_id: str, timeout_s: float, tell: Callable[[str, str, float], None] = lambda *_: None
+        self,
+        dag_id: str,
+        run_id: str,
+        timeout_s: float,
+        tell: Callable[[str, str, float], None] = lambda *_: None,
     ) -> str:
         """Wait until a run ends, and give its state.
 
@@ -80,7 +88,9 @@ class Airflow:
                     return str(seen["state"])
             if now > timeout_s:
                 running = sorted(n for n, t in self.tasks(dag_id, run_id).items() if t["state"] not in ENDED)
-                raise SandboxError(f"{run_id} has not ended after {timeout_s:.0f} s; still to come: {', '.join(running)}")
+                raise SandboxError(
+                    f"{run_id} has not ended after {timeout_s:.0f} s; still to come: {', '.join(running)}"
+                )
             time.sleep(0.3)
 
 

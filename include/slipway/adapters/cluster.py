@@ -31,8 +31,12 @@ def explained(what: str) -> Iterator[None]:
             said = json.loads(e.body)["message"]
         except (TypeError, ValueError, KeyError):
             said = str(e.reason)
-        if status in (400, 409, 422) or (status == 403 and ("quota" in said or "violates" in said or "denied" in said)):
-            raise PolicyFailed(f"{what}: {said}", remedy="correct the manifests in the config repository") from e
+        if status in (400, 409, 422) or (
+            status == 403 and ("quota" in said or "violates" in said or "denied" in said)
+        ):
+            raise PolicyFailed(
+                f"{what}: {said}", remedy="correct the manifests in the config repository"
+            ) from e
         if status in (401, 403):
             raise Permanent(f"{what}: {said}", remedy="see the Role of Slipway's service account") from e
         raise Transient(f"{what}: {status}: {said}", remedy="see that the API server answers") from e
@@ -61,10 +65,16 @@ def apply(api: ApiClient, manifests: Iterable[Mapping[str, Any]]) -> list[str]:
             except NotFoundError:
                 before = None
             applied = resource.server_side_apply(
-                body=dict(manifest), name=name, namespace=namespace, field_manager=FIELD_MANAGER, force_conflicts=False
+                body=dict(manifest),
+                name=name,
+                namespace=namespace,
+                field_manager=FIELD_MANAGER,
+                force_conflicts=False,
             )
             after = applied.metadata.resourceVersion
-        changes.append(f"{title}: {'created' if before is None else 'unchanged' if before == after else 'changed'}")
+        changes.append(
+            f"{title}: {'created' if before is None else 'unchanged' if before == after else 'changed'}"
+        )
     return changes
 
 
@@ -160,7 +170,14 @@ class Rollout:
 
 
 # Reasons of a waiting container that do not go away by waiting (kubelet, pkg/kubelet/images and container runtime errors).
-_FATAL = ("CrashLoopBackOff", "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "RunContainerError")
+_FATAL = (
+    "CrashLoopBackOff",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "RunContainerError",
+)
 
 
 def rollout(api: ApiClient, namespace: str, deployment: str, digest: str) -> Rollout:
@@ -179,21 +196,34 @@ def rollout(api: ApiClient, namespace: str, deployment: str, digest: str) -> Rol
     wanted, status = seen.spec.replicas or 0, seen.status
     for condition in status.conditions or []:
         if condition.type == "Progressing" and condition.status == "False":
-            raise PolicyFailed(f"the rollout stopped: {condition.reason}: {condition.message}", lines=_last_words(core, pods, digest))
+            raise PolicyFailed(
+                f"the rollout stopped: {condition.reason}: {condition.message}",
+                lines=_last_words(core, pods, digest),
+            )
         if condition.type == "ReplicaFailure" and condition.status == "True":
-            raise PolicyFailed(f"pods cannot be created: {condition.message}", remedy="see quota and admission policies")
+            raise PolicyFailed(
+                f"pods cannot be created: {condition.message}", remedy="see quota and admission policies"
+            )
     ours = [pod for pod in pods if any(digest in (c.image or "") for c in pod.spec.containers)]
     for pod in ours:
         for container in pod.status.container_statuses or []:
             waiting = container.state.waiting if container.state else None
-            if waiting and waiting.reason in _FATAL and not (waiting.reason == "CrashLoopBackOff" and container.restart_count < 2):
+            if (
+                waiting
+                and waiting.reason in _FATAL
+                and not (waiting.reason == "CrashLoopBackOff" and container.restart_count < 2)
+            ):
                 raise PolicyFailed(
                     f"pod {pod.metadata.name}: {waiting.reason}: {waiting.message or ''}".rstrip(": "),
                     remedy="see the pod's last lines, and its configuration",
                     lines=_last_words(core, [pod], digest),
                 )
         for condition in pod.status.conditions or []:
-            if condition.type == "PodScheduled" and condition.status == "False" and condition.reason == "Unschedulable":
+            if (
+                condition.type == "PodScheduled"
+                and condition.status == "False"
+                and condition.reason == "Unschedulable"
+            ):
                 raise PolicyFailed(f"pod {pod.metadata.name} cannot be scheduled: {condition.message}")
     serving = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
     image_ids = tuple(c.image_id or "" for pod in serving for c in pod.status.container_statuses or [])
@@ -203,7 +233,10 @@ def rollout(api: ApiClient, namespace: str, deployment: str, digest: str) -> Rol
     updated, available = status.updated_replicas or 0, status.available_replicas or 0
     if updated < wanted or available < wanted or (status.replicas or 0) > wanted:
         return Rollout(
-            False, f"{updated} of {wanted} updated, {available} available, {status.replicas or 0} there", state.pods, image_ids
+            False,
+            f"{updated} of {wanted} updated, {available} available, {status.replicas or 0} there",
+            state.pods,
+            image_ids,
         )
     strangers = [i for i in image_ids if not i.endswith(digest)]
     if strangers or len(serving) != wanted:
@@ -242,6 +275,8 @@ def get(api: ApiClient, namespace: str, service: str, port: int, path: str) -> t
             )
         except ApiException as e:
             if e.status in (502, 503, 504, 500, 404):
-                return int(e.status), (e.body or b"") if isinstance(e.body, bytes) else str(e.body or "").encode()
+                return int(e.status), (e.body or b"") if isinstance(e.body, bytes) else str(
+                    e.body or ""
+                ).encode()
             raise
         return int(answer.status), answer.data

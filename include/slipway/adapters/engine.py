@@ -49,9 +49,14 @@ def explained(what: str) -> Iterator[None]:
     try:
         yield
     except (requests.RequestException, docker.errors.DockerException) as e:
-        refused = isinstance(e, docker.errors.APIError) and e.is_client_error() and e.status_code not in (409, 429)
+        refused = (
+            isinstance(e, docker.errors.APIError) and e.is_client_error() and e.status_code not in (409, 429)
+        )
         kind = Permanent if refused else Transient
-        raise kind(f"Docker engine: {what}: {e}", remedy="see that the engine of slipway_engine answers (`docker info`)") from e
+        raise kind(
+            f"Docker engine: {what}: {e}",
+            remedy="see that the engine of slipway_engine answers (`docker info`)",
+        ) from e
 
 
 def ensure_image(client: APIClient, ref: str, username: str, password: str) -> None:
@@ -62,7 +67,9 @@ def ensure_image(client: APIClient, ref: str, username: str, password: str) -> N
         try:
             client.inspect_image(ref)
         except docker.errors.ImageNotFound:
-            for line in client.pull(ref, stream=True, decode=True, auth_config={"username": username, "password": password}):
+            for line in client.pull(
+                ref, stream=True, decode=True, auth_config={"username": username, "password": password}
+            ):
                 if "error" in line:
                     raise Transient(f"pulling {ref}: {line['error']}") from None
 
@@ -132,7 +139,9 @@ def fill_volume(client: APIClient, image: str, volume: str, target: str, tar: IO
     return True
 
 
-def prepare_volume(client: APIClient, image: str, volume: str, target: str, labels: Mapping[str, str]) -> None:
+def prepare_volume(
+    client: APIClient, image: str, volume: str, target: str, labels: Mapping[str, str]
+) -> None:
     """Make ``volume`` so that the unprivileged user of the containers may write to it."""
     with explained(f"making volume {volume}"):
         client.create_volume(volume, labels=dict(labels))
@@ -145,7 +154,9 @@ def prepare_volume(client: APIClient, image: str, volume: str, target: str, labe
             client.put_archive(holder, target, out.getvalue())
 
 
-def image_of_folder(client: APIClient, image: str, volume: str, target: str, folder: str, repository: str, tag: str) -> str:
+def image_of_folder(
+    client: APIClient, image: str, volume: str, target: str, folder: str, repository: str, tag: str
+) -> str:
     """Make a local image that holds nothing but ``folder`` of ``volume``, for `FROM` in a build without network."""
     import docker.errors
 
@@ -170,7 +181,9 @@ def network(client: APIClient, name: str, labels: Mapping[str, str]) -> None:
     """Make a private network without a way out; there already is fine."""
     with explained(f"making network {name}"):
         if not client.networks(names=[f"^{name}$"]):
-            client.create_network(name, driver="bridge", internal=True, labels=dict(labels), check_duplicate=True)
+            client.create_network(
+                name, driver="bridge", internal=True, labels=dict(labels), check_duplicate=True
+            )
 
 
 def remove_network(client: APIClient, name: str) -> None:
@@ -202,7 +215,9 @@ def start(
     with explained(f"starting {name}"):
         networking = None
         if aliases:
-            networking = client.create_networking_config({network_mode: client.create_endpoint_config(aliases=list(aliases))})
+            networking = client.create_networking_config(
+                {network_mode: client.create_endpoint_config(aliases=list(aliases))}
+            )
         created = client.create_container(
             image,
             name=name,
@@ -245,14 +260,17 @@ def wait_until(client: APIClient, name: str, probe: Sequence[str], timeout_s: fl
     with explained(f"waiting for {name}"):
         while True:
             if not client.inspect_container(name)["State"]["Running"]:
-                raise PolicyFailed(f"{name} ended by itself before it was ready", lines=log_tail(client, name))
+                raise PolicyFailed(
+                    f"{name} ended by itself before it was ready", lines=log_tail(client, name)
+                )
             probed = client.exec_create(name, list(probe))["Id"]
             said = client.exec_start(probed).decode(errors="replace")
             if client.exec_inspect(probed)["ExitCode"] == 0:
                 return
             if time.monotonic() > deadline:
                 raise PolicyFailed(
-                    f"{name} is not ready after {timeout_s:.0f} s: {said.strip()[-300:]}", lines=log_tail(client, name)
+                    f"{name} is not ready after {timeout_s:.0f} s: {said.strip()[-300:]}",
+                    lines=log_tail(client, name),
                 )
             time.sleep(0.2)
 
@@ -272,14 +290,21 @@ def reports(client: APIClient, container: str, folder: str = "/out") -> dict[str
         for chunk in chunks:
             size += len(chunk)
             if size > 4 * REPORTS_LIMIT:
-                raise PolicyFailed(f"reports in {folder} exceed {4 * REPORTS_LIMIT} bytes", remedy="write less to /out")
+                raise PolicyFailed(
+                    f"reports in {folder} exceed {4 * REPORTS_LIMIT} bytes", remedy="write less to /out"
+                )
             spool.write(chunk)
         spool.seek(0)
         found: dict[str, bytes] = {}
         with tarfile.open(fileobj=spool) as tar:
             for member in tar:
                 name = Path(member.name).name
-                if member.isreg() and member.name.count("/") == 1 and member.size <= REPORT_LIMIT and len(found) < 20:
+                if (
+                    member.isreg()
+                    and member.name.count("/") == 1
+                    and member.size <= REPORT_LIMIT
+                    and len(found) < 20
+                ):
                     content = tar.extractfile(member)
                     if content is not None:
                         found[name] = content.read()
@@ -307,8 +332,24 @@ def build(
     """
     with tempfile.TemporaryDirectory(prefix="slipway-docker-") as folder:
         _sign_in(Path(folder), registry, username, password)
-        environment = {**os.environ, "DOCKER_HOST": docker_url, "DOCKER_CONFIG": folder, "DOCKER_BUILDKIT": "1"}
-        argv = ["docker", "build", "--progress", "plain", "--network", "none", "--file", dockerfile, "--tag", tag]
+        environment = {
+            **os.environ,
+            "DOCKER_HOST": docker_url,
+            "DOCKER_CONFIG": folder,
+            "DOCKER_BUILDKIT": "1",
+        }
+        argv = [
+            "docker",
+            "build",
+            "--progress",
+            "plain",
+            "--network",
+            "none",
+            "--file",
+            dockerfile,
+            "--tag",
+            tag,
+        ]
         for name, value in sorted(arguments.items()):
             argv += ["--build-arg", f"{name}={value}"]
         for name, value in sorted(labels.items()):
@@ -324,7 +365,9 @@ def build(
         except Transient as e:
             for line in e.lines:
                 log(line)
-            process.run(["docker", "version"], timeout_s=15, environment=environment)  # raises if the engine is gone
+            process.run(
+                ["docker", "version"], timeout_s=15, environment=environment
+            )  # raises if the engine is gone
             useful = [line for line in e.lines if "ERROR" in line or "error" in line] or e.lines
             raise PolicyFailed(
                 f"the image does not build: {useful[-1] if useful else e}",
@@ -361,7 +404,11 @@ def push(client: APIClient, repository: str, tag: str, username: str, password: 
     digest = None
     with explained(f"pushing {repository}:{tag}"):
         answers = client.push(
-            repository, tag, stream=True, decode=True, auth_config={"username": username, "password": password}
+            repository,
+            tag,
+            stream=True,
+            decode=True,
+            auth_config={"username": username, "password": password},
         )
         for line in answers:
             if "error" in line:

@@ -71,13 +71,19 @@ class Repository:
                 "http.lowSpeedTime=20",
             ]
 
-    def _run(self, *args: str, stdin: bytes | None = None, timeout_s: float = 60, cwd: Path | None = None) -> bytes:
+    def _run(
+        self, *args: str, stdin: bytes | None = None, timeout_s: float = 60, cwd: Path | None = None
+    ) -> bytes:
         # GIT_TERMINAL_PROMPT: a refused login must fail, not wait for someone to type
         environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
         with self._git() as git:
             try:
                 return process.run(
-                    [*git, *args], stdin=stdin, timeout_s=timeout_s, cwd=cwd or self._mirror, environment=environment
+                    [*git, *args],
+                    stdin=stdin,
+                    timeout_s=timeout_s,
+                    cwd=cwd or self._mirror,
+                    environment=environment,
                 )
             except Transient as e:
                 raise Transient(
@@ -94,7 +100,9 @@ class Repository:
         with tempfile.TemporaryDirectory(prefix="slipway-git-") as folder:
             said = self._run("ls-remote", self.url, f"refs/heads/{branch}", cwd=Path(folder)).decode().split()
         if not said or not _HASH.fullmatch(said[0]):
-            raise PolicyFailed(f"{self.url}: no branch {branch}", remedy="push it, or correct `branch` in the catalog")
+            raise PolicyFailed(
+                f"{self.url}: no branch {branch}", remedy="push it, or correct `branch` in the catalog"
+            )
         return said[0]
 
     def fetch(self, commit: str | None = None) -> None:
@@ -106,11 +114,22 @@ class Repository:
                 process.run(["git", "init", "--quiet", "--bare", self._mirror], timeout_s=20)
             if commit and self._has(commit):
                 return
-            self._run("fetch", "--quiet", "--prune", "--no-tags", self.url, "+refs/heads/*:refs/heads/*", timeout_s=300)
+            self._run(
+                "fetch",
+                "--quiet",
+                "--prune",
+                "--no-tags",
+                self.url,
+                "+refs/heads/*:refs/heads/*",
+                timeout_s=300,
+            )
 
     def _has(self, commit: str) -> bool:
         said = process.run(
-            ["git", "cat-file", "--batch-check"], stdin=f"{commit}^{{commit}}\n".encode(), cwd=self._mirror, timeout_s=20
+            ["git", "cat-file", "--batch-check"],
+            stdin=f"{commit}^{{commit}}\n".encode(),
+            cwd=self._mirror,
+            timeout_s=20,
         )
         return b" commit " in said
 
@@ -120,11 +139,15 @@ class Repository:
         :raises PolicyFailed: if ``commit`` is no full hash, or no branch of the repository has it.
         """
         if not _HASH.fullmatch(commit):
-            raise PolicyFailed(f"{commit!r} is not a full commit hash", remedy="give all 40 hexadecimal digits")
+            raise PolicyFailed(
+                f"{commit!r} is not a full commit hash", remedy="give all 40 hexadecimal digits"
+            )
         self.fetch(commit)
         if not self._has(commit):
             raise PolicyFailed(f"{self.url}: no commit {commit}", remedy="push the commit, then release it")
-        shown = self._run("show", "--no-patch", "--format=%H%x00%T%x00%ct%x00%s%x00%an", commit).decode(errors="replace")
+        shown = self._run("show", "--no-patch", "--format=%H%x00%T%x00%ct%x00%s%x00%an", commit).decode(
+            errors="replace"
+        )
         hash_, tree, time, subject, author = shown.strip("\n").split("\0")
         return Commit(hash_, tree, int(time), subject, author)
 
@@ -134,14 +157,18 @@ class Repository:
         self.fetch(commit)
         with tempfile.TemporaryDirectory(prefix="slipway-git-") as folder:
             path = Path(folder) / "source.tar"
-            self._run("archive", "--format=tar", f"--prefix={prefix}", f"--output={path}", commit, timeout_s=120)
+            self._run(
+                "archive", "--format=tar", f"--prefix={prefix}", f"--output={path}", commit, timeout_s=120
+            )
             with path.open("rb") as tar:
                 yield tar
 
     def files(self, commit: str, folder: str) -> dict[str, bytes]:
         """Give every file below ``folder`` (or the one file of that name) at ``commit``, by its path, sorted."""
         listed = self._run("ls-tree", "-r", "-z", "--name-only", commit, "--", folder).decode()
-        return {path: self._run("show", f"{commit}:{path}") for path in sorted(filter(None, listed.split("\0")))}
+        return {
+            path: self._run("show", f"{commit}:{path}") for path in sorted(filter(None, listed.split("\0")))
+        }
 
     def note(self, commit: str) -> str | None:
         """Give the note on ``commit`` under ``refs/notes/slipway``, as the server has it now."""
@@ -149,7 +176,11 @@ class Repository:
         if not self._fetch_notes():
             return None
         listed = self._run("notes", "--ref", NOTES_REF, "list").decode().split()
-        return self._run("notes", "--ref", NOTES_REF, "show", commit).decode() if commit in listed[1::2] else None
+        return (
+            self._run("notes", "--ref", NOTES_REF, "show", commit).decode()
+            if commit in listed[1::2]
+            else None
+        )
 
     def _fetch_notes(self) -> bool:
         if not self._run("ls-remote", self.url, NOTES_REF).strip():

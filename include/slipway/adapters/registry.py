@@ -45,7 +45,8 @@ class Registry:
             )
         except requests.RequestException as e:
             raise Transient(
-                f"registry {self.address} does not answer: {e}", remedy="see that it runs and its certificate is valid"
+                f"registry {self.address} does not answer: {e}",
+                remedy="see that it runs and its certificate is valid",
             ) from e
         if answer.status_code == 404:
             return None

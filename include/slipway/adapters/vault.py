@@ -44,7 +44,9 @@ def _explained(path: str) -> Iterator[None]:
 def read(client: hvac.Client, path: str) -> dict[str, Any]:
     """Give the newest version of the kv v2 secret ``secret/<path>``."""
     with _explained(f"secret/{path}"):
-        secret = client.secrets.kv.v2.read_secret_version(path, mount_point="secret", raise_on_deleted_version=True)
+        secret = client.secrets.kv.v2.read_secret_version(
+            path, mount_point="secret", raise_on_deleted_version=True
+        )
     data: dict[str, Any] = secret["data"]["data"]
     return data
 

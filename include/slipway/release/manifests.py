@@ -33,16 +33,21 @@ def load(files: Mapping[str, bytes], *, namespace: str, kinds: Iterable[str]) ->
         try:
             documents = list(yaml.safe_load_all(content))
         except (yaml.YAMLError, UnicodeDecodeError) as e:
-            raise PolicyFailed(f"{path} is not valid YAML: {e}", remedy="correct it in the config repository") from e
+            raise PolicyFailed(
+                f"{path} is not valid YAML: {e}", remedy="correct it in the config repository"
+            ) from e
         for document in documents:
             if document is None:
                 continue
             if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):
-                raise PolicyFailed(f"{path}: a document is no Kubernetes object", remedy="give kind and metadata")
+                raise PolicyFailed(
+                    f"{path}: a document is no Kubernetes object", remedy="give kind and metadata"
+                )
             kind, name = document.get("kind"), document["metadata"].get("name")
             if kind not in allowed:
                 raise PolicyFailed(
-                    f"{path}: kind {kind} ({name}) is not allowed here", remedy=f"use one of {', '.join(allowed)}"
+                    f"{path}: kind {kind} ({name}) is not allowed here",
+                    remedy=f"use one of {', '.join(allowed)}",
                 )
             if document["metadata"].setdefault("namespace", namespace) != namespace:
                 raise PolicyFailed(
@@ -51,7 +56,9 @@ def load(files: Mapping[str, bytes], *, namespace: str, kinds: Iterable[str]) ->
                 )
             objects.append((path, document))
     if not objects:
-        raise PolicyFailed("the config repository has no manifests", remedy="see `config.manifests` in the catalog")
+        raise PolicyFailed(
+            "the config repository has no manifests", remedy="see `config.manifests` in the catalog"
+        )
     rank = {kind: i for i, kind in enumerate(_ORDER)}
     objects.sort(key=lambda item: (rank.get(item[1]["kind"], len(_ORDER)), item[1]["metadata"]["name"]))
     return [document for _, document in objects]
@@ -91,6 +98,9 @@ def content_hash(value: Any) -> str:
     """Give a hash that is equal for equal content, whatever the order of keys."""
     if isinstance(value, Mapping):
         value = {
-            str(k): (v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else v) for k, v in value.items()
+            str(k): (v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else v)
+            for k, v in value.items()
         }
-    return "sha256:" + hashlib.sha256(json.dumps(value, sort_keys=True).encode("utf-8", "replace")).hexdigest()
+    return (
+        "sha256:" + hashlib.sha256(json.dumps(value, sort_keys=True).encode("utf-8", "replace")).hexdigest()
+    )

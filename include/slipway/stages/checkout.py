@@ -31,7 +31,9 @@ def checkout(service: Service, accepted: Any) -> Any:
         for lock in (locks.runtime, locks.development):
             content = repository.files(commit.hash, lock).get(lock)
             if content is None:
-                raise PolicyFailed(f"{lock} is not in the repository", remedy="commit the lock file that the catalog names")
+                raise PolicyFailed(
+                    f"{lock} is not in the repository", remedy="commit the lock file that the catalog names"
+                )
             key.update(content + b"\0")
         image, client = accepted["images"]["toolbox-python"], connections.engine_hook().api_client
         with engine.explained("pulling the toolbox"):

@@ -106,7 +106,9 @@ def engine_url() -> str:
     """
     url: str | None = BaseHook.get_connection(ENGINE).extra_dejson.get("docker_url")
     if not url:
-        raise Permanent(f"connection {ENGINE} names no engine", remedy='put {"docker_url": "unix://…"} into its extra')
+        raise Permanent(
+            f"connection {ENGINE} names no engine", remedy='put {"docker_url": "unix://…"} into its extra'
+        )
     return url
 
 

@@ -125,7 +125,10 @@ class ContainerOperator(DockerOperator):
                 index = connections.platform().package_index
                 self.environment = {**self.environment, **index.environment}
                 if index.ca_volume:
-                    self.mounts = [*self.mounts, Mount("/run/slipway-ca", index.ca_volume, type="volume", read_only=True)]
+                    self.mounts = [
+                        *self.mounts,
+                        Mount("/run/slipway-ca", index.ca_volume, type="volume", read_only=True),
+                    ]
             found: dict[str, bytes] = {}
             try:
                 with engine.explained(f"running {self.task_id}"):
@@ -152,7 +155,11 @@ class ContainerOperator(DockerOperator):
                 lines=tail,
             )
         if state["OOMKilled"]:
-            return PolicyFailed(f"{self.task_id} used more memory than {self.mem_limit} and was ended", lines=tail)
+            return PolicyFailed(
+                f"{self.task_id} used more memory than {self.mem_limit} and was ended", lines=tail
+            )
         if code == 1:
-            return PolicyFailed(f"{self.task_id} failed: {tail[0] if tail else 'it says nothing'}", lines=tail)
+            return PolicyFailed(
+                f"{self.task_id} failed: {tail[0] if tail else 'it says nothing'}", lines=tail
+            )
         return Transient(f"{self.task_id} could not be evaluated (exit code {code})", lines=tail)

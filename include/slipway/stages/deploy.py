@@ -146,7 +146,9 @@ def deploy(service: Service) -> TaskGroup:
                 labels=labels,
                 annotations={"slipway/lease": lease.id, "slipway/run": run_id},
             )
-            print(f"leased {plan.migrations.credentials} for {lease.seconds} s into Secret {namespace}/{name}")
+            print(
+                f"leased {plan.migrations.credentials} for {lease.seconds} s into Secret {namespace}/{name}"
+            )
 
     def _revoke(run_id: str) -> None:
         api, name = connections.cluster(), _secret_name(run_id)
@@ -170,7 +172,12 @@ def deploy(service: Service) -> TaskGroup:
         _revoke(run_id)
         cluster.delete(connections.cluster(), "config_map", namespace, _secret_name(run_id))
 
-    @stage(kind="branch", task_id="infra_changed", task_display_name="Infrastructure changed?", pool="slipway_cluster")
+    @stage(
+        kind="branch",
+        task_id="infra_changed",
+        task_display_name="Infrastructure changed?",
+        pool="slipway_cluster",
+    )
     def infra_changed() -> str:
         context = get_current_context()
         found = context["ti"].xcom_pull("deploy.config")
@@ -178,7 +185,9 @@ def deploy(service: Service) -> TaskGroup:
         last = connections.ledger().last_good(service.service, environment)
         if found["infra"] is None or (last and last.infra_hash == found["infra"]):
             print("the playbook and its files are what the last good release ran: skipped")
-            connections.ledger().update(context["dag_run"].run_id, **({"infra_hash": found["infra"]} if found["infra"] else {}))
+            connections.ledger().update(
+                context["dag_run"].run_id, **({"infra_hash": found["infra"]} if found["infra"] else {})
+            )
             return "deploy.pending" if plan.migrations and plan.order == "before" else "deploy.apply"
         assert service.config.playbook
         folder = str(PurePosixPath(service.config.playbook).parent)
@@ -192,17 +201,31 @@ def deploy(service: Service) -> TaskGroup:
         )
         return "deploy.infra"
 
-    @stage(kind="branch", task_id="migrations", task_display_name="Migrations needed?", trigger_rule="none_failed")
+    @stage(
+        kind="branch",
+        task_id="migrations",
+        task_display_name="Migrations needed?",
+        trigger_rule="none_failed",
+    )
     def migrations_needed(after: str) -> str:
         context = get_current_context()
         status = context["ti"].xcom_pull("deploy.pending")
         connections.ledger().update(
-            context["dag_run"].run_id, schema_revision_before=status["revision"], schema_revision=status["revision"]
+            context["dag_run"].run_id,
+            schema_revision_before=status["revision"],
+            schema_revision=status["revision"],
         )
-        print(f"{status['pending']} changesets are not applied; the database is at {status['revision'] or 'nothing'}")
+        print(
+            f"{status['pending']} changesets are not applied; the database is at {status['revision'] or 'nothing'}"
+        )
         return "deploy.migrate" if status["pending"] else after
 
-    @stage(task_id="apply", task_display_name="Apply manifests", pool="slipway_cluster", trigger_rule="none_failed")
+    @stage(
+        task_id="apply",
+        task_display_name="Apply manifests",
+        pool="slipway_cluster",
+        trigger_rule="none_failed",
+    )
     def apply() -> list[str]:
         context = get_current_context()
         ledger, run_id = connections.ledger(), context["dag_run"].run_id
@@ -221,10 +244,13 @@ def deploy(service: Service) -> TaskGroup:
         state = cluster.rollout(connections.cluster(), namespace, plan.deployment, digest)
         print(state.message)
         return PokeReturnValue(
-            state.complete, {"pods": list(state.pods), "image_ids": list(state.image_ids)} if state.complete else None
+            state.complete,
+            {"pods": list(state.pods), "image_ids": list(state.image_ids)} if state.complete else None,
         )
 
-    with TaskGroup("deploy", group_display_name="Deploy to staging", tooltip="Config, credentials, apply") as group:
+    with TaskGroup(
+        "deploy", group_display_name="Deploy to staging", tooltip="Config, credentials, apply"
+    ) as group:
         configured = config()
         leased = credentials().operator.as_setup()
         ended = revoked().operator.as_teardown(setups=leased)
@@ -272,7 +298,10 @@ def deploy(service: Service) -> TaskGroup:
                 **pod,
             )
             migrate = ReleasePod(
-                task_id="migrate", task_display_name="Migrate (Liquibase)", command=["sh", "-c", _MIGRATE], **pod
+                task_id="migrate",
+                task_display_name="Migrate (Liquibase)",
+                command=["sh", "-c", _MIGRATE],
+                **pod,
             )
             if plan.order == "before":
                 needed = migrations_needed("deploy.apply")

@@ -20,9 +20,15 @@ def gate(required: Sequence[str]) -> Any:
     def gate() -> list[str]:
         release = connections.ledger().record(get_current_context()["dag_run"].run_id)
         outcomes = {one.name: one.outcome for one in release.stages} if release else {}
-        missing = [f"{name}: {outcomes.get(name, 'no record')}" for name in required if outcomes.get(name) != Outcome.PASSED]
+        missing = [
+            f"{name}: {outcomes.get(name, 'no record')}"
+            for name in required
+            if outcomes.get(name) != Outcome.PASSED
+        ]
         if missing:
-            raise PolicyFailed("not every gate passed", lines=missing, remedy="clear the tasks that are named, or push a fix")
+            raise PolicyFailed(
+                "not every gate passed", lines=missing, remedy="clear the tasks that are named, or push a fix"
+            )
         print(f"{len(required)} gates passed: {', '.join(required)}")
         return list(required)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk import TaskGroup, get_current_context
 
@@ -51,7 +51,9 @@ def image(service: Service) -> TaskGroup:
         )
         source = connections.repository(service.source)
         if plan.dockerfile not in source.files(commit, plan.dockerfile):
-            raise PolicyFailed(f"{plan.dockerfile} is not in the repository", remedy="commit it, or see `image.dockerfile`")
+            raise PolicyFailed(
+                f"{plan.dockerfile} is not in the repository", remedy="commit it, or see `image.dockerfile`"
+            )
         with source.archive(commit) as context:
             engine.build(
                 connections.engine_url(),
@@ -92,7 +94,9 @@ def image(service: Service) -> TaskGroup:
             digest = engine.push(client, repository, tag, account["username"], account["password"])
         result = {"image": f"{repository}@{digest}", "digest": digest, "tag": tag}
         connections.ledger().update(
-            get_current_context()["dag_run"].run_id, image=f"{registry.address}/{plan.repository}", digest=digest
+            get_current_context()["dag_run"].run_id,
+            image=f"{registry.address}/{plan.repository}",
+            digest=digest,
         )
         print(f"{repository}:{tag} is {digest}")
         return result

@@ -48,7 +48,11 @@ class ReleasePod(KubernetesPodOperator):
     ) -> None:
         self._said: deque[str] = deque(maxlen=40)
         self.timeout_s = timeout_s
-        restricted = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+        restricted = {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
         volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}, {"name": "work", "emptyDir": {}}]
         mounts = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "work", "mountPath": "/work"}]
         if secret:
@@ -77,7 +81,9 @@ class ReleasePod(KubernetesPodOperator):
                     "name": "base",
                     "image": image,
                     "command": list(command),
-                    "env": [{"name": k, "value": v} for k, v in {"HOME": "/tmp", **(environment or {})}.items()],
+                    "env": [
+                        {"name": k, "value": v} for k, v in {"HOME": "/tmp", **(environment or {})}.items()
+                    ],
                     "volumeMounts": mounts,
                     "securityContext": restricted,
                     "resources": resources,
@@ -151,10 +157,15 @@ class ReleasePod(KubernetesPodOperator):
     def _failure(self, error: Exception) -> Exception:
         ended, lines = self._terminated(), [line for line in self._said if line.strip()][-20:]
         if self.remote_pod and self.remote_pod.status.reason == "DeadlineExceeded":
-            return PolicyFailed(f"{self.task_id} took longer than {self.timeout_s:.0f} s and was ended", lines=lines)
+            return PolicyFailed(
+                f"{self.task_id} took longer than {self.timeout_s:.0f} s and was ended", lines=lines
+            )
         if ended and ended["exit_code"] == 1:
-            return PolicyFailed(f"{self.task_id} failed: {lines[-1] if lines else 'it says nothing'}", lines=lines)
+            return PolicyFailed(
+                f"{self.task_id} failed: {lines[-1] if lines else 'it says nothing'}", lines=lines
+            )
         if ended:
-            return Transient(f"{self.task_id} ended with {ended['exit_code']} ({ended.get('reason')})", lines=lines)
+            return Transient(
+                f"{self.task_id} ended with {ended['exit_code']} ({ended.get('reason')})", lines=lines
+            )
         return Transient(f"{self.task_id}: the pod did not run: {error}", lines=lines)
-

@@ -72,7 +72,8 @@ def report(service: Service) -> Any:
                 continue
             kept = recorded.get(name)
             agrees = kept is not None and (
-                kept.outcome == outcome or (state == "failed" and kept.outcome in (Outcome.FAILED, Outcome.ERRORED))
+                kept.outcome == outcome
+                or (state == "failed" and kept.outcome in (Outcome.FAILED, Outcome.ERRORED))
             )
             if not agrees:
                 why = "the task ended without a word: it was killed" if state == "failed" else None
@@ -97,7 +98,8 @@ def report(service: Service) -> Any:
             else:
                 raise
         context["outlet_events"][outlet].extra = {
-            key: shown[key] for key in ("commit", "status", "digest", "run_id", "config_revision", "schema_revision")
+            key: shown[key]
+            for key in ("commit", "status", "digest", "run_id", "config_revision", "schema_revision")
         }
         print(note(release))
         return {"status": str(status), "stage": worst}

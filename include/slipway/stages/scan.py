@@ -25,7 +25,9 @@ def scan(service: Service) -> TaskGroup:
         ),
         "secrets": ("Committed secrets", ["/opt/slipway/bin/secrets"], plan.secrets.timeout_s),
     }
-    with TaskGroup("scan", group_display_name="Security scan", tooltip="SAST, dependencies, secrets, DAST") as group:
+    with TaskGroup(
+        "scan", group_display_name="Security scan", tooltip="SAST, dependencies, secrets, DAST"
+    ) as group:
         for name, (title, command, timeout_s) in commands.items():
             ContainerOperator(
                 task_id=name,
@@ -33,7 +35,9 @@ def scan(service: Service) -> TaskGroup:
                 image=toolbox("toolbox-scan"),
                 command=command,
                 timeout_s=timeout_s,
-                environment={"SLIPWAY_ADVISORIES_MAX_AGE_DAYS": "{{ ti.xcom_pull('accept')['advisories_max_age_days'] }}"},
+                environment={
+                    "SLIPWAY_ADVISORIES_MAX_AGE_DAYS": "{{ ti.xcom_pull('accept')['advisories_max_age_days'] }}"
+                },
             )
         started = sidecar.running_service(service, "scan")
         dynamic = ContainerOperator(

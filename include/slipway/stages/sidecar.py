@@ -44,7 +44,9 @@ def _pulled(client: APIClient, *images: str) -> None:
                 client.pull(image)
 
 
-def _start_database(client: APIClient, service: Service, name: str, images: dict[str, str], volume: str) -> None:
+def _start_database(
+    client: APIClient, service: Service, name: str, images: dict[str, str], volume: str
+) -> None:
     """Start Postgres on a new network and bring it to the schema of the checked out changelog."""
     _pulled(client, images["toolbox-postgres"], images["toolbox-liquibase"])
     engine.remove_network(client, name)

@@ -33,7 +33,9 @@ def verify(service: Service) -> TaskGroup:
             state = cluster.rollout(api, namespace, service.deploy.deployment, digest)
             status, body = cluster.get(api, namespace, health.service, health.port, health.ready)
             if not state.complete or status != 200:
-                print(f"not healthy yet: {state.message}; {health.ready} answers {status} {body[:200].decode(errors='replace')}")
+                print(
+                    f"not healthy yet: {state.message}; {health.ready} answers {status} {body[:200].decode(errors='replace')}"
+                )
                 return PokeReturnValue(False)
             status, body = cluster.get(api, namespace, health.service, health.port, health.version)
             reported = _commit(body) if status == 200 else None

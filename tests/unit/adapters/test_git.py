@@ -14,7 +14,9 @@ from slipway.errors import PolicyFailed, Transient
 
 def git(cwd: Path, *args: str) -> str:
     who = ["-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
-    return subprocess.run(["git", *who, *args], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", *who, *args], cwd=cwd, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 @pytest.fixture
@@ -38,7 +40,10 @@ def repository(tmp_path: Path, work: Path) -> Repository:
 def test_commit_tree_and_files_are_those_of_the_remote(repository: Repository, work: Path) -> None:
     head = repository.head("main")
     commit = repository.commit(head)
-    assert (commit.hash, commit.tree) == (git(work, "rev-parse", "HEAD"), git(work, "rev-parse", "HEAD^{tree}"))
+    assert (commit.hash, commit.tree) == (
+        git(work, "rev-parse", "HEAD"),
+        git(work, "rev-parse", "HEAD^{tree}"),
+    )
     assert (commit.subject, commit.author) == ("First", "Test")
     assert repository.files(head, "m") == {"m/a b.yaml": b"a: 1\n"}
     assert repository.files(head, "nothing") == {}
@@ -68,7 +73,9 @@ def test_missing_branch_and_missing_server_are_told_apart(repository: Repository
     assert "secret-word" not in str(failed.value)
 
 
-def test_a_note_is_written_once_and_on_top_of_others(repository: Repository, work: Path, tmp_path: Path) -> None:
+def test_a_note_is_written_once_and_on_top_of_others(
+    repository: Repository, work: Path, tmp_path: Path
+) -> None:
     head = repository.head("main")
     assert repository.note(head) is None
     assert repository.write_note(head, "slipway: passed\n") is True

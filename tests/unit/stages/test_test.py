@@ -10,7 +10,9 @@ from slipway.stages.test import verdict
 
 def junit(cases: str, **counts: int) -> dict[str, bytes]:
     attributes = " ".join(f'{name}="{value}"' for name, value in counts.items())
-    return {"junit.xml": f'<testsuites><testsuite name="t" time="1.5" {attributes}>{cases}</testsuite></testsuites>'.encode()}
+    return {
+        "junit.xml": f'<testsuites><testsuite name="t" time="1.5" {attributes}>{cases}</testsuite></testsuites>'.encode()
+    }
 
 
 CASE = '<testcase classname="a" name="b" time="1.5"/>'
@@ -34,7 +36,9 @@ def test_without_a_report_nothing_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"<testsuites>", b'<!DOCTYPE x [<!ENTITY a "b">]><testsuites>&a;</testsuites>'], ids=["broken", "entities"]
+    "content",
+    [b"<testsuites>", b'<!DOCTYPE x [<!ENTITY a "b">]><testsuites>&a;</testsuites>'],
+    ids=["broken", "entities"],
 )
 def test_a_hostile_report_is_a_failure(content: bytes) -> None:
     with pytest.raises(PolicyFailed, match=r"junit.xml cannot be read"):

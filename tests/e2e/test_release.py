@@ -1,0 +1,109 @@
+"""One push goes all the way; what does not change is skipped; a bad push changes nothing."""
+
+from __future__ import annotations
+
+import time
+
+from slipway.release import Outcome, Status
+from slipway_sandbox.project import Project, Pushed
+
+BRANCHES = {"deploy.infra", "deploy.migrate"}
+
+
+def outcomes(pushed: Pushed) -> dict[str, str]:
+    return {one.name: one.outcome for one in pushed.release.stages}
+
+
+def test_push_is_released_healthy_and_reported(project: Project, first: Pushed) -> None:
+    assert first.state == "success", first.release.reason
+    assert first.release.status == Status.PASSED
+    assert f"release {project.run_id(first.commit)} started" in first.said
+    not_passed = {name: state for name, state in first.states.items() if state != "success"}
+    assert set(not_passed) <= BRANCHES, (
+        not_passed
+    )  # whether those were needed depends on what was there before
+    assert set(not_passed.values()) <= {"skipped"}
+    found = project.digests(first.commit)
+    assert len(set.union(*found.values())) == 1, found
+    assert project.version()["commit"] == first.commit
+    note = project.clone.note(first.commit)
+    assert note is not None
+    assert note.startswith("slipway: passed")
+    assert first.release.digest and first.release.digest in note
+    assert first.release.config_revision and first.release.schema_revision
+
+
+def test_release_is_an_asset_event(project: Project, first: Pushed) -> None:
+    events = project.airflow.call(
+        "GET", f"/api/v2/assets/events?source_run_id={project.run_id(first.commit)}"
+    ).json()
+    assert [event["extra"]["commit"] for event in events["asset_events"]] == [first.commit]
+    assert events["asset_events"][0]["extra"]["digest"] == first.release.digest
+
+
+def test_repeat_of_a_push_starts_nothing_twice(project: Project, first: Pushed) -> None:
+    tasks = project.airflow.tasks(project.service.dag_id, project.run_id(first.commit))
+    project.clone.git("push", "--quiet", "origin", f"{first.commit}:refs/heads/main", "--force")
+    project.clone.git("push", "--quiet", "origin", f"{first.commit}^:refs/heads/main", "--force")
+    said = project.clone.git("push", "origin", f"{first.commit}:refs/heads/main", "--force")
+    assert f"release {project.run_id(first.commit)} is already known" in said
+    assert project.airflow.tasks(project.service.dag_id, project.run_id(first.commit)) == tasks
+
+
+def test_push_to_another_branch_is_ignored_and_says_so(project: Project, first: Pushed) -> None:
+    said = project.clone.push("feature/other")
+    assert "refs/heads/feature/other is ignored" in said
+
+
+def test_push_of_code_alone_skips_migrations_and_infrastructure(project: Project, first: Pushed) -> None:
+    pushed = project.push("Change only code", "code-only")
+    assert pushed.state == "success", pushed.release.reason
+    assert {name for name, state in pushed.states.items() if state == "skipped"} == BRANCHES
+    assert {
+        name: str(found) for name, found in outcomes(pushed).items() if name in BRANCHES
+    } == dict.fromkeys(BRANCHES, "skipped")
+    assert pushed.release.schema_revision == first.release.schema_revision
+    assert project.version()["commit"] == pushed.commit
+
+
+def test_push_with_a_changeset_migrates_before_the_rollout(project: Project, first: Pushed) -> None:
+    # one that no database has yet, whatever ran on this sandbox before
+    name = f"e2e-{time.time_ns()}"
+    changelog = (
+        project.examples / "ai-generation-scenarios/new-changeset/migrations/changelog.yaml"
+    ).read_text()
+    files = {
+        "migrations/changelog.yaml": f"{changelog}  - include: {{file: changesets/{name}.sql, relativeToChangelogFile: true}}\n",
+        f"migrations/changesets/{name}.sql": f"--liquibase formatted sql logicalFilePath:{name}.sql\n"
+        f"--changeset e2e:{name} labels:expand\ncomment on table generations is '{name}';\n--rollback empty\n",
+    }
+    pushed = project.push("Add a changeset", "new-changeset", files=files)
+    assert pushed.state == "success", pushed.release.reason
+    assert pushed.states["deploy.migrate"] == "success"
+    assert pushed.states["deploy.infra"] == "skipped"
+    assert pushed.tasks["deploy.migrate"]["end_date"] < pushed.tasks["deploy.apply"]["start_date"]
+    assert pushed.release.schema_revision and name in pushed.release.schema_revision
+    assert pushed.release.schema_revision_before == first.release.schema_revision
+
+
+def test_push_with_a_failing_test_changes_nothing_and_the_next_good_one_passes(
+    project: Project, first: Pushed
+) -> None:
+    serving = project.version()["commit"]
+    bad = project.push("Break a unit test", "failing-test")
+    assert bad.state == "failed"
+    assert (bad.release.status, bad.release.stage) == (Status.FAILED, "test.unit")
+    assert bad.release.reason and "test_text_always_ends_with_its_sentence" in bad.release.reason
+    assert bad.tasks["test.unit"]["try_number"] == 1  # the verdict stands: no retry
+    assert bad.release.digest is None
+    assert project.digests(bad.commit)["registry"] == {"none (404)"}
+    assert project.version()["commit"] == serving
+    note = project.clone.note(bad.commit)
+    assert note is not None
+    assert note.startswith("slipway: failed")
+    assert "stage: test.unit" in note
+    assert outcomes(bad)["report"] == Outcome.PASSED
+
+    good = project.push("Mend it")
+    assert good.state == "success", good.release.reason
+    assert project.version()["commit"] == good.commit
