@@ -114,7 +114,7 @@ undo() {
   while IFS='= ' read -r k v; do
     # another engine on this machine may need it by now: then it stays on
     if [ "$k" = net.ipv4.ip_forward ] && [ -n "$(ip -o -4 addr show | awk '$2 ~ /^(docker|br-|cni|virbr|podman)/')" ]; then continue; fi
-    [ -z "$k" ] || sysctl -qw "$k=$v" || complain "sysctl $k"
+    [ -z "$k" ] || echo "$v" >"/proc/sys/${k//.//}" || complain "sysctl $k"
   done <<<"${SYSCTLS:-}"
   rm -f "$RECORD" "$1/machine"; rmdir "${RECORD%/*}" 2>/dev/null || true
 }
@@ -158,7 +158,7 @@ record() {
   local k d OWNER=$STATE OWNER_SUPERVISOR=$SLIPWAY_SUPERVISOR_CONF SYSCTLS MADE_DIRS= MADE_CGROUP=yes
   # ip_forward: wanted here; the next three: the kubelet sets them; the last: kube-proxy sets it
   SYSCTLS=$(for k in net.ipv4.ip_forward vm.overcommit_memory kernel.panic kernel.panic_on_oops net.ipv4.conf.all.route_localnet; do
-    echo "$k = $(sysctl -n $k)"; done)
+    echo "$k = $(cat "/proc/sys/${k//.//}")"; done)
   # folders with fixed names that were not there before go again. After a restart of the machine they still are ours.
   for d in /var/log/containers /var/lib/cni /var/lib/kubelet /run/containerd; do
     [ -e "$d" ] && ! grep -qs "^MADE_DIRS=.*$d" "$STATE/machine" || MADE_DIRS="$MADE_DIRS $d"
@@ -174,7 +174,7 @@ up() {
   [ -e "$RECORD" ] || record
   [ "$SLIPWAY_SUPERVISOR_CONF" = "$(recorded OWNER_SUPERVISOR)" ] || sed -i "s#^OWNER_SUPERVISOR=.*#OWNER_SUPERVISOR=\"$SLIPWAY_SUPERVISOR_CONF\"#" "$RECORD"
   cmp -s "$RECORD" "$STATE/machine" || cp -p "$RECORD" "$STATE/machine"
-  sysctl -qw net.ipv4.ip_forward=1
+  echo 1 >/proc/sys/net/ipv4/ip_forward
   ip link show "$K8S_NODE_IF" >/dev/null 2>&1 || ip link add "$K8S_NODE_IF" type bridge
   ip addr replace "$K8S_NODE_IP/32" dev "$K8S_NODE_IF"
   ip link set "$K8S_NODE_IF" up

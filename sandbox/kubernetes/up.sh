@@ -43,9 +43,11 @@ done
 # --- keys and certificates ---------------------------------------------------------------------------------------------
 P=$STATE/pki
 mkca() { # mkca NAME CN
-  [ -e "$P/$1.crt" ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 \
-    -keyout "$P/$1.key" -out "$P/$1.crt" -subj "/CN=$2" \
+  [ ! -e "$P/$1.crt" ] || return 0
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 \
+    -keyout "$P/$1.key" -out "$P/$1.crt.tmp" -subj "/CN=$2" \
     -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign 2>/dev/null
+  mv "$P/$1.crt.tmp" "$P/$1.crt"
 }
 mkcert() { # mkcert CA NAME SUBJECT EKU [SAN]
   [ ! -e "$P/$2.crt" ] || return 0
@@ -71,12 +73,12 @@ mkcert ca controller-manager  /CN=system:kube-controller-manager clientAuth
 mkcert ca scheduler           /CN=system:kube-scheduler clientAuth
 mkcert ca kube-proxy          /CN=system:kube-proxy clientAuth
 mkcert ca dns                 /CN=singlenode-dns clientAuth
-[ -e "$P/sa.pub" ] || { openssl genrsa -out "$P/sa.key" 2048 2>/dev/null; openssl rsa -in "$P/sa.key" -pubout -out "$P/sa.pub" 2>/dev/null; }
+[ -e "$P/sa.pub" ] || { openssl genrsa -out "$P/sa.key" 2048 2>/dev/null; openssl rsa -in "$P/sa.key" -pubout -out "$P/sa.pub.tmp" 2>/dev/null; mv "$P/sa.pub.tmp" "$P/sa.pub"; }
 
 API=https://$K8S_NODE_IP:$K8S_API_PORT
 mkkubeconfig() { # mkkubeconfig CERTNAME FILE
   [ ! -e "$2" ] || return 0
-  cat >"$2" <<Y
+  cat >"$2.new" <<Y
 apiVersion: v1
 kind: Config
 clusters: [{name: singlenode, cluster: {server: "$API", certificate-authority-data: $(base64 -w0 "$P/ca.crt")}}]
@@ -84,6 +86,7 @@ users: [{name: $1, user: {client-certificate-data: $(base64 -w0 "$P/$1.crt"), cl
 contexts: [{name: singlenode, context: {cluster: singlenode, user: $1}}]
 current-context: singlenode
 Y
+  mv "$2.new" "$2"
 }
 for c in controller-manager scheduler kubelet kube-proxy dns; do mkkubeconfig $c "$STATE/conf/$c.kubeconfig"; done
 mkkubeconfig admin "$STATE/kubeconfig"
