@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from slipway import process
 from slipway.errors import Permanent, PolicyFailed, Transient
 
-if TYPE_CHECKING:
-    from docker import APIClient
+APIClient = Any
+"""docker.APIClient; its published types contradict its documentation in places, so they are not used."""
 
 UID = 10001
 """User that pushed code runs as; the toolbox images make it."""
@@ -417,4 +417,4 @@ def push(client: APIClient, repository: str, tag: str, username: str, password: 
             digest = line.get("aux", {}).get("Digest", digest)
     if not digest:
         raise Transient(f"pushing {repository}:{tag}: the engine named no digest")
-    return digest
+    return str(digest)

@@ -106,7 +106,7 @@ class ContainerOperator(DockerOperator):
         """Give the engine's hook, whose client puts our bounds on every container it makes."""
         hook = connections.engine_hook()
         with engine.explained("signing in"):
-            client = hook.api_client
+            client: Any = hook.api_client
         plain = client.create_host_config
         bounds = {**engine.BOUNDS, "nano_cpus": int(self.cpus * 1e9)}
         client.create_host_config = lambda *a, **k: plain(*a, **{**k, **bounds})
@@ -136,7 +136,7 @@ class ContainerOperator(DockerOperator):
                 found = engine.reports(self.cli, self.container_name)
             except DockerContainerFailedException as e:
                 found = engine.reports(self.cli, self.container_name)
-                raise self._failure(e.logs or []) from e
+                raise self._failure([str(line) for line in e.logs or []]) from e
             finally:
                 engine.remove_container(self.cli, self.container_name)
                 if found:
@@ -146,7 +146,7 @@ class ContainerOperator(DockerOperator):
 
     def _failure(self, said: list[str]) -> Exception:
         with engine.explained("inspecting the container"):
-            state = self.cli.inspect_container(self.container_name)["State"]
+            state = self.cli.inspect_container(str(self.container_name))["State"]
         code, tail = state["ExitCode"], [line for line in said if line.strip()][-20:]
         if code == TIMED_OUT or (code == KILLED and not state["OOMKilled"]):
             return PolicyFailed(
