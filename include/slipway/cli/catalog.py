@@ -158,5 +158,5 @@ def new(service: str, title: str | None, team: str, dags: Path | None) -> None:
         raise
     dag.write_text(_DAG.format_map(words))
     click.echo(
-        f"wrote {entry}\nwrote {dag}\nEdit the first (docs/catalog.md says what each word means), then `slipway lint`."
+        f"wrote {entry}\nwrote {dag}\nEdit the first by docs/catalog.md, then check it with `slipway lint`."
     )

@@ -40,7 +40,7 @@ def ledger_url() -> str:
         return credential("ledger-url")
     except CatalogError as error:
         raise CatalogError(
-            "The ledger's URL is not known: LEDGER_URL_FILE and LEDGER_URL are not set, and there is no sandbox.",
+            "The ledger's URL is not known: neither LEDGER_URL_FILE nor LEDGER_URL is set.",
             remedy='`eval "$(slipway sandbox env)"`, or set LEDGER_URL_FILE to a file that holds it.',
         ) from error
 

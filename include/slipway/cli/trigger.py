@@ -87,7 +87,7 @@ def _head(url: str, branch: str) -> str:
 
 
 def _follow(airflow: Airflow, dag_id: str, run: str, timeout_s: int) -> tuple[str, int]:
-    """Waits for the run's end. Gives the status as the ledger has it (or Airflow's state), and our exit code."""
+    """Waits for the run's end. Gives the status by the ledger (or by Airflow), and our exit code."""
     import time
 
     from slipway.cli.settings import ledger_url
