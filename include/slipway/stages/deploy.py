@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -76,10 +76,12 @@ def _secret_name(run_id: str) -> str:
     return f"slipway-{run_id.replace('.', '-')}"
 
 
-def deploy(service: Service) -> TaskGroup:
-    """Give the group; within it `credentials` and `revoked` are a setup and teardown around all that needs them."""
+def _labels(service: Service) -> dict[str, str]:
+    return {"app.kubernetes.io/part-of": service.service, "slipway/purpose": "release"}
+
+
+def _config(service: Service) -> Any:
     plan, namespace = service.deploy, service.deploy.namespace
-    labels = {"app.kubernetes.io/part-of": service.service, "slipway/purpose": "release"}
 
     @stage(task_id="config", task_display_name="Deployment config")
     def config() -> dict[str, Any]:
@@ -115,6 +117,12 @@ def deploy(service: Service) -> TaskGroup:
         print(f"config {revision}: {', '.join(names)}")
         return {"revision": revision, "infra": infra}
 
+    return config()
+
+
+def _credentials(service: Service) -> Any:
+    plan, namespace = service.deploy, service.deploy.namespace
+
     @stage(task_id="credentials", task_display_name="Credentials from Vault", pool="slipway_cluster")
     def credentials() -> None:
         run_id = get_current_context()["dag_run"].run_id
@@ -126,10 +134,12 @@ def deploy(service: Service) -> TaskGroup:
                     f"Vault's secret/services/{service.service} has no key {plan.secret.key}",
                     remedy="add it there, or correct `deploy.secret.key` in the catalog",
                 )
-            cluster.put_secret(api, namespace, plan.secret.name, {plan.secret.key: value}, labels=labels)
+            cluster.put_secret(
+                api, namespace, plan.secret.name, {plan.secret.key: value}, labels=_labels(service)
+            )
         if plan.migrations:
             name = _secret_name(run_id)
-            _revoke(run_id)  # of an attempt that was killed
+            _revoke(namespace, run_id)  # of an attempt that was killed
             lease = vault.lease_database(client, plan.migrations.credentials)
             mask_secret(lease.password)
             database = connections.platform().database
@@ -143,22 +153,30 @@ def deploy(service: Service) -> TaskGroup:
                 namespace,
                 name,
                 {"liquibase.properties": "".join(f"{k}={v}\n" for k, v in properties.items())},
-                labels=labels,
+                labels=_labels(service),
                 annotations={"slipway/lease": lease.id, "slipway/run": run_id},
             )
             print(
                 f"leased {plan.migrations.credentials} for {lease.seconds} s into Secret {namespace}/{name}"
             )
 
-    def _revoke(run_id: str) -> None:
-        api, name = connections.cluster(), _secret_name(run_id)
-        annotations = cluster.secret_annotations(api, namespace, name)
-        if annotations is None:
-            return
-        if lease := annotations.get("slipway/lease"):
-            vault.revoke(connections.vault_client(), lease)
-            print("lease revoked")
-        cluster.delete(api, "secret", namespace, name)
+    return credentials()
+
+
+def _revoke(namespace: str, run_id: str) -> None:
+    """Revoke the lease of a run, if it has one, and remove the Secret that held its credentials."""
+    api, name = connections.cluster(), _secret_name(run_id)
+    annotations = cluster.secret_annotations(api, namespace, name)
+    if annotations is None:
+        return
+    if lease := annotations.get("slipway/lease"):
+        vault.revoke(connections.vault_client(), lease)
+        print("lease revoked")
+    cluster.delete(api, "secret", namespace, name)
+
+
+def _revoked(service: Service) -> Any:
+    namespace = service.deploy.namespace
 
     @stage(
         task_id="revoked",
@@ -169,8 +187,14 @@ def deploy(service: Service) -> TaskGroup:
     )
     def revoked() -> None:
         run_id = get_current_context()["dag_run"].run_id
-        _revoke(run_id)
+        _revoke(namespace, run_id)
         cluster.delete(connections.cluster(), "config_map", namespace, _secret_name(run_id))
+
+    return revoked()
+
+
+def _infra_changed(service: Service) -> Any:
+    plan, namespace = service.deploy, service.deploy.namespace
 
     @stage(
         kind="branch",
@@ -197,17 +221,21 @@ def deploy(service: Service) -> TaskGroup:
             namespace,
             _secret_name(context["dag_run"].run_id),
             {"playbook.tgz": _packed(files)},
-            labels=labels,
+            labels=_labels(service),
         )
         return "deploy.infra"
 
+    return infra_changed()
+
+
+def _migrations_needed(otherwise: str) -> Any:
     @stage(
         kind="branch",
         task_id="migrations",
         task_display_name="Migrations needed?",
         trigger_rule="none_failed",
     )
-    def migrations_needed(after: str) -> str:
+    def migrations_needed() -> str:
         context = get_current_context()
         status = context["ti"].xcom_pull("deploy.pending")
         connections.ledger().update(
@@ -218,7 +246,12 @@ def deploy(service: Service) -> TaskGroup:
         print(
             f"{status['pending']} changesets are not applied; the database is at {status['revision'] or 'nothing'}"
         )
-        return "deploy.migrate" if status["pending"] else after
+        return "deploy.migrate" if status["pending"] else otherwise
+
+    return migrations_needed()
+
+
+def _apply(service: Service) -> Any:
 
     @stage(
         task_id="apply",
@@ -239,6 +272,12 @@ def deploy(service: Service) -> TaskGroup:
         print("\n".join(changes))
         return changes
 
+    return apply()
+
+
+def _rollout(service: Service) -> Callable[[], PokeReturnValue]:
+    plan, namespace = service.deploy, service.deploy.namespace
+
     def rollout() -> PokeReturnValue:
         digest = get_current_context()["ti"].xcom_pull("image.push")["digest"]
         state = cluster.rollout(connections.cluster(), namespace, plan.deployment, digest)
@@ -248,13 +287,33 @@ def deploy(service: Service) -> TaskGroup:
             {"pods": list(state.pods), "image_ids": list(state.image_ids)} if state.complete else None,
         )
 
+    return rollout
+
+
+def _record_schema(context: Any) -> None:
+    if migrated := context["ti"].xcom_pull("deploy.migrate"):
+        connections.ledger().update(context["dag_run"].run_id, schema_revision=migrated["revision"])
+
+
+def _settled() -> Any:
+    @stage(task_id="settled", task_display_name="Schema settled", trigger_rule="none_failed")
+    def settled() -> None:
+        _record_schema(get_current_context())
+        print("manifests are applied, and the schema is what the changelog says")
+
+    return settled()
+
+
+def deploy(service: Service) -> TaskGroup:
+    """Give the group; within it `credentials` and `revoked` are a setup and teardown around all that needs them."""
+    plan, namespace = service.deploy, service.deploy.namespace
     with TaskGroup(
         "deploy", group_display_name="Deploy to staging", tooltip="Config, credentials, apply"
     ) as group:
-        configured = config()
-        leased = credentials().operator.as_setup()
-        ended = revoked().operator.as_teardown(setups=leased)
-        branch = infra_changed()
+        configured = _config(service)
+        leased = _credentials(service).operator.as_setup()
+        ended = _revoked(service).operator.as_teardown(setups=leased)
+        branch = _infra_changed(service)
         infra = ReleasePod(
             task_id="infra",
             task_display_name="Infrastructure (Ansible)",
@@ -269,11 +328,11 @@ def deploy(service: Service) -> TaskGroup:
             account="slipway-infra",
             timeout_s=300,
         )
-        applied = apply()
+        applied = _apply(service)
         rolled = StageSensor(
             task_id="rollout",
             task_display_name="Rollout",
-            python_callable=rollout,
+            python_callable=_rollout(service),
             timeout_s=plan.rollout.timeout_s,
         )
         configured >> leased >> branch >> infra
@@ -304,32 +363,17 @@ def deploy(service: Service) -> TaskGroup:
                 **pod,
             )
             if plan.order == "before":
-                needed = migrations_needed("deploy.apply")
+                needed = _migrations_needed("deploy.apply")
                 [branch, infra] >> pending >> needed >> [migrate, applied]
                 migrate >> applied >> rolled
             else:
-                needed = migrations_needed("deploy.settled")
+                needed = _migrations_needed("deploy.settled")
                 settled = _settled()
                 [branch, infra] >> applied >> rolled >> pending >> needed >> [migrate, settled]
                 migrate >> settled
-            leased >> [pending, migrate]
             [needed, migrate] >> ended
         else:
             [branch, infra] >> applied >> rolled
             infra >> ended
         applied.operator.operator_extra_links = (links.PodsLink(), links.ReleaseLink())
     return group
-
-
-def _record_schema(context: Any) -> None:
-    if migrated := context["ti"].xcom_pull("deploy.migrate"):
-        connections.ledger().update(context["dag_run"].run_id, schema_revision=migrated["revision"])
-
-
-def _settled() -> Any:
-    @stage(task_id="settled", task_display_name="Schema settled", trigger_rule="none_failed")
-    def settled() -> None:
-        _record_schema(get_current_context())
-        print("manifests are applied, and the schema is what the changelog says")
-
-    return settled()
