@@ -1,4 +1,4 @@
-"""Reports that gates wrote (JUnit, SARIF, CycloneDX), as bytes: they are shown and downloaded, never trusted."""
+"""Reports that gates wrote (JUnit, SARIF, CycloneDX), as bytes: shown and downloaded, never trusted."""
 
 from __future__ import annotations
 
