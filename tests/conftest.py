@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No deadline: how long an example takes says how busy the machine is.
+settings.register_profile("slipway", deadline=None, print_blob=True)
+settings.load_profile("slipway")
 
 KINDS = ("unit", "integration", "e2e")
 LIMITS_S = {"unit": 20, "integration": 300, "e2e": 1_200}

@@ -62,7 +62,11 @@ class Airflow:
                 remedy="Look for its import errors in the UI; a new file is seen within some seconds.",
             )
         raise Permanent(
-            f"Airflow would not start {run_id} ({status}).", lines=[str(answer.get("detail", answer))[:500]]
+            f"Airflow would not start {run_id} ({status}).",
+            remedy="Let SLIPWAY_AIRFLOW_USER name an account that may trigger this DAG."
+            if status == 403
+            else "",
+            lines=[str(answer.get("detail", answer))[:500]],
         )
 
     def state(self, dag_id: str, run_id: str) -> str:

@@ -15,16 +15,14 @@ def credential(name: str) -> str:
     """
     state = Path(os.environ.get("SLIPWAY_STATE") or Path.home() / ".local/state/slipway/sandbox")
     path = Path(os.environ.get("SLIPWAY_CREDENTIALS") or state / "credentials") / name
-    return _read(path, "start the sandbox (`slipway sandbox up`), or name the folder by SLIPWAY_CREDENTIALS")
+    return _read(path, "Start the sandbox (`slipway sandbox up`), or name the folder by SLIPWAY_CREDENTIALS.")
 
 
 def _read(path: Path, remedy: str) -> str:
     try:
         return path.read_text().strip()
     except OSError as error:
-        raise CatalogError(
-            f"{path} cannot be read: {error.strerror}.", remedy=f"{remedy.capitalize()}."
-        ) from error
+        raise CatalogError(f"{path} cannot be read: {error.strerror}.", remedy=remedy) from error
 
 
 def ledger_url() -> str:
@@ -33,7 +31,7 @@ def ledger_url() -> str:
     :raises CatalogError: when none is known.
     """
     if named := os.environ.get("LEDGER_URL_FILE"):
-        return _read(Path(named), "correct LEDGER_URL_FILE")
+        return _read(Path(named), "Correct LEDGER_URL_FILE.")
     if url := os.environ.get("LEDGER_URL"):
         return url
     try:
