@@ -1,5 +1,5 @@
 """`python -m slipway_sandbox`: the sandbox's commands without the rest of `slipway`."""
 
-from .cli import sandbox
+from slipway_sandbox.cli import sandbox
 
 sandbox(prog_name="slipway sandbox")

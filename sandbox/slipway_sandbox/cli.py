@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from .graph import Step
-from .layout import SandboxError
-from .lifecycle import Progress, choose, down, open_sandbox, parts_of, status, up
-from .part import Part
-from .publish import exports
+from slipway_sandbox.graph import Step
+from slipway_sandbox.layout import SandboxError
+from slipway_sandbox.lifecycle import Progress, choose, down, open_sandbox, parts_of, status, up
+from slipway_sandbox.part import Part
+from slipway_sandbox.publish import exports
 
 
 def _reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,7 +35,8 @@ def _reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 def sandbox() -> None:
     """Run every real part that Slipway works with on this machine.
 
-    State lies in SLIPWAY_STATE, what is built in SLIPWAY_CACHE. Exit codes: 0 done, 2 usage, 3 a part does not work.
+    State lies in SLIPWAY_STATE, what is built in SLIPWAY_CACHE.
+    Exit codes: 0 done, 2 usage, 3 a part does not work.
     """
 
 
@@ -48,11 +49,15 @@ def _failures(steps: list[Step], parts: dict[str, Part]) -> list[str]:
     found = []
     for step in steps:
         if step.error:
-            what = str(step.error) if isinstance(step.error, SandboxError) else f"{type(step.error).__name__}: {step.error}"
+            what = (
+                str(step.error)
+                if isinstance(step.error, SandboxError)
+                else f"{type(step.error).__name__}: {step.error}"
+            )
             found.append(
                 f"{step.name} failed: {what}\n{parts[step.name].log_tail()}\n"
-                f"What to do: see `slipway sandbox logs {step.name}`, mend it, and run `slipway sandbox up` again; "
-                "it goes on where it stopped."
+                f"What to do: see `slipway sandbox logs {step.name}`, mend it, and run "
+                "`slipway sandbox up` again; it goes on where it stopped."
             )
     return found
 
@@ -79,14 +84,20 @@ def up_command(parts: tuple[str, ...], as_json: bool) -> None:
     if failures:
         sys.exit(3)
     if not as_json and any(step.name == "airflow" for step in steps):
-        click.echo(f"Airflow: {opened.airflow_url} (admin, password in {opened.layout.credentials}/airflow-admin)", err=True)
+        click.echo(
+            f"Airflow: {opened.airflow_url} (admin, password in {opened.layout.credentials}/airflow-admin)",
+            err=True,
+        )
 
 
 @sandbox.command("down")
 @click.argument("parts", nargs=-1)
 @_reports_errors
 def down_command(parts: tuple[str, ...]) -> None:
-    """Stop PARTS, or everything, and take away what they put on the machine. Data stays in the state folder."""
+    """Stop PARTS, or everything, and take away what they put on the machine.
+
+    Data stays in the state folder.
+    """
     start = time.monotonic()
     opened = open_sandbox(progress=Progress())
     steps = down(opened, parts)

@@ -1,4 +1,4 @@
-"""Debian's packages: installed when missing, without starting their services, or unpacked aside where they would clash."""
+"""Debian's packages: installed when missing, their services not started; unpacked aside if they clash."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from .layout import Layout, SandboxError
-from .run import run
+from slipway_sandbox.layout import Layout, SandboxError
+from slipway_sandbox.run import run
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 LISTS = Path("/var/lib/apt/lists")
@@ -45,7 +45,7 @@ def owner_of(path: str) -> str | None:
 
 
 def program(layout: Layout, path: str) -> Path:
-    """Where the program that Debian puts at `path` lies: there, or below the cache if it was unpacked aside."""
+    """Where the program that Debian puts at `path` lies: there, or unpacked below the cache."""
     aside = layout.cache / "debian" / path.lstrip("/")
     return aside if aside.exists() else Path(path)
 
@@ -66,8 +66,8 @@ def update_lists(force: bool = False) -> None:
 def install(layout: Layout, programs: Iterable[str]) -> str:
     """Install the packages of `programs` that are missing.
 
-    Services of the packages are not started. If apt would remove a package for it (another vendor's Docker, say), the
-    packages are unpacked below the cache instead, and `program` finds them there.
+    Services of the packages are not started. If apt would remove a package for it (another vendor's Docker,
+    say), the packages are unpacked below the cache instead, and `program` finds them there.
 
     :return: what was done, for the progress line
     """
@@ -76,10 +76,20 @@ def install(layout: Layout, programs: Iterable[str]) -> str:
         if not wanted:
             return "all there"
         update_lists()
-        plan = run(["apt-get", "install", "-s", "--no-install-recommends", *wanted], what="apt", env=QUIET, accept=(0, 100))
+        plan = run(
+            ["apt-get", "install", "-s", "--no-install-recommends", *wanted],
+            what="apt",
+            env=QUIET,
+            accept=(0, 100),
+        )
         if plan.returncode == 100:  # the lists may be older than the archive
             update_lists(force=True)
-            plan = run(["apt-get", "install", "-s", "--no-install-recommends", *wanted], what="apt", env=QUIET, accept=(0, 100))
+            plan = run(
+                ["apt-get", "install", "-s", "--no-install-recommends", *wanted],
+                what="apt",
+                env=QUIET,
+                accept=(0, 100),
+            )
         removed = re.findall(r"^Remv (\S+)", plan.stdout, re.M)
         if removed or plan.returncode == 100:
             return _unpack(layout, wanted, removed)
@@ -89,7 +99,16 @@ def install(layout: Layout, programs: Iterable[str]) -> str:
             POLICY.chmod(0o755)
         try:
             run(
-                ["apt-get", "install", "-y", "-qq", "-o", "DPkg::Lock::Timeout=300", "--no-install-recommends", *wanted],
+                [
+                    "apt-get",
+                    "install",
+                    "-y",
+                    "-qq",
+                    "-o",
+                    "DPkg::Lock::Timeout=300",
+                    "--no-install-recommends",
+                    *wanted,
+                ],
                 what=f"installing {', '.join(wanted)}",
                 timeout_s=900,
                 env=QUIET,
@@ -108,12 +127,22 @@ def _unpack(layout: Layout, wanted: list[str], removed: list[str]) -> str:
     # what the programs load besides what any Debian machine has
     extra = {"docker.io": ["containerd", "runc", "tini"], "fcgiwrap": ["libfcgi0ldbl"]}
     names = sorted({*wanted, *(more for name in wanted for more in extra.get(name, []))})
-    run(["apt-get", "download", *names], what="downloading Debian packages", timeout_s=600, cwd=archives, env=QUIET)
+    run(
+        ["apt-get", "download", *names],
+        what="downloading Debian packages",
+        timeout_s=600,
+        cwd=archives,
+        env=QUIET,
+    )
     for archive in sorted(archives.glob("*.deb")):
         run(["dpkg", "-x", archive, aside], what=f"unpacking {archive.name}", timeout_s=120)
     if left := [name for name in wanted if not any(archives.glob(f"{name}_*.deb"))]:
-        raise SandboxError(f"Debian package(s) {', '.join(left)} could not be had; see `apt-cache policy {left[0]}`")
-    because = f"they clash with {', '.join(removed)}" if removed else "apt cannot install them beside what is here"
+        raise SandboxError(
+            f"Debian package(s) {', '.join(left)} could not be had; see `apt-cache policy {left[0]}`"
+        )
+    because = (
+        f"they clash with {', '.join(removed)}" if removed else "apt cannot install them beside what is here"
+    )
     return f"unpacked {' '.join(names)} into {aside} ({because})"
 
 
@@ -126,7 +155,17 @@ def system_user(name: str, home: Path = Path("/nonexistent")) -> tuple[int, int]
         entry = pwd.getpwnam(name)
     except KeyError:
         run(
-            ["useradd", "--system", "--user-group", "--home-dir", home, "--no-create-home", "--shell", "/usr/sbin/nologin", name],
+            [
+                "useradd",
+                "--system",
+                "--user-group",
+                "--home-dir",
+                home,
+                "--no-create-home",
+                "--shell",
+                "/usr/sbin/nologin",
+                name,
+            ],
             what=f"making the system user {name}",
             env={"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
         )

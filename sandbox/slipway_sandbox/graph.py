@@ -36,7 +36,7 @@ def order(depends: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def run_graph(work: Mapping[str, Callable[[], None]], depends: Mapping[str, Sequence[str]]) -> list[Step]:
-    """Run each of `work` as soon as those of `depends[name]` that are in `work` are done. Gives all steps, in order."""
+    """Run each of `work` as soon as those of `depends[name]` in `work` are done. Gives all steps."""
     names = order({name: [need for need in depends.get(name, ()) if need in work] for name in work})
     steps = {name: Step(name) for name in names}
     ended = {name: threading.Event() for name in names}

@@ -1,4 +1,4 @@
-"""Where things lie: state, cache, checkout; small files written atomically; ports chosen once and remembered."""
+"""Where things lie: state, cache, checkout; files written atomically; ports chosen once and remembered."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def write_file(path: Path, text: str, mode: int = 0o644, owner: tuple[int, int] 
 
 
 def port_is_free(address: str, port: int) -> bool:
-    """Whether nothing listens on `address:port` (an address that this machine does not have yet counts as free)."""
+    """Whether nothing listens on `address:port`; an address that this machine lacks (yet) counts as free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -115,8 +115,8 @@ class Layout:
         cache = Path(environment.get("SLIPWAY_CACHE") or home / ".cache/slipway").absolute()
         if len(str(state)) > STATE_MAX:
             raise UsageError(
-                f"SLIPWAY_STATE={state} has {len(str(state))} characters; unix sockets below it allow {STATE_MAX}: "
-                "choose a shorter path"
+                f"SLIPWAY_STATE={state} has {len(str(state))} characters; "
+                f"unix sockets below it allow {STATE_MAX}: choose a shorter path"
             )
         return cls(state, cache, Path(__file__).resolve().parents[2])
 
@@ -132,14 +132,17 @@ class Layout:
 
     @property
     def logs(self) -> Path:
+        """The processes' logs."""
         return self.state / "logs"
 
     @property
     def credentials(self) -> Path:
+        """One secret per file, 0600."""
         return self.state / "credentials"
 
     @property
     def ca_file(self) -> Path:
+        """The certificate of the sandbox's own authority."""
         return self.state / "pki/ca.crt"
 
     @property
@@ -149,6 +152,7 @@ class Layout:
 
     @property
     def platform_file(self) -> Path:
+        """What releases are told of the parts."""
         return self.state / "platform.yaml"
 
     def create(self) -> None:
@@ -169,17 +173,20 @@ class Layout:
                 wanted = next(port for port in PORTS if port.name == name)
                 self._ports[name] = self._choose(wanted)
                 write_file(record, json.dumps(self._ports, indent=1, sort_keys=True) + "\n")
-            return self._ports[name]
+            return int(self._ports[name])
 
     def _choose(self, wanted: Port) -> int:
         taken = set(self._ports.values())
-        for candidate in (wanted.preferred, *range(20000 + wanted.preferred % 1000, 32000)):
-            if candidate not in taken and all(port_is_free(address, candidate) for address in wanted.addresses):
+        candidates: list[int] = [wanted.preferred, *range(20000 + wanted.preferred % 1000, 32000)]
+        for candidate in candidates:
+            if candidate not in taken and all(
+                port_is_free(address, candidate) for address in wanted.addresses
+            ):
                 return candidate
         raise SandboxError(f"no free port for {wanted.name} on {', '.join(wanted.addresses)}")
 
     def forget_ports(self, names: tuple[str, ...]) -> None:
-        """Drop recorded ports, so that they are chosen anew (a stranger took them while the part was down)."""
+        """Drop recorded ports, so that they are chosen anew: a stranger took them meanwhile."""
         with self._lock:
             for name in names:
                 self._ports.pop(name, None)
@@ -215,8 +222,8 @@ class Layout:
             except BlockingIOError as error:
                 stream.seek(0)
                 raise SandboxError(
-                    f"another `slipway sandbox` command works on {self.state} (process {stream.read().strip() or '?'}): "
-                    "wait until it has ended"
+                    f"another `slipway sandbox` command works on {self.state} "
+                    f"(process {stream.read().strip() or '?'}): wait until it has ended"
                 ) from error
             os.set_inheritable(stream.fileno(), False)
             stream.truncate(0)

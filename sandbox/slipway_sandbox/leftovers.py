@@ -1,4 +1,4 @@
-"""What a sandbox leaves on the machine: its processes, mounts and cgroups; found by proof of origin, never by name."""
+"""What a sandbox leaves on the machine, found by proof of origin, never by name."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import signal
 import time
 from pathlib import Path
 
-from .layout import MARK_VARIABLE
-from .run import run
-from .supervisor import start_time
+from slipway_sandbox.layout import MARK_VARIABLE
+from slipway_sandbox.run import run
+from slipway_sandbox.supervisor import start_time
 
 
 def _cgroup_root() -> Path | None:
@@ -23,9 +23,9 @@ def _cgroup_root() -> Path | None:
 
 
 def cgroup_of(state: Path) -> Path | None:
-    """The cgroup that all processes of the sandbox at `state` are born into, or None where the machine has no cgroup v2.
+    """The cgroup that all processes of the sandbox at `state` are born into; None without cgroup v2.
 
-    Being in it is the proof of origin that survives `setproctitle`, double forks and the death of the supervisor.
+    Being in it is the proof of origin that survives `setproctitle`, double forks and the supervisor's death.
     """
     root = _cgroup_root()
     return root / f"slipway-{hashlib.sha256(str(state).encode()).hexdigest()[:12]}" if root else None
@@ -56,8 +56,8 @@ def _ancestors() -> set[int]:
 def processes_of(state: Path) -> dict[int, int]:
     """Processes that the sandbox at `state` started, with their start times.
 
-    Three proofs, each sufficient: the sandbox's cgroup; its mark in the environment; a root file system that is an
-    overlay of the state folder (a container's process).
+    Three proofs, each sufficient: the sandbox's cgroup; its mark in the environment; a root file system that
+    is an overlay of the state folder (a container's process).
     """
     mark = f"{MARK_VARIABLE}={state}".encode()
     members: set[int] = set()
@@ -69,7 +69,7 @@ def processes_of(state: Path) -> dict[int, int]:
             except OSError:
                 continue
     spared = _ancestors()
-    own_namespace = os.readlink("/proc/self/ns/mnt")
+    own_namespace = Path("/proc/self/ns/mnt").readlink()
     found: dict[int, int] = {}
     for process in Path("/proc").iterdir():
         if not process.name.isdigit() or int(process.name) in spared:
@@ -80,7 +80,7 @@ def processes_of(state: Path) -> dict[int, int]:
             if started is None:
                 continue
             is_ours = pid in members or mark in (process / "environ").read_bytes().split(b"\0")
-            if not is_ours and os.readlink(process / "ns/mnt") != own_namespace:
+            if not is_ours and (process / "ns/mnt").readlink() != own_namespace:
                 is_ours = _root_is_below((process / "mountinfo").read_text(), state)
         except OSError:
             continue
@@ -91,7 +91,11 @@ def processes_of(state: Path) -> dict[int, int]:
 
 def _root_is_below(mountinfo: str, state: Path) -> bool:
     """Whether the mount at / is an overlay whose layers lie below `state`."""
-    return any(fields[4] == "/" and f"{state}/" in line for line in mountinfo.splitlines() if (fields := line.split()))
+    return any(
+        fields[4] == "/" and f"{state}/" in line
+        for line in mountinfo.splitlines()
+        if (fields := line.split())
+    )
 
 
 def end_processes(state: Path, patience_s: float = 5) -> int:
@@ -108,7 +112,9 @@ def end_processes(state: Path, patience_s: float = 5) -> int:
                 except ProcessLookupError:
                     continue
         deadline = time.monotonic() + wait_s
-        while time.monotonic() < deadline and any(start_time(pid) == started for pid, started in left.items()):
+        while time.monotonic() < deadline and any(
+            start_time(pid) == started for pid, started in left.items()
+        ):
             time.sleep(0.05)
     return len(first)
 

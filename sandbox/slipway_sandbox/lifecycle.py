@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import leftovers, pki
-from .graph import Step, run_graph
-from .layout import MACHINE_DIR, MARKER, Layout, SandboxError, UsageError, write_file
-from .part import Part, Sandbox
-from .parts import PARTS
-from .publish import publish
-from .services import load_services
-from .settings import load_external
-from .supervisor import Supervisor, start_time
+from slipway_sandbox import leftovers, pki
+from slipway_sandbox.graph import Step, run_graph
+from slipway_sandbox.layout import MACHINE_DIR, MARKER, Layout, SandboxError, UsageError, write_file
+from slipway_sandbox.part import Part, Sandbox
+from slipway_sandbox.parts import PARTS
+from slipway_sandbox.publish import publish
+from slipway_sandbox.services import load_services
+from slipway_sandbox.settings import load_external
+from slipway_sandbox.supervisor import Supervisor, start_time
 
 
 class Progress:
@@ -32,9 +32,12 @@ class Progress:
         self._quiet = quiet
 
     def __call__(self, part: str, text: str) -> None:
+        """Print one line."""
         if not self._quiet:
             with self._lock:
-                print(f"[{time.monotonic() - self._start:6.1f} s] {part}: {text}", file=sys.stderr, flush=True)
+                print(
+                    f"[{time.monotonic() - self._start:6.1f} s] {part}: {text}", file=sys.stderr, flush=True
+                )
 
 
 def open_sandbox(layout: Layout | None = None, progress: Progress | None = None) -> Sandbox:
@@ -58,14 +61,16 @@ def choose(parts: dict[str, Part], names: Sequence[str], with_needs: bool) -> di
         raise UsageError(f"there is no part {', '.join(unknown)}; there are: {', '.join(parts)}")
     wanted = set(names or parts)
     while with_needs:
-        more = {need for name in wanted if not parts[name].is_external for need in parts[name].depends} - wanted
+        more = {
+            need for name in wanted if not parts[name].is_external for need in parts[name].depends
+        } - wanted
         if not more:
             break
         wanted |= more
     return {name: part for name, part in parts.items() if name in wanted}
 
 
-# --- who is on this machine ------------------------------------------------------------------------------------------
+# --- who is on this machine ---
 def alive_elsewhere(layout: Layout, marker: dict[str, Any] | None) -> bool:
     """Whether `marker` tells of a living sandbox of another state folder."""
     return bool(
@@ -93,9 +98,9 @@ def clear_machine(sandbox: Sandbox) -> None:
     layout, marker = sandbox.layout, read_marker()
     if marker and alive_elsewhere(layout, marker):
         raise SandboxError(
-            f"another sandbox is alive on this machine: state {marker['state']}, checkout {marker['checkout']}, supervisor "
-            f"process {marker['pid']}. There can be one. Stop it with: SLIPWAY_STATE={marker['state']} slipway sandbox down "
-            f"(in {marker['checkout']})"
+            f"another sandbox is alive on this machine: state {marker['state']}, "
+            f"checkout {marker['checkout']}, supervisor process {marker['pid']}. There can be one. Stop it: "
+            f"cd {marker['checkout']} && SLIPWAY_STATE={marker['state']} slipway sandbox down"
         )
     if marker and marker["state"] != str(layout.state):
         sweep(sandbox, Path(marker["state"]))
@@ -111,7 +116,10 @@ def sweep(sandbox: Sandbox, state: Path) -> None:
     ended = leftovers.end_processes(state)
     mounts = leftovers.unmount_below(state)
     if ended or mounts:
-        sandbox.say("sandbox", f"cleared {ended} processes and {mounts} mounts of {state} ({time.monotonic() - start:.1f} s)")
+        sandbox.say(
+            "sandbox",
+            f"cleared {ended} processes and {mounts} mounts of {state} ({time.monotonic() - start:.1f} s)",
+        )
     dead = parts_of(Sandbox(other, Supervisor(other), sandbox.services, {}, sandbox.say))
     if (state / "docker/machine.json").exists():
         dead["docker"].clean()
@@ -134,12 +142,15 @@ def start_supervisor(sandbox: Sandbox) -> None:
     leftovers.enter_cgroup(sandbox.layout.state, pid)
     MACHINE_DIR.mkdir(mode=0o755, exist_ok=True)
     marker = {
-        "state": str(sandbox.layout.state), "checkout": str(sandbox.layout.checkout), "pid": pid, "started": start_time(pid),
-    }  # fmt: skip
+        "state": str(sandbox.layout.state),
+        "checkout": str(sandbox.layout.checkout),
+        "pid": pid,
+        "started": start_time(pid),
+    }
     write_file(MARKER, json.dumps(marker) + "\n")
 
 
-# --- the commands ----------------------------------------------------------------------------------------------------
+# --- the commands ---
 def up(sandbox: Sandbox, names: Sequence[str] = ()) -> list[Step]:
     """Bring up the parts of `names` (or all) with what they need. Gives how each went."""
     if os.geteuid() != 0:
@@ -154,9 +165,14 @@ def up(sandbox: Sandbox, names: Sequence[str] = ()) -> list[Step]:
             for port in part.ports:
                 sandbox.layout.port(port)
         steps = run_graph(
-            {name: part.up for name, part in parts.items()}, {name: part.depends for name, part in parts.items()}
+            {name: part.up for name, part in parts.items()},
+            {name: part.depends for name, part in parts.items()},
         )
-        with contextlib.suppress(FileNotFoundError) if any(step.error for step in steps) else contextlib.nullcontext():
+        with (
+            contextlib.suppress(FileNotFoundError)
+            if any(step.error for step in steps)
+            else contextlib.nullcontext()
+        ):
             publish(sandbox)
         airflow = parts.get("airflow")
         if airflow and not any(step.error for step in steps):
@@ -210,5 +226,10 @@ def status(sandbox: Sandbox) -> dict[str, dict[str, object]]:
             found[name] = {"state": "failing", "address": "", "problem": str(error), "processes": {}}
 
     run_graph({name: (lambda name=name, part=part: ask(name, part)) for name, part in parts.items()}, {})  # type: ignore[misc]
-    missing = {"state": "failing", "address": "", "problem": "it could not be asked", "processes": {}}
+    missing: dict[str, object] = {
+        "state": "failing",
+        "address": "",
+        "problem": "it could not be asked",
+        "processes": {},
+    }
     return {name: found.get(name, missing) for name in parts}

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def session(verify: str | bool = True) -> requests.Session:
-    """A session that heeds no proxy and no REQUESTS_CA_BUNDLE of the caller's: those are for the world outside."""
+    """A session that heeds no proxy and no REQUESTS_CA_BUNDLE: those are for the world outside."""
     import requests
 
     made = requests.Session()

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from . import debian
-from .layout import NODE_ADDRESS, Layout, SandboxError
-from .run import run, wait_until
-from .services import Service
-from .supervisor import Program, Supervisor, tail
+from slipway_sandbox import debian
+from slipway_sandbox.layout import NODE_ADDRESS, Layout, SandboxError
+from slipway_sandbox.run import run, wait_until
+from slipway_sandbox.services import Service
+from slipway_sandbox.supervisor import Program, Supervisor, tail
 
 
 @dataclass
@@ -32,36 +32,47 @@ class Sandbox:
         done = run(["openssl", "passwd", "-6", "-stdin"], what="hashing a password", stdin=password + "\n")
         return done.stdout.strip()
 
-    # --- addresses: the sandbox's own, or the ones given from outside -------------------------------------------------
+    # --- addresses: the sandbox's own, or the ones given from outside ---
     def setting(self, part: str, key: str, own: str) -> str:
         """A setting of an external part, or the sandbox's `own` value when the part is its own."""
         return self.external[part].get(key, own) if part in self.external else own
 
     @property
     def docker_host(self) -> str:
+        """The engine, as DOCKER_HOST is written."""
         return self.setting("docker", "host", f"unix://{self.layout.state}/docker/docker.sock")
 
     @property
     def vault_address(self) -> str:
+        """Vault's URL."""
         return self.setting("vault", "address", f"http://127.0.0.1:{self.layout.port('vault')}")
 
     @property
     def git_url(self) -> str:
+        """The git server's URL, without a slash at its end."""
         return self.setting("git", "url", f"http://127.0.0.1:{self.layout.port('git')}").rstrip("/")
 
     @property
     def registry(self) -> str:
+        """The registry as `host:port`, the head of every image's reference."""
         return self.setting("registry", "address", f"{NODE_ADDRESS}:{self.layout.port('registry')}")
 
     @property
     def registry_ca(self) -> Path:
+        """The authority that signed the registry's certificate."""
         return Path(self.setting("registry", "ca_file", str(self.layout.ca_file)))
 
     def registry_account(self, account: str) -> tuple[str, Path]:
         """User name and password file of the `push` or `pull` account."""
         return (
             self.setting("registry", f"{account}_username", account),
-            Path(self.setting("registry", f"{account}_password_file", str(self.layout.credentials / f"registry-{account}"))),
+            Path(
+                self.setting(
+                    "registry",
+                    f"{account}_password_file",
+                    str(self.layout.credentials / f"registry-{account}"),
+                )
+            ),
         )
 
     @property
@@ -74,10 +85,14 @@ class Sandbox:
 
     @property
     def admin_kubeconfig(self) -> Path:
-        return Path(self.setting("kubernetes", "kubeconfig", str(self.layout.state / "kubernetes/kubeconfig")))
+        """The administrator's way into the cluster."""
+        return Path(
+            self.setting("kubernetes", "kubeconfig", str(self.layout.state / "kubernetes/kubeconfig"))
+        )
 
     @property
     def airflow_url(self) -> str:
+        """Airflow's UI and API."""
         return f"http://127.0.0.1:{self.layout.port('airflow')}"
 
 
@@ -96,16 +111,19 @@ class Part:
 
     @property
     def folder(self) -> Path:
+        """The part's own folder."""
         return self.layout.state / self.name
 
     @property
     def is_external(self) -> bool:
+        """Whether it is somebody's own and only used here."""
         return self.name in self.sandbox.external
 
     def say(self, text: str) -> None:
+        """Tell of a step."""
         self.sandbox.say(self.name, text)
 
-    # --- what a part overrides ---------------------------------------------------------------------------------------
+    # --- what a part overrides ---
     def prepare(self) -> None:
         """Folders, keys, configuration; before the processes."""
 
@@ -127,7 +145,7 @@ class Part:
     def clean(self) -> None:
         """Take away what its processes left on the machine; they are gone by now."""
 
-    # --- what happens to it ------------------------------------------------------------------------------------------
+    # --- what happens to it ---
     def up(self) -> None:
         """Make the part run, ready and provisioned."""
         if self.is_external:
@@ -136,7 +154,11 @@ class Part:
             return
         if self.debian and debian.missing(self.layout, self.debian):
             self.timed(lambda: debian.install(self.layout, self.debian))
-        running = {name for name, info in self.sandbox.supervisor.processes().items() if info["statename"] == "RUNNING"}
+        running = {
+            name
+            for name, info in self.sandbox.supervisor.processes().items()
+            if info["statename"] == "RUNNING"
+        }
         self.prepare()
         programs = self.programs()
         if programs:
@@ -144,21 +166,20 @@ class Part:
             self.sandbox.supervisor.configure(self.name, programs)
         started = [program.name for program in programs if self.sandbox.supervisor.ensure(program.name)]
         if started:
-            self.timed(lambda: (self.wait_ready(programs), f"{', '.join(started)} ready")[1])
+            self.timed(lambda: self.wait_ready(programs), f"{', '.join(started)} ready")
         else:
             self.wait_ready(programs)
         self.provision()
 
-    def timed(self, step: Callable[[], str | None]) -> None:
-        """Run one step and say how it ended and how long it took."""
+    def timed(self, step: Callable[[], object], text: str | None = None) -> None:
+        """Run one step; say `text`, or else what it gives, and how long it took."""
         start = time.monotonic()
-        text = step()
-        if text:
-            self.say(f"{text} ({time.monotonic() - start:.1f} s)")
+        told = step()
+        self.say(f"{text or told} ({time.monotonic() - start:.1f} s)")
 
     def check_ports(self, is_running: bool) -> None:
         """Choose other ports where a stranger took ours while the part was down."""
-        from .layout import PORTS, port_is_free
+        from slipway_sandbox.layout import PORTS, port_is_free
 
         if is_running:
             return
@@ -172,7 +193,9 @@ class Part:
             before = {name: self.layout.port(name) for name in taken}
             self.layout.forget_ports(taken)
             for name in taken:
-                self.say(f"port {before[name]} is taken by another program: {name} moves to {self.layout.port(name)}")
+                self.say(
+                    f"port {before[name]} is another program's now: {name} moves to {self.layout.port(name)}"
+                )
             self.prepare()
 
     def wait_ready(self, programs: list[Program]) -> None:
@@ -183,7 +206,9 @@ class Part:
             for program in programs:
                 info = known.get(program.name)
                 if info and info["statename"] == "FATAL":
-                    raise SandboxError(f"{program.name} does not stay up ({info['spawnerr'] or info['description']})")
+                    raise SandboxError(
+                        f"{program.name} does not stay up ({info['spawnerr'] or info['description']})"
+                    )
             return self.ready()
 
         wait_until(missing, self.ready_timeout_s, self.name)
@@ -205,7 +230,9 @@ class Part:
         processes = {name: known[name]["statename"].lower() for name in self.program_names() if name in known}
         if self.is_external:
             state, problem = "external", self.ready()
-        elif self.program_names() and not any(value in ("running", "starting") for value in processes.values()):
+        elif self.program_names() and not any(
+            value in ("running", "starting") for value in processes.values()
+        ):
             state, problem = "stopped", None
         else:
             problem = self.ready()
@@ -218,4 +245,6 @@ class Part:
         """The last lines of the log of the process that is in trouble (or of the first one)."""
         names = self.program_names()
         troubled = [name for name in names if self.sandbox.supervisor.problem(name)] or names[:1]
-        return "\n".join(f"--- {name}.log\n{tail(self.layout.logs / f'{name}.log', lines)}" for name in troubled[:2])
+        return "\n".join(
+            f"--- {name}.log\n{tail(self.layout.logs / f'{name}.log', lines)}" for name in troubled[:2]
+        )

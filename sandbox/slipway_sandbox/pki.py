@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import os
 from pathlib import Path
@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from .layout import Layout, write_file
+from slipway_sandbox.layout import Layout, write_file
 
-VALID = datetime.timedelta(days=3650)
+VALID = dt.timedelta(days=3650)
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -29,18 +29,18 @@ def _name(common_name: str) -> x509.Name:
 
 
 def ensure_authority(layout: Layout) -> None:
-    """Make the authority once, and the bundle of the system's authorities and ours each time (the system's may change)."""
+    """Make the authority once; its bundle with the system's authorities each time, as those may change."""
     certificate_file, key_file = layout.ca_file, layout.state / "pki/ca.key"
     if not (certificate_file.is_file() and key_file.is_file()):
         key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         certificate = (
             x509.CertificateBuilder()
             .subject_name(_name("Slipway sandbox CA"))
             .issuer_name(_name("Slipway sandbox CA"))
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_before(now - dt.timedelta(hours=1))
             .not_valid_after(now + VALID)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(
@@ -52,15 +52,22 @@ def ensure_authority(layout: Layout) -> None:
         write_file(key_file, _key_text(key), 0o600)
         write_file(certificate_file, certificate.public_bytes(serialization.Encoding.PEM).decode())
     given = os.environ.get("SSL_CERT_FILE", "")
-    system = Path(given) if given and Path(given) != layout.ca_bundle and Path(given).is_file() else SYSTEM_BUNDLE
+    system = (
+        Path(given) if given and Path(given) != layout.ca_bundle and Path(given).is_file() else SYSTEM_BUNDLE
+    )
     authorities = system.read_text() if system.is_file() else ""
     write_file(layout.ca_bundle, authorities.rstrip("\n") + "\n" + certificate_file.read_text())
 
 
 def ensure_server_certificate(
-    layout: Layout, folder: Path, common_name: str, addresses: list[str], names: list[str], owner: tuple[int, int]
+    layout: Layout,
+    folder: Path,
+    common_name: str,
+    addresses: list[str],
+    names: list[str],
+    owner: tuple[int, int],
 ) -> None:
-    """A certificate of ours for a server, in `folder`/tls.crt and tls.key (0600, `owner`'s); kept while it fits the CA."""
+    """A server's certificate in `folder`, tls.crt and tls.key (0600, `owner`'s); kept while the CA is."""
     certificate_file, key_file = folder / "tls.crt", folder / "tls.key"
     authority = x509.load_pem_x509_certificate(layout.ca_file.read_bytes())
     if certificate_file.is_file() and key_file.is_file():
@@ -72,8 +79,10 @@ def ensure_server_certificate(
     authority_key = serialization.load_pem_private_key((layout.state / "pki/ca.key").read_bytes(), None)
     assert isinstance(authority_key, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.datetime.now(datetime.UTC)
-    alternatives: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+    now = dt.datetime.now(dt.UTC)
+    alternatives: list[x509.GeneralName] = [
+        x509.IPAddress(ipaddress.ip_address(address)) for address in addresses
+    ]
     alternatives += [x509.DNSName(name) for name in names]
     certificate = (
         x509.CertificateBuilder()
@@ -81,8 +90,8 @@ def ensure_server_certificate(
         .issuer_name(authority.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + VALID - datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + VALID - dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from urllib.parse import urlsplit
 
 import yaml
 
-from .layout import Layout, write_file
-from .part import Sandbox
-from .parts.postgres import Postgres
-from .run import run
-
-# settings of the package index's clients that a container needs too
-INDEX_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")  # fmt: skip
-
-
-def index_environment(layout: Layout) -> dict[str, str]:
-    """How this machine reaches its package index, as pip is configured now: variables first, then pip's files."""
-    found = {key: os.environ[key] for key in INDEX_VARIABLES if os.environ.get(key)}
-    pip = [layout.python, "-m", "pip", "config", "list"]
-    done = run(pip, what="asking pip for its configuration", timeout_s=30, accept=(0, 1, 2))
-    for line in done.stdout.splitlines():
-        key, separator, value = line.partition("=")
-        variable = "PIP_" + key.rpartition(".")[2].upper().replace("-", "_")
-        if separator and key.startswith(("global.", "install.", "user.", "site.")) and variable in INDEX_VARIABLES:
-            found.setdefault(variable, value.strip("'\""))
-    return found
+from slipway_sandbox import images
+from slipway_sandbox.layout import write_file
+from slipway_sandbox.part import Sandbox
+from slipway_sandbox.parts.postgres import Postgres
 
 
 def publish(sandbox: Sandbox) -> None:
@@ -40,14 +23,9 @@ def publish(sandbox: Sandbox) -> None:
 def _platform(sandbox: Sandbox) -> None:
     layout = sandbox.layout
     host, port = Postgres(sandbox).pod_endpoint()
-    index: dict[str, object] = {"environment": index_environment(layout)}
-    try:
-        from . import images
-
-        if volume := images.index_ca_volume(sandbox.docker_host):
-            index["ca_volume"] = volume
-    except ImportError:
-        sandbox.say("platform", "no module for the images yet: no volume with the index's certificate authorities")
+    index: dict[str, object] = {"environment": images.index_environment()}
+    if volume := images.index_ca_volume(sandbox.docker_host):
+        index["ca_volume"] = volume
     document = {
         "environment": "staging",
         "git": {"url": sandbox.git_url},
@@ -70,7 +48,7 @@ def _connections(sandbox: Sandbox) -> None:
             "conn_type": "docker",
             "host": sandbox.registry,
             "login": pull_user,
-            "password": _text(pull_password),
+            "password": pull_password.read_text().strip(),
             "extra": {"docker_url": sandbox.docker_host, "reauth": False},
         },
         "slipway_cluster_staging": {
@@ -109,13 +87,8 @@ def _connections(sandbox: Sandbox) -> None:
     write_file(layout.credentials / "ledger-url", Postgres(sandbox).url("ledger", "ledger"), 0o600)
 
 
-def _text(path: object) -> str:
-    with open(str(path)) as stream:
-        return stream.read().strip()
-
-
 def exports(sandbox: Sandbox) -> str:
-    """Shell exports of the parts' addresses. Secrets are named by file; of LEDGER_URL, too, only the file is printed."""
+    """Shell exports of the parts' addresses. Secrets are named by file; the shell reads LEDGER_URL."""
     layout = sandbox.layout
     ledger = layout.credentials / "ledger-url"
     values = {

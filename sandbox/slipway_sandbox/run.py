@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from .layout import SandboxError
+from slipway_sandbox.layout import SandboxError
 
 OUTPUT_MAX = 4000  # characters of a program's output that an error message quotes
 

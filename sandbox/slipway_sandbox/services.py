@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from .layout import UsageError
+from slipway_sandbox.layout import UsageError
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,17 @@ class Service:
 
     @property
     def dag_id(self) -> str:
+        """The DAG that releases it."""
         return f"release_{self.name.replace('-', '_')}"
 
     @property
     def owner_role(self) -> str:
+        """The role that owns its database."""
         return f"{self.database}_owner"
 
     @property
     def app_role(self) -> str:
+        """The role that the running service signs in as."""
         return f"{self.database}_app"
 
 

@@ -7,14 +7,21 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from .layout import Layout, UsageError
+from slipway_sandbox.layout import Layout, UsageError
 
 PREFIX = "SLIPWAY_EXTERNAL_"
 # part -> the key of its address, then what else it needs to be used
 KEYS: dict[str, tuple[str, ...]] = {
     "postgres": ("url", "pod_host"),
     "vault": ("address", "token_file", "ca_file"),
-    "registry": ("address", "ca_file", "push_username", "push_password_file", "pull_username", "pull_password_file"),
+    "registry": (
+        "address",
+        "ca_file",
+        "push_username",
+        "push_password_file",
+        "pull_username",
+        "pull_password_file",
+    ),
     "git": ("url", "username", "password_file"),
     "docker": ("host",),
     "kubernetes": ("kubeconfig",),
@@ -24,7 +31,7 @@ KEYS: dict[str, tuple[str, ...]] = {
 def load_external(layout: Layout, environment: Mapping[str, str] = os.environ) -> dict[str, dict[str, str]]:
     """The parts given from outside, each with its settings.
 
-    `sandbox.toml` beside the state folder has a table per part. `SLIPWAY_EXTERNAL_<PART>` is the part's address,
+    `sandbox.toml` beside the state folder has a table per part. `SLIPWAY_EXTERNAL_<PART>` is its address,
     `SLIPWAY_EXTERNAL_<PART>_<KEY>` any other key; variables win. Only these names count: a KUBECONFIG that
     `slipway sandbox env` exported must not turn the sandbox away from its own cluster.
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .layout import MACHINE_DIR, MARK_VARIABLE, Layout, SandboxError, write_file
-from .run import wait_until
+from slipway_sandbox.layout import MACHINE_DIR, MARK_VARIABLE, Layout, SandboxError, write_file
+from slipway_sandbox.run import wait_until
 
 STARTED_STATES = {"RUNNING", "STARTING", "BACKOFF"}
 
@@ -26,8 +26,8 @@ STARTED_STATES = {"RUNNING", "STARTING", "BACKOFF"}
 class Confined:
     """Run a program as an unprivileged user that sees only `binds` of the state folder.
 
-    The state folder lies in a home that nobody else may enter. A private mount namespace shows the program its own
-    folders below /run/slipway, and ends with it: no mount of the machine's is made.
+    The state folder lies in a home that nobody else may enter. A private mount namespace shows the program
+    its own folders below /run/slipway, and ends with it: no mount of the machine's is made.
     """
 
     user: str
@@ -37,7 +37,8 @@ class Confined:
         """`command`, confined; the process id stays the same throughout (each step execs the next)."""
         script = "".join(f'mount --bind "${2 * n + 1}" "${2 * n + 2}" && ' for n in range(len(self.binds)))
         script += f"shift {2 * len(self.binds)} && cd / && "
-        script += f"exec setpriv --reuid {self.user} --regid {self.user} --clear-groups --inh-caps=-all --bounding-set=-all"
+        script += f"exec setpriv --reuid {self.user} --regid {self.user} --clear-groups"
+        script += " --inh-caps=-all --bounding-set=-all"
         script += (" --no-new-privs" if no_new_privileges else "") + ' -- "$@"'
         pairs = [str(side) for pair in self.binds.items() for side in pair]
         return [
@@ -70,14 +71,18 @@ class Program:
 
     def section(self, layout: Layout) -> str:
         """Its section of the supervisor's configuration."""
-        command = self.confined.command(self.command) if self.confined else [str(part) for part in self.command]
+        command = (
+            self.confined.command(self.command) if self.confined else [str(part) for part in self.command]
+        )
         environment = {MARK_VARIABLE: str(layout.state), **self.environment}
         if self.reads:
             content = b"".join(path.read_bytes() for path in self.reads if path.is_file())
             environment["SLIPWAY_SANDBOX_CONFIGURATION"] = hashlib.sha256(content).hexdigest()[:16]
         lines = {
             "command": " ".join(_quoted(part) for part in command),
-            "environment": ",".join(f'{key}="{_escaped(value)}"' for key, value in sorted(environment.items())),
+            "environment": ",".join(
+                f'{key}="{_escaped(value)}"' for key, value in sorted(environment.items())
+            ),
             "directory": str(self.directory or layout.state),
             "autostart": "false",
             "autorestart": "true",
@@ -244,7 +249,9 @@ files = {self.folder}/conf.d/*.conf
         except xmlrpc.client.Fault as fault:
             if fault.faultCode == 60:  # ALREADY_STARTED
                 return False
-            raise SandboxError(f"cannot start {name}: {fault.faultString}; see {self.layout.logs / name}.log") from fault
+            raise SandboxError(
+                f"cannot start {name}: {fault.faultString}; see {self.layout.logs / name}.log"
+            ) from fault
         return True
 
     def stop(self, names: Sequence[str]) -> None:
@@ -288,9 +295,17 @@ files = {self.folder}/conf.d/*.conf
 
 
 def _daemon_environment() -> dict[str, str]:
-    """What the parts may know of the caller's environment: not their terminal, not their secrets, but how to reach out."""
+    """What the parts may know of the caller's environment: how to reach out, and no secrets."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME")
-    suffixes = ("_PROXY", "_proxy", "_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT", "PIP_INDEX_URL")
+    suffixes = (
+        "_PROXY",
+        "_proxy",
+        "_CA_BUNDLE",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "PIP_CERT",
+        "PIP_INDEX_URL",
+    )
     return {key: value for key, value in os.environ.items() if key in kept or key.endswith(suffixes)}
 
 

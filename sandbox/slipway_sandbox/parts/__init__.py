@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ..part import Part
-from .airflow import Airflow
-from .docker import Docker
-from .git import Git
-from .images import Images
-from .kubernetes import Kubernetes
-from .network import Network
-from .postgres import Postgres
-from .registry import Registry
-from .vault import Vault
+from slipway_sandbox.part import Part
+from slipway_sandbox.parts.airflow import Airflow
+from slipway_sandbox.parts.docker import Docker
+from slipway_sandbox.parts.git import Git
+from slipway_sandbox.parts.images import Images
+from slipway_sandbox.parts.kubernetes import Kubernetes
+from slipway_sandbox.parts.network import Network
+from slipway_sandbox.parts.postgres import Postgres
+from slipway_sandbox.parts.registry import Registry
+from slipway_sandbox.parts.vault import Vault
 
 PARTS: tuple[type[Part], ...] = (Network, Postgres, Vault, Registry, Git, Docker, Kubernetes, Images, Airflow)

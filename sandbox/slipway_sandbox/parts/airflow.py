@@ -1,4 +1,4 @@
-"""Airflow: four processes and a log server, tuned as measured, with accounts, pools and the ledger's schema."""
+"""Airflow: four processes and a log server, with accounts, pools and the ledger's schema."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..layout import SandboxError, write_file
-from ..local_http import session
-from ..part import Part
-from ..run import run, wait_until
-from ..supervisor import Program
-from .postgres import Postgres
+from typing_extensions import override
+
+from slipway_sandbox.layout import SandboxError, write_file
+from slipway_sandbox.local_http import session
+from slipway_sandbox.part import Part
+from slipway_sandbox.parts.postgres import Postgres
+from slipway_sandbox.run import run, wait_until
+from slipway_sandbox.supervisor import Program
 
 ACCOUNTS = {"admin": "admin", "hook": "user", "viewer": "viewer"}  # name -> role of the simple auth manager
-POOLS = {"slipway_engine": (4, "containers on the Docker engine"), "slipway_cluster": (4, "work in the cluster")}
+POOLS = {
+    "slipway_engine": (4, "containers on the Docker engine"),
+    "slipway_cluster": (4, "work in the cluster"),
+}
 HEALTHY = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 
 
@@ -34,6 +39,7 @@ class Airflow(Part):
 
     @property
     def home(self) -> Path:
+        """AIRFLOW_HOME."""
         return self.folder
 
     @property
@@ -54,7 +60,9 @@ class Airflow(Part):
         checkout, url = self.layout.checkout, self.sandbox.airflow_url
         local = "airflow.secrets.local_filesystem.LocalFilesystemBackend"
         local_arguments = json.dumps({"connections_file_path": str(self.layout.state / "connections.yaml")})
-        database = Postgres(self.sandbox).url("airflow", "airflow").replace("postgresql:", "postgresql+psycopg2:", 1)
+        database = (
+            Postgres(self.sandbox).url("airflow", "airflow").replace("postgresql:", "postgresql+psycopg2:", 1)
+        )
         port = self.layout.port("airflow-worker-logs")
         return {
             "core": {
@@ -98,7 +106,7 @@ class Airflow(Part):
             },
             "scheduler": {"scheduler_idle_sleep_time": 0.1, "enable_health_check": False},
             "dag_processor": {
-                # a changed DAG file is parsed at the next look at the folder; what it imports, at the next interval
+                # a changed DAG file is parsed at the next look at the folder, its imports at the interval
                 "refresh_interval": 5,
                 "bundle_refresh_check_interval": 2,
                 "min_file_process_interval": 10,
@@ -115,6 +123,7 @@ class Airflow(Part):
             self.layout.keep_secret(path.name, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
         return path.read_text().strip()
 
+    @override
     def prepare(self) -> None:
         self.folder.mkdir(exist_ok=True, mode=0o700)
         parser = configparser.RawConfigParser()
@@ -134,14 +143,21 @@ class Airflow(Part):
 
         endpoint = str(Postgres(self.sandbox).endpoint())
         environment = {**self.environment, "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING"}
-        self._once("airflow", version("apache-airflow") + endpoint, [self.layout.bin / "airflow", "db", "migrate"], environment)
+        self._once(
+            "airflow",
+            version("apache-airflow") + endpoint,
+            [self.layout.bin / "airflow", "db", "migrate"],
+            environment,
+        )
         migrations = sorted((self.layout.checkout / "include/slipway/ledger/migrations").rglob("*.py"))
         if migrations:
             digest = hashlib.sha256(b"".join(path.read_bytes() for path in migrations)).hexdigest()
             upgrade = "import sys; from slipway.ledger import upgrade; upgrade(sys.stdin.read())"
             self._once("ledger", digest + endpoint, [self.layout.python, "-c", upgrade], self.environment)
 
-    def _once(self, database: str, wanted: str, command: list[str | Path], environment: dict[str, str]) -> None:
+    def _once(
+        self, database: str, wanted: str, command: list[str | Path], environment: dict[str, str]
+    ) -> None:
         """Run a migration unless the stamp says that nothing has changed since the last."""
         stamp = self.home / f".migrated-{database}"
         if stamp.is_file() and stamp.read_text() == wanted and self._has_schema(database):
@@ -150,7 +166,14 @@ class Airflow(Part):
         def migrate() -> str:
             url = Postgres(self.sandbox).url("ledger", "ledger") if database == "ledger" else None
             log = self.layout.logs / f"airflow-migrate-{database}.log"
-            run(command, what=f"migrating the database {database}", timeout_s=300, env=environment, log=log, stdin=url)
+            run(
+                command,
+                what=f"migrating the database {database}",
+                timeout_s=300,
+                env=environment,
+                log=log,
+                stdin=url,
+            )
             return f"schema of the database {database} is up to date"
 
         self.timed(migrate)
@@ -160,16 +183,22 @@ class Airflow(Part):
         connection = Postgres(self.sandbox).connect(database)
         try:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT count(*) FROM information_schema.tables WHERE table_name LIKE '%alembic_version%'")
+                cursor.execute(
+                    "SELECT count(*) FROM information_schema.tables WHERE table_name LIKE '%alembic_version%'"
+                )
                 return bool(cursor.fetchone()[0])
         finally:
             connection.close()
 
+    @override
     def programs(self) -> list[Program]:
         airflow = self.layout.bin / "airflow"
         # Airflow's own log server listens on every address; this one, on loopback, serves the same
-        logs = [self.layout.bin / "uvicorn", "--factory", "airflow.utils.serve_logs.log_server:create_app", "--host", "127.0.0.1",
-                "--port", str(self.layout.port("airflow-worker-logs")), "--log-level", "warning", "--no-access-log"]  # fmt: skip
+        logs: list[str | Path] = [
+            self.layout.bin / "uvicorn", "--factory", "airflow.utils.serve_logs.log_server:create_app",
+            "--host", "127.0.0.1", "--port", str(self.layout.port("airflow-worker-logs")),
+            "--log-level", "warning", "--no-access-log",
+        ]  # fmt: skip
         commands: dict[str, list[str | Path]] = {
             "api-server": [airflow, "api-server"],
             "scheduler": [airflow, "scheduler", "--skip-serve-logs"],
@@ -179,24 +208,40 @@ class Airflow(Part):
         }
         reads = [self.home / "airflow.cfg", self.home / "passwords.json"]
         return [
-            Program(f"airflow-{name}", command, self.environment, stop_wait_s=20, start_s=2, reads=reads, umask="077")
+            Program(
+                f"airflow-{name}",
+                command,
+                self.environment,
+                stop_wait_s=20,
+                start_s=2,
+                reads=reads,
+                umask="077",
+            )
             for name, command in commands.items()
         ]
 
-    # --- its API -----------------------------------------------------------------------------------------------------
+    # --- its API ---
     def token(self, account: str = "admin") -> str:
         """An API token of one of the accounts."""
-        body = {"username": account, "password": (self.layout.credentials / f"airflow-{account}").read_text().strip()}
+        body = {
+            "username": account,
+            "password": (self.layout.credentials / f"airflow-{account}").read_text().strip(),
+        }
         answer = session().post(f"{self.sandbox.airflow_url}/auth/token", json=body, timeout=20)
         if answer.status_code not in (200, 201):
-            raise SandboxError(f"airflow refuses the account {account} ({answer.status_code}): {answer.text[:300]}")
+            raise SandboxError(
+                f"airflow refuses the account {account} ({answer.status_code}): {answer.text[:300]}"
+            )
         return str(answer.json()["access_token"])
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Call the API as administrator. :return: the response"""
         headers = {"Authorization": f"Bearer {self.token()}"}
-        return session().request(method, f"{self.sandbox.airflow_url}/api/v2/{path}", json=body, headers=headers, timeout=20)
+        return session().request(
+            method, f"{self.sandbox.airflow_url}/api/v2/{path}", json=body, headers=headers, timeout=20
+        )
 
+    @override
     def ready(self) -> str | None:
         import requests
 
@@ -210,9 +255,11 @@ class Airflow(Part):
         ill = [name for name in HEALTHY if (health.get(name) or {}).get("status") != "healthy"]
         return f"not healthy: {', '.join(ill)}" if ill else None
 
+    @override
     def address(self) -> str:
         return self.sandbox.airflow_url
 
+    @override
     def provision(self) -> None:
         there = {pool["name"]: pool for pool in self.call("GET", "pools?limit=100").json()["pools"]}
         for name, (slots, description) in POOLS.items():
@@ -220,12 +267,14 @@ class Airflow(Part):
                 body = {"name": name, "slots": slots, "description": description, "include_deferred": False}
                 answer = self.call("POST", "pools", body)
                 if answer.status_code not in (200, 201, 409):
-                    raise SandboxError(f"airflow does not make the pool {name}: {answer.status_code} {answer.text[:300]}")
+                    raise SandboxError(
+                        f"airflow does not make the pool {name}: {answer.status_code} {answer.text[:300]}"
+                    )
 
     def settle(self) -> None:
         """Wait until every DAG of the checkout is known, so that the first push finds it.
 
-        Broken DAG files are reported, but do not fail the sandbox: they are the checkout's, and mended while it runs.
+        Broken DAG files are reported, but do not fail the sandbox: they are mended while it runs.
         """
         files = {path.name for path in (self.layout.checkout / "dags").glob("*.py")}
         if not files or self.sandbox.layout.recorded("images.json") is None:
@@ -234,10 +283,17 @@ class Airflow(Part):
         problems: list[str] = []
 
         def missing() -> str | None:
-            known = {Path(dag["relative_fileloc"]).name for dag in self.call("GET", "dags?limit=1000").json()["dags"]}
+            known = {
+                Path(dag["relative_fileloc"]).name
+                for dag in self.call("GET", "dags?limit=1000").json()["dags"]
+            }
             errors = self.call("GET", "importErrors?limit=100").json()["import_errors"]
-            problems[:] = [f"{error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}" for error in errors]
-            return None if files <= known and not errors else ", ".join(sorted(files - known)) or "import errors"
+            problems[:] = [
+                f"{error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}" for error in errors
+            ]
+            return (
+                None if files <= known and not errors else ", ".join(sorted(files - known)) or "import errors"
+            )
 
         try:
             wait_until(missing, 40, "the DAGs", 0.5)
@@ -246,5 +302,3 @@ class Airflow(Part):
             return
         if time.monotonic() - start > 1:
             self.say(f"{len(files)} DAG file(s) known ({time.monotonic() - start:.1f} s)")
-
-

