@@ -1,0 +1,66 @@
+"""What a killed sandbox leaves is found by proof of origin."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from slipway_sandbox.layout import MARK_VARIABLE
+from slipway_sandbox.leftovers import _root_is_below, end_processes, mounts_below, processes_of
+
+MOUNTS = """\
+22 1 254:0 / / rw shared:1 - ext4 /dev/vda rw
+40 22 0:40 / /s/docker/data/overlay2/a/merged rw - overlay overlay rw,lowerdir=/s/docker/data/overlay2/l/X
+41 22 0:41 / /s/docker/exec/netns/x rw - nsfs nsfs rw
+42 40 0:42 / /s/docker/data/overlay2/a/merged/deep\\040er rw - tmpfs tmpfs rw
+43 22 0:43 / /state rw - tmpfs tmpfs rw
+"""
+STAY = "import sys; print('up', flush=True); sys.stdin.read()"
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + STAY
+
+
+def start(mark: str, code: str) -> "subprocess.Popen[str]":
+    environment = {**os.environ, MARK_VARIABLE: mark}
+    child = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    assert child.stdout
+    assert child.stdout.readline() == "up\n"
+    return child
+
+
+def test_mounts_are_found_below_the_folder_only_and_the_deepest_first() -> None:
+    assert mounts_below(Path("/s"), MOUNTS) == [
+        "/s/docker/data/overlay2/a/merged/deep er",
+        "/s/docker/data/overlay2/a/merged",
+        "/s/docker/exec/netns/x",
+    ]
+
+
+def test_process_whose_root_is_an_overlay_of_the_folder_is_a_container_of_ours() -> None:
+    inside = "50 49 0:50 / / rw - overlay overlay rw,lowerdir=/s/docker/data/overlay2/l/X,upperdir=/s/u\n"
+    assert _root_is_below(inside, Path("/s"))
+    assert not _root_is_below(inside, Path("/other"))
+    assert not _root_is_below(MOUNTS, Path("/s"))  # the machine's own view has such mounts, too, but not at /
+
+
+def test_processes_of_one_sandbox_are_ended_and_those_of_another_are_not(tmp_path: Path) -> None:
+    ours, stubborn, other = (
+        start(str(tmp_path), STAY),
+        start(str(tmp_path), STUBBORN),
+        start(f"{tmp_path}2", STAY),
+    )
+    try:
+        assert set(processes_of(tmp_path)) == {ours.pid, stubborn.pid}
+        assert end_processes(tmp_path, patience_s=0.3) == 2
+        assert {ours.wait(5), stubborn.wait(5)} == {-15, -9}
+        assert other.poll() is None
+        assert end_processes(tmp_path) == 0
+    finally:
+        for child in (ours, stubborn, other):
+            child.kill()
+            child.communicate()
