@@ -62,7 +62,7 @@ class Ledger:
     def __init__(self, url: str) -> None:
         try:
             parsed = make_url(url)
-        except ArgumentError:
+        except (ArgumentError, ValueError):
             raise Permanent(
                 "The ledger's URL cannot be read.", remedy="postgresql://user:password@host:port/database"
             ) from None
