@@ -96,7 +96,7 @@ def lint(ctx: click.Context, paths: tuple[Path, ...], as_json: bool) -> None:
         for one in problems:
             click.echo(str(one))
         if not problems:
-            click.echo(f"{len(services)} services are good: {', '.join(services)}")
+            click.echo(f"good: {', '.join(services)}")
     ctx.exit(CatalogError.exit_code if problems else 0)
 
 
