@@ -117,7 +117,23 @@ def install(layout: Layout, programs: Iterable[str]) -> str:
         finally:
             if made_policy:
                 POLICY.unlink(missing_ok=True)
+        _disable_services(wanted)
         return f"installed {' '.join(wanted)}"
+
+
+def _disable_services(packages: list[str]) -> None:
+    """Keep the services of packages that we brought from starting with the machine."""
+    if not Path("/run/systemd/system").is_dir():
+        return
+    for package in packages:
+        listed = run(["dpkg-query", "--listfiles", package], what="dpkg", accept=(0, 1)).stdout.split()
+        units = [
+            Path(path).name
+            for path in listed
+            if re.search(r"/systemd/system/[^/@]+\.(service|socket)$", path)
+        ]
+        if units:
+            run(["systemctl", "disable", *units], what=f"disabling {', '.join(units)}", accept=(0, 1))
 
 
 def _unpack(layout: Layout, wanted: list[str], removed: list[str]) -> str:

@@ -98,6 +98,27 @@ def _root_is_below(mountinfo: str, state: Path) -> bool:
     )
 
 
+def sandboxes() -> dict[Path, int | None]:
+    """The state folders of sandboxes with processes here, and the supervisor's id; None if it is dead."""
+    found: dict[Path, int | None] = {}
+    head = f"{MARK_VARIABLE}=".encode()
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            variables = (process / "environ").read_bytes().split(b"\0")
+            command = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        for variable in variables:
+            if variable.startswith(head):
+                state = Path(variable.removeprefix(head).decode(errors="replace"))
+                found.setdefault(state, None)
+                if f"{state}/supervisor/supervisord.conf".encode() in command:
+                    found[state] = int(process.name)
+    return found
+
+
 def end_processes(state: Path, patience_s: float = 5) -> int:
     """End every process of the sandbox at `state`: TERM, then KILL. :return: how many there were"""
     first = processes_of(state)

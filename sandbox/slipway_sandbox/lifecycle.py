@@ -9,14 +9,16 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from slipway_sandbox import leftovers, pki
+from slipway_sandbox import debian, leftovers, pki
 from slipway_sandbox.graph import Step, run_graph
 from slipway_sandbox.layout import MACHINE_DIR, MARKER, Layout, SandboxError, UsageError, write_file
 from slipway_sandbox.part import Part, Sandbox
 from slipway_sandbox.parts import PARTS
+from slipway_sandbox.parts.network import Network
 from slipway_sandbox.publish import publish
 from slipway_sandbox.services import load_services
 from slipway_sandbox.settings import load_external
@@ -71,21 +73,11 @@ def choose(parts: dict[str, Part], names: Sequence[str], with_needs: bool) -> di
 
 
 # --- who is on this machine ---
-def alive_elsewhere(layout: Layout, marker: dict[str, Any] | None) -> bool:
-    """Whether `marker` tells of a living sandbox of another state folder."""
-    return bool(
-        marker
-        and marker.get("state") != str(layout.state)
-        and marker.get("started")
-        and start_time(int(marker["pid"])) == marker["started"]
-    )
-
-
 def read_marker() -> dict[str, Any] | None:
     """Which sandbox was started last on this machine, as far as is known."""
     try:
         found = json.loads(MARKER.read_text())
-        return found if isinstance(found, dict) else None
+        return found if isinstance(found, dict) and "state" in found else None
     except (OSError, ValueError):
         return None
 
@@ -96,14 +88,21 @@ def clear_machine(sandbox: Sandbox) -> None:
     :raises SandboxError: another sandbox is alive; names it and how to stop it
     """
     layout, marker = sandbox.layout, read_marker()
-    if marker and alive_elsewhere(layout, marker):
-        raise SandboxError(
-            f"another sandbox is alive on this machine: state {marker['state']}, "
-            f"checkout {marker['checkout']}, supervisor process {marker['pid']}. There can be one. Stop it: "
-            f"cd {marker['checkout']} && SLIPWAY_STATE={marker['state']} slipway sandbox down"
-        )
-    if marker and marker["state"] != str(layout.state):
-        sweep(sandbox, Path(marker["state"]))
+    known = leftovers.sandboxes()  # by what runs; the marker may be gone, or all that is left
+    others = {state: pid for state, pid in known.items() if state != layout.state}
+    if marker:
+        others.setdefault(Path(marker["state"]), None)
+        others.pop(layout.state, None)
+    for state, pid in others.items():
+        if pid is not None:
+            where = marker["checkout"] if marker and marker["state"] == str(state) else "its checkout"
+            raise SandboxError(
+                f"another sandbox is alive on this machine: state {state}, checkout {where}, "
+                f"supervisor process {pid}. There can be one. Stop it: "
+                f"cd {where} && SLIPWAY_STATE={state} slipway sandbox down"
+            )
+    for state in others:
+        sweep(sandbox, state)
         MARKER.unlink(missing_ok=True)
     if sandbox.supervisor.pid() is None:
         sweep(sandbox, layout.state)
@@ -112,21 +111,19 @@ def clear_machine(sandbox: Sandbox) -> None:
 def sweep(sandbox: Sandbox, state: Path) -> None:
     """Take away what a sandbox that is no longer supervised left on the machine; its data stays."""
     start = time.monotonic()
+    is_own = state == sandbox.layout.state
     other = Layout(state, sandbox.layout.cache, sandbox.layout.checkout)
-    ended = leftovers.end_processes(state)
+    ended = leftovers.end_processes(state, patience_s=2)
     mounts = leftovers.unmount_below(state)
-    if ended or mounts:
-        sandbox.say(
-            "sandbox",
-            f"cleared {ended} processes and {mounts} mounts of {state} ({time.monotonic() - start:.1f} s)",
-        )
+    if ended or mounts or not is_own:
+        took = time.monotonic() - start
+        sandbox.say("sandbox", f"cleared {ended} processes and {mounts} mounts of {state} ({took:.1f} s)")
     dead = parts_of(Sandbox(other, Supervisor(other), sandbox.services, {}, sandbox.say))
-    if (state / "docker/machine.json").exists():
-        dead["docker"].clean()
-    if (state / "kubernetes").is_dir() and (ended or mounts or state != sandbox.layout.state):
+    dead["docker"].clean()
+    if ended or mounts or not is_own:
         dead["kubernetes"].clean()
-        if state != sandbox.layout.state:
-            dead["network"].clean()
+    if not is_own:
+        dead["network"].clean()
     leftovers.remove_cgroup_of(state)
     for name in ("supervisord.pid", "supervisor.sock"):
         (state / "supervisor" / name).unlink(missing_ok=True)
@@ -158,22 +155,20 @@ def up(sandbox: Sandbox, names: Sequence[str] = ()) -> list[Step]:
     sandbox.layout.create()
     parts = choose(parts_of(sandbox), names, with_needs=True)
     with sandbox.layout.lock():
+        debian.install(sandbox.layout, Network.debian)  # to look at the machine with
         clear_machine(sandbox)
         pki.ensure_authority(sandbox.layout)
         start_supervisor(sandbox)
-        for part in parts.values():  # chosen before anybody asks, so that no two parts race for one
-            for port in part.ports:
-                sandbox.layout.port(port)
+        known = sandbox.supervisor.processes()
+        for (
+            part
+        ) in parts.values():  # before anybody asks: what one part is told of another's port must stay true
+            part.choose_ports(known)
         steps = run_graph(
             {name: part.up for name, part in parts.items()},
             {name: part.depends for name, part in parts.items()},
         )
-        with (
-            contextlib.suppress(FileNotFoundError)
-            if any(step.error for step in steps)
-            else contextlib.nullcontext()
-        ):
-            publish(sandbox)
+        publish(sandbox)
         airflow = parts.get("airflow")
         if airflow and not any(step.error for step in steps):
             airflow.settle()  # type: ignore[attr-defined]
@@ -225,7 +220,7 @@ def status(sandbox: Sandbox) -> dict[str, dict[str, object]]:
         except SandboxError as error:
             found[name] = {"state": "failing", "address": "", "problem": str(error), "processes": {}}
 
-    run_graph({name: (lambda name=name, part=part: ask(name, part)) for name, part in parts.items()}, {})  # type: ignore[misc]
+    run_graph({name: partial(ask, name, part) for name, part in parts.items()}, {})
     missing: dict[str, object] = {
         "state": "failing",
         "address": "",

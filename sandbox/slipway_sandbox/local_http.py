@@ -16,3 +16,8 @@ def session(verify: str | bool = True) -> requests.Session:
     made.trust_env = False
     made.verify = verify
     return made
+
+
+def loopback() -> str:
+    """The name of a task's host for Airflow's `hostname_callable`: its log server is on loopback only."""
+    return "127.0.0.1"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from slipway_sandbox import debian
-from slipway_sandbox.layout import NODE_ADDRESS, Layout, SandboxError
+from slipway_sandbox.layout import NODE_ADDRESS, PORTS, Layout, SandboxError, port_is_free
 from slipway_sandbox.run import run, wait_until
 from slipway_sandbox.services import Service
 from slipway_sandbox.supervisor import Program, Supervisor, tail
@@ -75,6 +75,14 @@ class Sandbox:
             ),
         )
 
+    def password(self, path: Path) -> str:
+        """The password in `path`; one of our own is made on first use, whoever asks first."""
+        return (
+            self.layout.secret(path.name)
+            if path.parent == self.layout.credentials
+            else path.read_text().strip()
+        )
+
     @property
     def git_account(self) -> tuple[str, Path]:
         """User name and password file with which Slipway reads the repositories."""
@@ -103,6 +111,7 @@ class Part:
     depends: ClassVar[tuple[str, ...]] = ()
     debian: ClassVar[tuple[str, ...]] = ()
     ports: ClassVar[tuple[str, ...]] = ()
+    listeners: ClassVar[tuple[str, ...]] = ()  # the processes that hold its ports
     ready_timeout_s: ClassVar[float] = 60
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -154,15 +163,9 @@ class Part:
             return
         if self.debian and debian.missing(self.layout, self.debian):
             self.timed(lambda: debian.install(self.layout, self.debian))
-        running = {
-            name
-            for name, info in self.sandbox.supervisor.processes().items()
-            if info["statename"] == "RUNNING"
-        }
         self.prepare()
         programs = self.programs()
         if programs:
-            self.check_ports(bool(running & {program.name for program in programs}))
             self.sandbox.supervisor.configure(self.name, programs)
         started = [program.name for program in programs if self.sandbox.supervisor.ensure(program.name)]
         if started:
@@ -177,26 +180,21 @@ class Part:
         told = step()
         self.say(f"{text or told} ({time.monotonic() - start:.1f} s)")
 
-    def check_ports(self, is_running: bool) -> None:
-        """Choose other ports where a stranger took ours while the part was down."""
-        from slipway_sandbox.layout import PORTS, port_is_free
+    def choose_ports(self, known: Mapping[str, Mapping[str, Any]]) -> None:
+        """Choose its ports; others than the recorded where a stranger took those while it was down.
 
-        if is_running:
+        :param known: the supervisor's processes
+        """
+        is_up = any(known.get(name, {}).get("pid") for name in self.listeners)
+        if self.is_external or is_up:
             return
-        taken = tuple(
-            port.name
-            for port in PORTS
-            if port.name in self.ports
-            and not all(port_is_free(address, self.layout.port(port.name)) for address in port.addresses)
-        )
-        if taken:
-            before = {name: self.layout.port(name) for name in taken}
-            self.layout.forget_ports(taken)
-            for name in taken:
-                self.say(
-                    f"port {before[name]} is another program's now: {name} moves to {self.layout.port(name)}"
-                )
-            self.prepare()
+        for port in PORTS:
+            if port.name in self.ports:
+                number = self.layout.port(port.name)
+                if not all(port_is_free(address, number) for address in port.addresses):
+                    self.layout.forget_ports((port.name,))
+                    other = self.layout.port(port.name)
+                    self.say(f"port {number} is another program's now: {port.name} moves to {other}")
 
     def wait_ready(self, programs: list[Program]) -> None:
         """Wait until ready; a process that the supervisor gave up on ends the wait."""

@@ -10,6 +10,7 @@ import yaml
 from slipway_sandbox import images
 from slipway_sandbox.layout import write_file
 from slipway_sandbox.part import Sandbox
+from slipway_sandbox.parts.docker import Docker
 from slipway_sandbox.parts.postgres import Postgres
 
 
@@ -24,7 +25,7 @@ def _platform(sandbox: Sandbox) -> None:
     layout = sandbox.layout
     host, port = Postgres(sandbox).pod_endpoint()
     index: dict[str, object] = {"environment": images.index_environment()}
-    if volume := images.index_ca_volume(sandbox.docker_host):
+    if Docker(sandbox).ready() is None and (volume := images.index_ca_volume(sandbox.docker_host)):
         index["ca_volume"] = volume
     document = {
         "environment": "staging",
@@ -48,7 +49,7 @@ def _connections(sandbox: Sandbox) -> None:
             "conn_type": "docker",
             "host": sandbox.registry,
             "login": pull_user,
-            "password": pull_password.read_text().strip(),
+            "password": sandbox.password(pull_password),
             "extra": {"docker_url": sandbox.docker_host, "reauth": False},
         },
         "slipway_cluster_staging": {

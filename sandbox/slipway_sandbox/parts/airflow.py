@@ -35,6 +35,7 @@ class Airflow(Part):
     name = "airflow"
     depends = ("postgres",)
     ports = ("airflow", "airflow-worker-logs")
+    listeners = ("airflow-api-server", "airflow-logs")
     ready_timeout_s = 120
 
     @property
@@ -47,7 +48,7 @@ class Airflow(Part):
         """What Airflow's processes, and the tasks that they fork, know."""
         return {
             "AIRFLOW_HOME": str(self.home),
-            "PYTHONPATH": str(self.layout.checkout / "include"),
+            "PYTHONPATH": f"{self.layout.checkout}/include:{self.layout.checkout}/sandbox",
             "SLIPWAY_PLATFORM": str(self.layout.platform_file),
             "PATH": f"{self.layout.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -80,7 +81,7 @@ class Airflow(Part):
                 # the DAG files call slipway.dag and need not name both words that the safe mode looks for
                 "dag_discovery_safe_mode": False,
                 # the log server is on loopback, and so the name under which a task's host is known
-                "hostname_callable": "socket.gethostname",
+                "hostname_callable": "slipway_sandbox.local_http.loopback",
             },
             "database": {"sql_alchemy_conn": database, "sql_alchemy_pool_size": 10},
             "logging": {

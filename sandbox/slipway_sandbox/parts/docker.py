@@ -188,17 +188,9 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
     def clean(self) -> None:
         unmount_below(self.folder)
         remove_cgroups(CGROUP)
-        links = [BRIDGE]
-        record = self.folder / "data/network/files/local-kv.db"
-        if (
-            record.is_file()
-        ):  # the engine's own record of its networks: a bridge is named after its network's id
-            links += sorted(
-                {name.decode() for name in re.findall(rb"\bbr-[0-9a-f]{12}\b", record.read_bytes())}
-            )
+        links = self._links()
         for link in links:
-            if Path(f"/sys/class/net/{link}").exists():
-                run(["ip", "link", "del", link], what=f"removing {link}")
+            run(["ip", "link", "del", link], what=f"removing {link}", accept=(0, 1))
         self._clean_iptables(links)
         for stale in ("docker.pid", "docker.sock", "containerd.sock", "containerd.sock.ttrpc"):
             (self.folder / stale).unlink(missing_ok=True)
@@ -217,8 +209,25 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
                 folder.rmdir()
         (self.folder / "machine.json").unlink(missing_ok=True)
 
+    def _links(self) -> list[str]:
+        """The bridges of the engine's networks that exist: named after the id, with an address of ours."""
+        record = self.folder / "data/network/files/local-kv.db"
+        kept = record.read_bytes() if record.is_file() else b""
+        machine = self.folder / "machine.json"
+        subnets = [json.loads(machine.read_text())["subnet"]] if machine.is_file() else list(SUBNETS[:3])
+        links = []
+        shown = run(["ip", "-4", "-json", "addr"], what="reading the addresses").stdout
+        for link in json.loads(shown or "[]"):
+            inside = any(_within(info["local"], subnet) for info in link["addr_info"] for subnet in subnets)
+            is_network = re.fullmatch(r"br-[0-9a-f]{12}", link["ifname"]) is not None
+            if link["ifname"] == BRIDGE or (is_network and (inside or link["ifname"].encode() in kept)):
+                links.append(link["ifname"])
+        return links
+
     def _clean_iptables(self, links: list[str]) -> None:
         """Remove what dockerd put into the firewall; its chains stay if another engine's rules use them."""
+        if not links and not (self.folder / "machine.json").is_file():
+            return
         before = json.loads(record.read_text()) if (record := self.folder / "machine.json").is_file() else {}
         tables = {
             table: run(["iptables-save", "-t", table], what="reading iptables").stdout.splitlines()

@@ -82,6 +82,7 @@ class Git(Part):
     depends = ("network",)
     debian = ("/usr/sbin/nginx", "/usr/sbin/fcgiwrap", "/usr/bin/git", "/usr/bin/python3", "/usr/bin/openssl")
     ports = ("git",)
+    listeners = ("git-nginx",)
 
     @property
     def confined(self) -> Confined:
@@ -135,7 +136,7 @@ class Git(Part):
         try:
             if self.is_external:
                 url = f"{self.sandbox.git_url}/{repositories[0]}.git/info/refs?service=git-upload-pack"
-                answer = session().get(url, auth=(user, password.read_text().strip()), timeout=5)
+                answer = session().get(url, auth=(user, self.sandbox.password(password)), timeout=5)
             else:
                 answer = session().get(f"{self.sandbox.git_url}/healthz", timeout=5)
                 if not (self.folder / "fcgi.sock").exists():

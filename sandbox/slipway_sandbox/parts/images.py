@@ -67,7 +67,7 @@ class Images(Part):
             try:
                 answer = session(str(self.sandbox.registry_ca)).head(
                     f"https://{host}/v2/{repository}/manifests/{digest}",
-                    auth=(user, password.read_text().strip()),
+                    auth=(user, self.sandbox.password(password)),
                     headers={"Accept": ", ".join(MANIFESTS)},
                     timeout=5,
                 )

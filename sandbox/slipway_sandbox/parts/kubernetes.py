@@ -209,8 +209,7 @@ class Kubernetes(Part):
     @override
     def provision(self) -> None:
         user, password_file = self.sandbox.registry_account("pull")
-        own = password_file.parent == self.layout.credentials
-        password = self.layout.secret(password_file.name) if own else password_file.read_text().strip()
+        password = self.sandbox.password(password_file)
         namespaces = [service.namespace for service in self.sandbox.services]
         host, http = self._session()
         with http:

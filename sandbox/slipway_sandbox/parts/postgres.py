@@ -28,6 +28,7 @@ class Postgres(Part):
     depends = ("network",)
     debian = ("/usr/bin/setpriv",)
     ports = ("postgres",)
+    listeners = ("postgres",)
 
     @property
     def confined(self) -> Confined:

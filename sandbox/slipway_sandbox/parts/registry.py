@@ -85,6 +85,7 @@ class Registry(Part):
     depends = ("network",)
     debian = ("/usr/sbin/nginx", "/usr/bin/docker-registry", "/usr/bin/openssl")
     ports = ("registry",)
+    listeners = ("registry-nginx",)
 
     @property
     def confined(self) -> Confined:
@@ -145,7 +146,9 @@ class Registry(Part):
         user, password = self.sandbox.registry_account("pull")
         try:
             answer = session(str(self.sandbox.registry_ca)).get(
-                f"https://{self.sandbox.registry}/v2/", auth=(user, password.read_text().strip()), timeout=5
+                f"https://{self.sandbox.registry}/v2/",
+                auth=(user, self.sandbox.password(password)),
+                timeout=5,
             )
         except (requests.exceptions.RequestException, OSError) as error:
             return f"https://{self.sandbox.registry} does not answer ({type(error).__name__})"

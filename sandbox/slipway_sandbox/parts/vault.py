@@ -70,6 +70,7 @@ class Vault(Part):
     name = "vault"
     depends = ("postgres",)
     ports = ("vault", "vault-cluster")
+    listeners = ("vault",)
 
     @property
     def binary(self) -> Path:
@@ -184,9 +185,11 @@ class Vault(Part):
         self._kv(client, "slipway/registry", {
             "address": self.sandbox.registry,
             "username": push_user,
-            "password": self._password(push_password),
+            "password": self.sandbox.password(push_password),
         })  # fmt: skip
-        self._kv(client, "slipway/git", {"username": git_user, "password": self._password(git_password)})
+        self._kv(
+            client, "slipway/git", {"username": git_user, "password": self.sandbox.password(git_password)}
+        )
         postgres = Postgres(self.sandbox)
         for service in self.sandbox.services:
             if not service.database:
@@ -223,13 +226,6 @@ class Vault(Part):
             secret_id=(self.layout.credentials / "vault-worker-secret-id").read_text(),
         )
         return client
-
-    def _password(self, path: Path) -> str:
-        return (
-            self.layout.secret(path.name)
-            if path.parent == self.layout.credentials
-            else path.read_text().strip()
-        )
 
     def _standby(self, client: Any) -> bool:
         import hvac

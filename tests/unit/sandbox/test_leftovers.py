@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from slipway_sandbox.layout import MARK_VARIABLE
-from slipway_sandbox.leftovers import _root_is_below, end_processes, mounts_below, processes_of
+from slipway_sandbox.leftovers import _root_is_below, end_processes, mounts_below, processes_of, sandboxes
 
 MOUNTS = """\
 22 1 254:0 / / rw shared:1 - ext4 /dev/vda rw
@@ -62,5 +62,22 @@ def test_processes_of_one_sandbox_are_ended_and_those_of_another_are_not(tmp_pat
         assert end_processes(tmp_path) == 0
     finally:
         for child in (ours, stubborn, other):
+            child.kill()
+            child.communicate()
+
+
+def test_sandbox_whose_supervisor_is_dead_is_told_from_a_living_one(tmp_path: Path) -> None:
+    dead, alive = start(f"{tmp_path}/dead", STAY), start(f"{tmp_path}/alive", STAY)
+    conf = f"{tmp_path}/alive/supervisor/supervisord.conf"
+    environment = {**os.environ, MARK_VARIABLE: f"{tmp_path}/alive"}
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", "input()", "-c", conf], stdin=subprocess.PIPE, env=environment
+    )
+    try:
+        found = sandboxes()
+        assert found[tmp_path / "dead"] is None
+        assert found[tmp_path / "alive"] == supervisor.pid
+    finally:
+        for child in (dead, alive, supervisor):
             child.kill()
             child.communicate()

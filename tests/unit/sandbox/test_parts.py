@@ -1,19 +1,16 @@
 """What the parts are told: rights, subnets, firewall rules."""
 
 import ipaddress
-import os
 from pathlib import Path
 
 import pytest
 
-from slipway_sandbox.layout import Layout, SandboxError
-from slipway_sandbox.lifecycle import alive_elsewhere
+from slipway_sandbox.layout import SandboxError
 from slipway_sandbox.parts.docker import SUBNETS, choose_subnet, own_rules, uses_docker_chains
 from slipway_sandbox.parts.git import PUSH_RIGHTS
 from slipway_sandbox.parts.kubernetes import manifests
 from slipway_sandbox.parts.vault import lease_statements, worker_policy
 from slipway_sandbox.services import Service, load_services
-from slipway_sandbox.supervisor import start_time
 
 SERVICE = Service(
     "ai-generation", "services/ai-generation", "main", "config/ai-generation", "ai-generation",
@@ -82,12 +79,3 @@ def test_cluster_identity_has_rights_in_the_services_namespaces_only() -> None:
 def test_slipway_may_write_notes_and_nothing_else() -> None:
     assert PUSH_RIGHTS["services"]["slipway"] == ["refs/notes/"]
     assert "slipway" not in PUSH_RIGHTS["config"]
-
-
-def test_only_a_living_sandbox_of_another_folder_is_in_the_way() -> None:
-    layout = Layout(Path("/s"), Path("/c"), Path("/x"))
-    alive = {"state": "/other", "checkout": "/y", "pid": os.getpid(), "started": start_time(os.getpid())}
-    assert alive_elsewhere(layout, alive)
-    assert not alive_elsewhere(layout, {**alive, "state": "/s"})
-    assert not alive_elsewhere(layout, {**alive, "started": 1})  # its process id is somebody else's by now
-    assert not alive_elsewhere(layout, None)
