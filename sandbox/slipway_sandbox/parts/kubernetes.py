@@ -172,6 +172,11 @@ class Kubernetes(Part):
 
     def _session(self) -> tuple[str, Any]:
         """Address of the API server, and a session as its administrator, out of the admin's kubeconfig."""
+        if not self.is_external:  # its own keys lie beside it; importing the client costs seconds
+            keys = self.folder / "pki"
+            made = session(str(keys / "ca.crt"))
+            made.cert = (str(keys / "admin.crt"), str(keys / "admin.key"))
+            return self.address(), made
         from kubernetes.client import Configuration
         from kubernetes.config import load_kube_config
 
