@@ -51,13 +51,12 @@ class Airflow:
         found = self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100").json()
         return {one["task_id"]: one for one in found.get("task_instances", [])}
 
-    def log(self, dag_id: str, run_id: str, task_id: str, attempt: int) -> str:
-        """Give a task's log as text."""
-        path = (
-            f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}?full_content=true"
-        )
-        answer = self.call("GET", path, headers={"Accept": "text/plain"})
-        return str(answer.text)
+    def log(self, dag_id: str, run_id: str, task_id: str, attempt: int) -> list[str]:
+        """Give the messages of a task's log."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}?full_content=true"
+        answer = self.call("GET", path, headers={"Accept": "application/json"})
+        content = answer.json().get("content", []) if answer.status_code == 200 else []
+        return [str(entry["event"]) if isinstance(entry, dict) else str(entry) for entry in content]
 
     def follow(
         self,

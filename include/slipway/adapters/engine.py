@@ -148,10 +148,11 @@ def prepare_volume(
         with _holding(client, image, volume, target) as holder:
             out = io.BytesIO()
             with tarfile.open(fileobj=out, mode="w") as tar:
-                info = tarfile.TarInfo(".")
+                # as an entry of its parent: the engine leaves the attributes of the folder it unpacks into alone
+                info = tarfile.TarInfo(target.lstrip("/"))
                 info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, 0o755, UID, UID
                 tar.addfile(info)
-            client.put_archive(holder, target, out.getvalue())
+            client.put_archive(holder, "/", out.getvalue())
 
 
 def image_of_folder(
