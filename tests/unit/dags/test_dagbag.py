@@ -1,0 +1,190 @@
+"""The DAGs as Airflow parses them: which there are, how tasks are bounded, and what comes before what."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway.catalog import load_service
+
+pytestmark = pytest.mark.timeout(120)  # two processes import all of the stages
+
+ROOT = Path(__file__).parents[3]
+DAGS, CATALOG = ROOT / "dags", ROOT / "include/services"
+RELEASE = "release_ai_generation"
+GATES = [
+    "build.compile", "build.lint", "build.analyze", "test.unit", "test.integration",
+    "scan.sast", "scan.dependencies", "scan.secrets", "scan.dynamic",
+]  # fmt: skip
+POOLS = {"default_pool", "slipway_engine", "slipway_cluster"}
+# every other task waits for the success of all that is before it
+AFTER_A_BRANCH = {"deploy.pending", "deploy.migrations", "deploy.apply"}
+TEARDOWNS = {"test.removed", "scan.removed", "deploy.revoked", "report"}
+
+
+@pytest.fixture(scope="module")
+def parses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Gives what two processes with different hash seeds parsed, and what comes of other catalogs."""
+    home = tmp_path_factory.mktemp("airflow")
+    entry = load_service(CATALOG / "ai-generation.yaml")
+    others = {"after": {"order": "after"}, "none": {"migrations": None}}
+    for name, change in others.items():
+        changed = entry.model_copy(update={"deploy": entry.deploy.model_copy(update=change)})
+        (home / name).mkdir()
+        # JSON is YAML
+        (home / name / "ai-generation.yaml").write_text(changed.model_dump_json(exclude_none=True))
+    wanted = {"1": [CATALOG, *(home / name for name in others)], "2": [CATALOG]}
+    running = {}
+    for seed, folders in wanted.items():
+        environment = {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+            "PYTHONPATH": str(ROOT / "include"),
+            "PYTHONHASHSEED": seed,
+            "PYTHONWARNINGS": "ignore",
+            "PATH": os.environ["PATH"],
+        }
+        command = [sys.executable, str(Path(__file__).with_name("parse.py")), str(DAGS), *map(str, folders)]
+        # in a folder of its own: what lies in the current one must not decide what is imported
+        running[seed] = subprocess.Popen(
+            command, cwd=home, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    answers = {}
+    for seed, process in running.items():
+        said, complaints = process.communicate(timeout=100)
+        assert process.returncode == 0, complaints
+        answers[seed] = json.loads(said.splitlines()[-1])
+    assert not list(home.glob("*.db")), "parsing made a database"
+    first, after, none = answers["1"]
+    return {"first": first, "second": answers["2"][0], "after": after, "none": none}
+
+
+@pytest.fixture(scope="module")
+def tasks(parses: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = parses["first"]["dags"][RELEASE]["tasks"]
+    return found
+
+
+def assert_in_order(tasks: dict[str, dict[str, Any]], *names: str) -> None:
+    for earlier, later in pairwise(names):
+        assert earlier in tasks[later]["upstream"], f"{earlier} does not come before {later}"
+        assert later not in tasks[earlier]["upstream"]
+
+
+def test_there_are_exactly_these_dags_and_no_import_errors(parses: dict[str, Any]) -> None:
+    for parse in parses.values():
+        assert parse["import_errors"] == {}
+        assert set(parse["dags"]) == {RELEASE}
+
+
+def test_two_parses_serialize_to_the_same(parses: dict[str, Any]) -> None:
+    first, second = (parses[name]["dags"][RELEASE]["serialized"] for name in ("first", "second"))
+    assert (
+        first == second
+    )  # but for the order of keys, which Airflow itself leaves to chance and sorts before it compares
+
+
+def test_a_dag_file_is_tiny_and_parses_at_once(
+    parses: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = sorted(DAGS.glob("*.py"))
+    assert [file.name for file in files] == [f"{RELEASE}.py"]
+    for file in files:
+        assert len(file.read_text().splitlines()) <= 15, file
+    seconds = parses["first"]["seconds"]
+    with capsys.disabled():
+        print(f"\n{files[0].name}: parsed in {seconds:.3f} s, the stages being imported")
+    assert seconds < 2  # 0.05 s on two idle cores
+
+
+def test_every_task_is_bounded_explicitly(parses: dict[str, Any], tasks: dict[str, dict[str, Any]]) -> None:
+    stated = {"retries", "retry_delay", "execution_timeout", "trigger_rule", "pool", "owner"}
+    assert stated <= set(parses["first"]["dags"][RELEASE]["default_args"])
+    for name, task in tasks.items():
+        assert task["retries"] >= 3, name
+        assert task["retry_delay_s"] > 0, name
+        assert 60 < task["execution_timeout_s"] <= 900, name
+        assert task["pool"] in POOLS, name
+
+
+def test_trigger_rules_let_nothing_pass_that_failed(tasks: dict[str, dict[str, Any]]) -> None:
+    for name, task in tasks.items():
+        rule = "none_failed" if name in AFTER_A_BRANCH else "all_success"
+        assert task["trigger_rule"] == ("all_done_setup_success" if name in TEARDOWNS else rule), name
+
+
+def test_what_runs_on_the_engine_or_in_the_cluster_is_in_its_pool(tasks: dict[str, dict[str, Any]]) -> None:
+    pools = {"ContainerOperator": "engine", "ReleasePod": "cluster", "StageSensor": "cluster"}
+    assert set(pools) <= {task["kind"] for task in tasks.values()}
+    for name, task in tasks.items():
+        if task["kind"] in pools:
+            assert task["pool"] == f"slipway_{pools[task['kind']]}", name
+
+
+def test_the_gate_waits_for_and_asks_for_every_gate(
+    parses: dict[str, Any], tasks: dict[str, dict[str, Any]]
+) -> None:
+    assert parses["first"]["dags"][RELEASE]["required"] == GATES
+    for name in GATES:
+        assert_in_order(tasks, "accept", "checkout", "dependencies", name, "gate")
+    beside = {name for name in tasks if name.split(".")[0] in ("build", "test", "scan")} - set(GATES)
+    assert all(tasks[name]["setup"] or tasks[name]["teardown"] for name in beside), beside
+
+
+def test_nothing_is_built_published_or_deployed_before_the_gate(tasks: dict[str, dict[str, Any]]) -> None:
+    assert_in_order(tasks, "gate", "image.build", "image.sbom", "image.push", "deploy.config")
+    for name in tasks:
+        if name.split(".")[0] in ("image", "deploy", "verify"):
+            assert_in_order(tasks, "gate", name)
+
+
+def test_report_is_a_teardown_after_everything_and_hides_no_failure(tasks: dict[str, dict[str, Any]]) -> None:
+    report = tasks["report"]
+    assert report["teardown"]
+    assert not report["decides"]
+    assert report["downstream"] == []
+    # Airflow leaves teardowns out of what `group >> report` waits for
+    assert set(report["upstream"]) == set(tasks) - TEARDOWNS
+    assert {name for name, task in tasks.items() if task["teardown"]} == TEARDOWNS
+    assert {name for name, task in tasks.items() if task["decides"]} == set()
+
+
+def test_what_is_set_up_is_torn_down_after_its_use(tasks: dict[str, dict[str, Any]]) -> None:
+    setups = {"test.database", "scan.service", "deploy.credentials"}
+    assert {name for name, task in tasks.items() if task["setup"]} == setups
+    assert_in_order(tasks, "test.database", "test.integration", "test.removed")
+    assert_in_order(tasks, "scan.service", "scan.dynamic", "scan.removed")
+    for name in ("deploy.infra", "deploy.pending", "deploy.migrate"):
+        assert_in_order(tasks, "deploy.credentials", name, "deploy.revoked")
+
+
+def test_migrations_precede_manifests_unless_the_catalog_says_otherwise(parses: dict[str, Any]) -> None:
+    migrations = ("deploy.pending", "deploy.migrations", "deploy.migrate")
+    before, after = (parses[name]["dags"][RELEASE]["tasks"] for name in ("first", "after"))
+    assert_in_order(before, *migrations, "deploy.apply", "deploy.rollout", "verify.health")
+    assert_in_order(after, "deploy.apply", "deploy.rollout", *migrations, "deploy.settled", "verify.health")
+
+
+def test_a_service_without_migrations_asks_no_database(parses: dict[str, Any]) -> None:
+    tasks = parses["none"]["dags"][RELEASE]["tasks"]
+    assert not {"deploy.pending", "deploy.migrations", "deploy.migrate"} & set(tasks)
+    assert_in_order(
+        tasks, "deploy.credentials", "deploy.infra", "deploy.apply", "deploy.rollout", "verify.health"
+    )
+
+
+def test_people_find_their_way(parses: dict[str, Any], tasks: dict[str, dict[str, Any]]) -> None:
+    dag = parses["first"]["dags"][RELEASE]
+    assert "AI Generation Service" in dag["doc_md"]
+    assert dag["tags"] == ["ai-generation", "release", "team:generation"]
+    assert dag["params"] == ["commit", "ref", "service"]
+    for name, task in tasks.items():
+        assert task["title"] != name, f"{name} has no name that a person understands"
