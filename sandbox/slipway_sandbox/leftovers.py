@@ -160,10 +160,10 @@ def unmount_below(folder: Path) -> int:
 
 def remove_cgroups(name: str) -> None:
     """Remove the cgroup `name` of every hierarchy, with all below it; they are empty by now."""
+    deadline = time.monotonic() + 3
     for top in [*Path("/sys/fs/cgroup").glob(name), *Path("/sys/fs/cgroup").glob(f"*/{name}")]:
         folders = [Path(folder) for folder, _, _ in os.walk(top)]
         for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
-            deadline = time.monotonic() + 2
             while folder.is_dir():
                 try:
                     folder.rmdir()

@@ -228,9 +228,7 @@ class Part:
         processes = {name: known[name]["statename"].lower() for name in self.program_names() if name in known}
         if self.is_external:
             state, problem = "external", self.ready()
-        elif self.program_names() and not any(
-            value in ("running", "starting") for value in processes.values()
-        ):
+        elif not any(value in ("running", "starting") for value in processes.values()):
             state, problem = "stopped", None
         else:
             problem = self.ready()

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from slipway_sandbox import images
 from slipway_sandbox.layout import write_file
 from slipway_sandbox.part import Sandbox
 from slipway_sandbox.parts.docker import Docker
@@ -22,6 +21,8 @@ def publish(sandbox: Sandbox) -> None:
 
 
 def _platform(sandbox: Sandbox) -> None:
+    from slipway_sandbox import images
+
     layout = sandbox.layout
     host, port = Postgres(sandbox).pod_endpoint()
     index: dict[str, object] = {"environment": images.index_environment()}

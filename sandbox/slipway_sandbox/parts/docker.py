@@ -74,7 +74,7 @@ class Docker(Part):
         networks = list(subnet.subnets(new_prefix=17))
         default = next(networks[0].subnets(new_prefix=24))
         gateway = next(default.hosts())
-        if not Path(f"/sys/class/net/{BRIDGE}").exists():
+        if run(["ip", "link", "show", BRIDGE], what="looking for Docker's bridge", accept=(0, 1)).returncode:
             run(["ip", "link", "add", BRIDGE, "type", "bridge"], what="making Docker's bridge")
             run(
                 ["ip", "addr", "add", f"{gateway}/{default.prefixlen}", "dev", BRIDGE],

@@ -7,7 +7,6 @@ import re
 
 from typing_extensions import override
 
-from slipway_sandbox import images
 from slipway_sandbox.layout import write_file
 from slipway_sandbox.local_http import session
 from slipway_sandbox.part import Part
@@ -27,6 +26,8 @@ class Images(Part):
 
     @override
     def provision(self) -> None:
+        from slipway_sandbox import images  # not for `down`, which needs none of it
+
         user, password_file = self.sandbox.registry_account("push")
         references = images.ensure(
             docker_host=self.sandbox.docker_host,
