@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
@@ -131,4 +131,4 @@ class SlipwayPlugin(AirflowPlugin):
 
     name = "slipway"
     operator_extra_links = list(links.ALL)
-    fastapi_apps = [{"app": app, "url_prefix": "/slipway", "name": "Slipway"}]  # noqa: RUF012  # Airflow's own form
+    fastapi_apps: ClassVar[list[dict[str, Any]]] = [{"app": app, "url_prefix": "/slipway", "name": "Slipway"}]

@@ -15,6 +15,7 @@ from .part import Sandbox
 from .run import run
 
 NOTES_REF = "refs/notes/slipway"
+_LITTER = shutil.ignore_patterns("__pycache__", ".*_cache", "*.egg-info", ".hypothesis")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Developer:
 
     @property
     def url(self) -> str:
+        """The repository's address, without credentials."""
         return f"{self.sandbox.git_url}/{self.repository}.git"
 
     @contextmanager
@@ -80,7 +82,7 @@ class Developer:
             if entry.name != ".git":
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         for source in sources:
-            shutil.copytree(source, self.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".*_cache", "*.egg-info", ".hypothesis"))  # fmt: skip
+            shutil.copytree(source, self.folder, dirs_exist_ok=True, ignore=_LITTER)
 
     def commit(self, message: str) -> str:
         """Commit everything, also nothing; give the commit."""

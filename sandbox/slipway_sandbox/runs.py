@@ -29,7 +29,12 @@ class Airflow:
         :raises SandboxError: when the account is refused.
         """
         if self._http is None:
+            from requests.adapters import HTTPAdapter
+            from urllib3 import Retry
+
             self._http = session()
+            # the API server may be restarted meanwhile
+            self._http.mount("http://", HTTPAdapter(max_retries=Retry(connect=8, backoff_factor=0.5)))
             password = (self.sandbox.layout.credentials / f"airflow-{self.account}").read_text().strip()
             answer = self._http.post(
                 f"{self.sandbox.airflow_url}/auth/token",
@@ -53,7 +58,9 @@ class Airflow:
 
     def log(self, dag_id: str, run_id: str, task_id: str, attempt: int) -> list[str]:
         """Give the messages of a task's log."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}?full_content=true"
+        path = (
+            f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}?full_content=true"
+        )
         answer = self.call("GET", path, headers={"Accept": "application/json"})
         content = answer.json().get("content", []) if answer.status_code == 200 else []
         return [str(entry["event"]) if isinstance(entry, dict) else str(entry) for entry in content]

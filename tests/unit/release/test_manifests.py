@@ -32,7 +32,13 @@ def load(files: dict[str, bytes]) -> list[manifests.Manifest]:
 
 
 def test_what_is_used_is_applied_before_what_uses_it() -> None:
-    found = load({"m/a.yaml": deployment(), "m/b.yaml": config_map("b") + b"---\n" + config_map("a"), "m/README.md": b"{"})
+    found = load(
+        {
+            "m/a.yaml": deployment(),
+            "m/b.yaml": config_map("b") + b"---\n" + config_map("a"),
+            "m/README.md": b"{",
+        }
+    )
     assert [(one["kind"], one["metadata"]["name"]) for one in found] == [
         ("ConfigMap", "a"),
         ("ConfigMap", "b"),
@@ -74,10 +80,17 @@ def test_only_the_named_container_gets_the_image() -> None:
 def test_a_release_without_its_container_is_refused(name: str, container: str) -> None:
     with pytest.raises(PolicyFailed, match=f"no container {container} in a Deployment {name}"):
         manifests.release_of(
-            load({"m/x.yaml": deployment()}), deployment=name, container=container, image="i", commit="c", service="s"
+            load({"m/x.yaml": deployment()}),
+            deployment=name,
+            container=container,
+            image="i",
+            commit="c",
+            service="s",
         )
 
 
 def test_content_hash_is_of_content_alone() -> None:
-    assert manifests.content_hash({"a": b"1", "b": b"\xff"}) == manifests.content_hash({"b": b"\xff", "a": b"1"})
+    assert manifests.content_hash({"a": b"1", "b": b"\xff"}) == manifests.content_hash(
+        {"b": b"\xff", "a": b"1"}
+    )
     assert manifests.content_hash({"a": b"1"}) != manifests.content_hash({"a": b"2"})
