@@ -1,8 +1,9 @@
 """The sandbox's base and toolbox images: built from `sandbox/images`, pushed, and found again by content.
 
-An image's key is a hash of its folder, of what it takes from `sandbox/images/shared`, and of its bases' keys. The key is the
-image's tag and its label `dev.slipway.key`: a registry that knows the key needs no build, whoever built it and whenever.
-Settings of the machine's package clients reach a build as BuildKit secrets only, so no layer holds any of them.
+An image's key is a hash of its folder, of what it takes from `sandbox/images/shared`, and of its bases'
+keys. The key is the image's tag and its label `dev.slipway.key`: a registry that knows the key needs no
+build, whoever built it and whenever. Settings of the machine's package clients reach a build as BuildKit
+secrets only, so no layer holds any of them.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from .layout import SandboxError
 
-DOCKER = "/usr/bin/docker"  # Debian's: the secrets' and --network's behaviour below is that of docker.io 20.10's BuildKit
+DOCKER = "/usr/bin/docker"  # Debian's docker.io: what secrets and --network do below is BuildKit's of 20.10
 FOLDER = Path(__file__).resolve().parents[1] / "images"
-IMAGES: dict[str, dict[str, str]] = {  # name -> build argument -> the image it names; "" is the root file system
+IMAGES: dict[
+    str, dict[str, str]
+] = {  # name -> build argument -> the image it names; "" is the root file system
     "base-debian": {"BASE": ""},
     "base-python": {"BASE": "base-debian"},
     "toolbox-scan": {"BASE": "base-python"},
@@ -54,15 +57,18 @@ URIs: http://deb.debian.org/debian-security
 Suites: bookworm-security
 Components: main
 """
-ROOTFS = (  # `usrmerge` would bring all of perl; its alternative `usr-is-merged` asks for a tree that is merged already
+# `usrmerge` would bring all of perl; its alternative `usr-is-merged` asks for a tree that is merged already.
+ROOTFS = (
     "--variant=minbase",
     "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
-    "--setup-hook=mkdir -p \"$1/etc/apt/preferences.d\" && printf 'Package: usrmerge\\nPin: release *\\nPin-Priority: -1\\n'"
+    '--setup-hook=mkdir -p "$1/etc/apt/preferences.d"'
+    " && printf 'Package: usrmerge\\nPin: release *\\nPin-Priority: -1\\n'"
     ' > "$1/etc/apt/preferences.d/slipway"',
     *(f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("man", "info", "locale", "lintian", "doc")),
     "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-    '--customize-hook=rm -rf "$1"/etc/apt/sources.list* "$1"/etc/apt/preferences.d/slipway "$1"/etc/apt/apt.conf.d/99mmdebstrap'
-    ' "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/var/cache/debconf/*-old'
+    '--customize-hook=rm -rf "$1"/etc/apt/sources.list* "$1"/etc/apt/preferences.d/slipway'
+    ' "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/var/lib/apt/lists/*'
+    ' "$1"/var/cache/apt/* "$1"/var/cache/debconf/*-old'
     ' "$1"/var/log/apt "$1"/var/log/dpkg.log "$1"/var/log/alternatives.log'
     ' && mv "$1"/etc/dpkg/dpkg.cfg.d/99mmdebstrap "$1"/etc/dpkg/dpkg.cfg.d/slipway'
     ' && find "$1"/usr/share/doc -type f ! -name copyright -delete',
@@ -78,12 +84,15 @@ class ImageError(SandboxError):
     """An image cannot be built, pushed or looked up; the message says which, why, and what to do."""
 
 
-# -- what the machine's own package clients use -----------------------------------------------------------------------------
+# -- what this machine's own package clients use ---------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class PackageClients:
-    """Settings of pip, npm and apt on this machine, as a build or a fetching container needs them. All are optional."""
+    """Settings of pip, npm and apt on this machine, as a build or a fetching container needs them.
+
+    All are optional.
+    """
 
     ca: Path | None = None
     pip: Mapping[str, str] = field(default_factory=dict)
@@ -93,6 +102,7 @@ class PackageClients:
 
     @classmethod
     def of_this_machine(cls) -> PackageClients:
+        """Reads them out of the clients' own files and environment."""
         pip = _pip_settings()
         return cls(_ca(pip), pip, _npmrc(), _apt_sources(), _apt_conf())
 
@@ -102,7 +112,9 @@ class PackageClients:
         ca = self.ca.read_text(encoding="utf-8") if self.ca else ""
         if ca:
             pip["cert"] = "/run/secrets/ca"
-        lines = [f"{name} = {value.replace(chr(10), chr(10) + '    ')}\n" for name, value in sorted(pip.items())]
+        lines = [
+            f"{name} = {value.replace(chr(10), chr(10) + '    ')}\n" for name, value in sorted(pip.items())
+        ]
         found = {
             "ca": ca,
             "pip_conf": "".join(["[global]\n", *lines]) if lines else "",
@@ -115,7 +127,7 @@ class PackageClients:
 
 def _pip_settings() -> dict[str, str]:
     home = Path.home()
-    files = ["/etc/pip.conf", home / ".pip/pip.conf"]
+    files: list[str | Path] = ["/etc/pip.conf", home / ".pip/pip.conf"]
     files += [Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf"]
     files += [Path(prefix) / "pip.conf" for prefix in [os.environ.get("VIRTUAL_ENV")] if prefix]
     files += [given for given in [os.environ.get("PIP_CONFIG_FILE")] if given]
@@ -136,9 +148,12 @@ def _pip_settings() -> dict[str, str]:
 
 
 def _ca(pip: Mapping[str, str]) -> Path | None:
-    """A bundle that some client was told to use, or the system's where somebody added a certificate of their own to it."""
+    """A bundle that a client was told to use, or the system's where somebody added a certificate to it."""
     system = Path("/etc/ssl/certs/ca-certificates.crt")
-    for named in (pip.get("cert"), *map(os.environ.get, ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))):
+    for named in (
+        pip.get("cert"),
+        *map(os.environ.get, ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")),
+    ):
         if named and Path(named).is_file():
             return Path(named)
     added = any(Path("/usr/local/share/ca-certificates").rglob("*.crt"))
@@ -146,17 +161,31 @@ def _ca(pip: Mapping[str, str]) -> Path | None:
 
 
 def _npmrc() -> str:
-    given = os.environ.get("NPM_CONFIG_USERCONFIG") or os.environ.get("npm_config_userconfig")
+    given = _npm_variable("USERCONFIG")
     files = (Path("/etc/npmrc"), Path("/usr/etc/npmrc"), Path(given) if given else Path.home() / ".npmrc")
-    lines = [line.strip() for file in files if file.is_file() for line in file.read_text(encoding="utf-8").splitlines()]
-    kept = [line for line in lines if re.match(r"(registry|strict-ssl|proxy|https-proxy|noproxy|@[^:]+:registry|//.*)\s*=", line)]
-    registry = os.environ.get("NPM_CONFIG_REGISTRY") or os.environ.get("npm_config_registry")
+    lines = [
+        line.strip()
+        for file in files
+        if file.is_file()
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
+    kept = [
+        line
+        for line in lines
+        if re.match(r"(registry|strict-ssl|proxy|https-proxy|noproxy|@[^:]+:registry|//.*)\s*=", line)
+    ]
+    registry = _npm_variable("REGISTRY")
     kept += [f"registry={registry}"] if registry else []
     return "".join(os.path.expandvars(line) + "\n" for line in kept)
 
 
+def _npm_variable(name: str) -> str | None:
+    found = {variable.upper(): value for variable, value in os.environ.items()}
+    return found.get(f"NPM_CONFIG_{name}")
+
+
 def _apt_sources(root: Path = Path("/etc/apt")) -> str:
-    """This machine's sources of Debian bookworm's own packages in deb822 form; other suites and other vendors are left out."""
+    """This machine's sources of Debian bookworm's own packages as deb822; other vendors' are left out."""
     stanzas: list[dict[str, str]] = []
     for file in [root / "sources.list", *sorted((root / "sources.list.d").glob("*"))]:
         if not file.is_file():
@@ -170,15 +199,28 @@ def _apt_sources(root: Path = Path("/etc/apt")) -> str:
         elif file.suffix == ".list":
             for line in text.splitlines():
                 if match := re.match(r"deb\s+(?:\[(.*?)\]\s+)?(\S+)\s+(\S+)\s+([^#]+)", line):
-                    options = dict(part.lower().split("=", 1) for part in (match[1] or "").split() if "=" in part)
+                    options = dict(
+                        part.lower().split("=", 1) for part in (match[1] or "").split() if "=" in part
+                    )
                     stanzas.append(
-                        {"types": "deb", "uris": match[2], "suites": match[3], "components": match[4].strip(), **options}
+                        {
+                            "types": "deb",
+                            "uris": match[2],
+                            "suites": match[3],
+                            "components": match[4].strip(),
+                            **options,
+                        }
                     )
     found = []
     for stanza in stanzas:
         suites = [suite for suite in stanza.get("suites", "").split() if suite in SUITES]
         own = "debian-archive" in stanza.get("signed-by", "debian-archive")
-        if suites and own and "main" in stanza.get("components", "").split() and stanza.get("enabled") != "no":
+        if (
+            suites
+            and own
+            and "main" in stanza.get("components", "").split()
+            and stanza.get("enabled") != "no"
+        ):
             uris = stanza["uris"]
             found.append(f"Types: deb\nURIs: {uris}\nSuites: {' '.join(suites)}\nComponents: main\n")
     return "\n".join(found)
@@ -187,25 +229,34 @@ def _apt_sources(root: Path = Path("/etc/apt")) -> str:
 def _apt_conf() -> str:
     if not shutil.which("apt-config"):
         return ""
-    dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, timeout=30, check=False).stdout
-    wanted = r'Acquire::(?:https?::(?!CaInfo|CaPath|SslCert|SslKey)\S+|Check-Valid-Until|Check-Date|ForceIPv[46]|Proxy\S*) ".+";'
+    dump = subprocess.run(
+        ["apt-config", "dump"], capture_output=True, text=True, timeout=30, check=False
+    ).stdout
+    names = r"https?::(?!CaInfo|CaPath|SslCert|SslKey)\S+|Check-Valid-Until|Check-Date|ForceIPv[46]|Proxy\S*"
+    wanted = rf'Acquire::(?:{names}) ".+";'
     return "".join(line + "\n" for line in dump.splitlines() if re.fullmatch(wanted, line))
 
 
 def index_environment() -> dict[str, str]:
-    """Environment for containers that fetch dependencies: the index, and the files of the volume that `index_ca_volume` makes.
+    """Environment for containers that fetch dependencies: the index, and files of `index_ca_volume`'s volume.
 
-    No value is a secret: a user and password in an index's address are left out here and go into the volume's `netrc`.
+    No value is a secret: a user and password in an index's address are left out here and go into the
+    volume's `netrc`.
     """
     clients = PackageClients.of_this_machine()
-    environment = {name: os.environ[name] for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY") if name in os.environ}
+    environment = {
+        name: os.environ[name] for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY") if name in os.environ
+    }
     index, extra = (_without_login(clients.pip.get(name, ""))[0] for name in ("index-url", "extra-index-url"))
     if index:
         environment |= {"PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index}
     if extra:
         environment |= {"PIP_EXTRA_INDEX_URL": extra, "UV_INDEX": extra}
     if clients.pip.get("trusted-host"):
-        environment |= {"PIP_TRUSTED_HOST": clients.pip["trusted-host"], "UV_INSECURE_HOST": clients.pip["trusted-host"]}
+        environment |= {
+            "PIP_TRUSTED_HOST": clients.pip["trusted-host"],
+            "UV_INSECURE_HOST": clients.pip["trusted-host"],
+        }
     files = _index_files(clients)
     if "ca.crt" in files:
         environment |= {"PIP_CERT": f"{INDEX_MOUNT}/ca.crt", "SSL_CERT_FILE": f"{INDEX_MOUNT}/ca.crt"}
@@ -215,31 +266,40 @@ def index_environment() -> dict[str, str]:
 
 
 def index_ca_volume(docker_host: str) -> str | None:
-    """The volume with this machine's certificates for package clients (`ca.crt`, readable by all), or None where none are set."""
+    """The volume with this machine's certificates for package clients (`ca.crt`); None where none are set."""
     files = _index_files(PackageClients.of_this_machine())
     if not files:
         return None
     key = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
     with _engine(docker_host) as engine:
-        found = engine.run("volume", "inspect", "--format", '{{index .Labels "dev.slipway.key"}}', INDEX_VOLUME, check=False)
+        label = '{{index .Labels "dev.slipway.key"}}'
+        found = engine.run("volume", "inspect", "--format", label, INDEX_VOLUME, check=False)
         if found.returncode == 0 and found.stdout.strip() == key:
             return INDEX_VOLUME
         if found.returncode == 0:
             engine.run("volume", "rm", INDEX_VOLUME)
         engine.run("volume", "create", "--label", f"dev.slipway.key={key}", INDEX_VOLUME)
-        # `docker cp` into a container that never runs: the one way into a volume of an engine that may be elsewhere.
         try:
-            image = engine.run("import", "-", stdin=_tar({})).stdout.strip()
-            container = engine.run("create", "-v", f"{INDEX_VOLUME}:{INDEX_MOUNT}", image, "none").stdout.strip()
-            try:
-                engine.run("cp", "-", f"{container}:{INDEX_MOUNT}", stdin=_tar(files))
-            finally:
-                engine.run("rm", "-f", container)
-                engine.run("rmi", "-f", image)
+            _fill(engine, INDEX_VOLUME, files)
         except ImageError:
-            engine.run("volume", "rm", "-f", INDEX_VOLUME, check=False)  # half-made: the label would say that it is whole
+            engine.run(
+                "volume", "rm", "-f", INDEX_VOLUME, check=False
+            )  # half-made, but its label would say whole
             raise
     return INDEX_VOLUME
+
+
+def _fill(engine: _Engine, volume: str, files: Mapping[str, str]) -> None:
+    """Copies files into a volume by a container that never runs: the engine may be on another machine."""
+    image = engine.run("import", "-", stdin=_tar({})).stdout.strip()
+    try:
+        container = engine.run("create", "-v", f"{volume}:{INDEX_MOUNT}", image, "none").stdout.strip()
+        try:
+            engine.run("cp", "-", f"{container}:{INDEX_MOUNT}", stdin=_tar(files))
+        finally:
+            engine.run("rm", "-f", container)
+    finally:
+        engine.run("rmi", "-f", image, check=False)
 
 
 def _index_files(clients: PackageClients) -> dict[str, str]:
@@ -268,11 +328,14 @@ def _tar(files: Mapping[str, str]) -> bytes:
     return packed.getvalue()
 
 
-# -- keys -------------------------------------------------------------------------------------------------------------------
+# -- keys -----------------------------------------------------------------------------------------------
 
 
 def keys(folder: Path = FOLDER, base_image: str | None = None) -> dict[str, str]:
-    """Each image's key: 16 hex digits over what it is made of. `base_image` replaces our own Debian root file system."""
+    """Each image's key: 16 hex digits over what it is made of.
+
+    `base_image` replaces our own Debian root file system.
+    """
     root = hashlib.sha256((base_image or "\0".join(ROOTFS)).encode()).hexdigest()
     found: dict[str, str] = {}
     for name, bases in IMAGES.items():
@@ -283,8 +346,11 @@ def keys(folder: Path = FOLDER, base_image: str | None = None) -> dict[str, str]
         shared = [part for part in sorted((folder / "shared").iterdir()) if f"shared/{part.name}" in text]
         digest = hashlib.sha256()
         for part in [folder / name, *shared]:
-            for file in sorted(path for path in part.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
-                digest.update(f"{file.relative_to(folder)}\0{os.access(file, os.X_OK)}\0{file.stat().st_size}\0".encode())
+            for file in sorted(
+                path for path in part.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+            ):
+                facts = (file.relative_to(folder), bool(file.stat().st_mode & 0o100), file.stat().st_size)
+                digest.update("\0".join(map(str, facts)).encode() + b"\0")
                 digest.update(file.read_bytes())
         for base in bases.values():
             digest.update((found[base] if base else root).encode())
@@ -292,7 +358,7 @@ def keys(folder: Path = FOLDER, base_image: str | None = None) -> dict[str, str]
     return found
 
 
-# -- engine and registry ----------------------------------------------------------------------------------------------------
+# -- engine and registry --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -300,10 +366,23 @@ class _Engine:
     environment: Mapping[str, str]
 
     def run(
-        self, *arguments: str, check: bool = True, stdin: bytes | None = None, timeout_s: float = 600, output: Path | None = None
+        self,
+        *arguments: str,
+        check: bool = True,
+        stdin: bytes | None = None,
+        timeout_s: float = 600,
+        output: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
         subject = output.stem if output else arguments[-1]
-        return _run([DOCKER, *arguments], f"docker {arguments[0]} {subject}", self.environment, check, stdin, timeout_s, output)
+        return _run(
+            [DOCKER, *arguments],
+            f"docker {arguments[0]} {subject}",
+            self.environment,
+            check,
+            stdin,
+            timeout_s,
+            output,
+        )
 
 
 def _run(
@@ -315,21 +394,37 @@ def _run(
     timeout_s: float = 600,
     output: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs one command; `output` takes both streams of a long one. A failure is an ImageError with the last lines."""
+    """Runs one command; `output` takes both streams of a long one.
+
+    A failure is an ImageError with the last lines.
+    """
     try:
-        with open(output, "wb") if output else tempfile.TemporaryFile() as sink:
+        with output.open("wb") if output else tempfile.TemporaryFile() as sink:
             done = subprocess.run(
-                argv, input=stdin, env=dict(environment), timeout=timeout_s, check=False,
-                stdout=sink if output else subprocess.PIPE, stderr=subprocess.STDOUT if output else subprocess.PIPE,
-            )  # fmt: skip
+                argv,
+                input=stdin,
+                env=dict(environment),
+                timeout=timeout_s,
+                check=False,
+                stdout=sink if output else subprocess.PIPE,
+                stderr=subprocess.STDOUT if output else subprocess.PIPE,
+            )
     except FileNotFoundError as missing:
         package = {"mmdebstrap": "mmdebstrap", "docker": "docker.io"}.get(Path(argv[0]).name, argv[0])
         raise ImageError(f"{what}: {argv[0]} is not installed: apt-get install {package}") from missing
     except subprocess.TimeoutExpired as late:
-        raise ImageError(f"{what}: not done after {timeout_s:.0f} s" + (f", see {output}" if output else "")) from late
-    text = subprocess.CompletedProcess(argv, done.returncode, (done.stdout or b"").decode(errors="replace"), "")
+        raise ImageError(
+            f"{what}: not done after {timeout_s:.0f} s" + (f", see {output}" if output else "")
+        ) from late
+    text = subprocess.CompletedProcess(
+        argv, done.returncode, (done.stdout or b"").decode(errors="replace"), ""
+    )
     if check and done.returncode:
-        said = output.read_text(encoding="utf-8", errors="replace") if output else (done.stderr or b"").decode(errors="replace")
+        said = (
+            output.read_text(encoding="utf-8", errors="replace")
+            if output
+            else (done.stderr or b"").decode(errors="replace")
+        )
         last = "\n".join("  " + line[:300] for line in said.strip().splitlines()[-25:])
         where = f"; all of it is in {output}" if output else ""
         raise ImageError(f"{what} failed (exit {done.returncode}){where}. Last lines:\n{last}")
@@ -338,11 +433,13 @@ def _run(
 
 @contextmanager
 def _engine(docker_host: str, login: tuple[str, str] | None = None) -> Iterator[_Engine]:
-    """The engine's client with a configuration of its own: the user's is neither read nor changed, no password is an argument."""
+    """The engine's client with a configuration of its own: the user's is left alone."""
     with tempfile.TemporaryDirectory(prefix="slipway-docker-") as config:
         content = {"auths": {login[0]: {"auth": login[1]}}} if login else {}
         (Path(config) / "config.json").write_text(json.dumps(content), encoding="utf-8")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DOCKER_", "BUILDKIT_"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("DOCKER_", "BUILDKIT_"))
+        }
         yield _Engine({**kept, "DOCKER_HOST": docker_host, "DOCKER_CONFIG": config, "DOCKER_BUILDKIT": "1"})
 
 
@@ -355,23 +452,31 @@ class _Registry:
     def digest(self, name: str, tag: str) -> str | None:
         """The digest of slipway/NAME:TAG, or None where the registry does not have it."""
         url = f"https://{self.address}/v2/slipway/{quote(name)}/manifests/{quote(tag)}"
-        accept = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+        accept = (
+            "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+        )
         request = urllib.request.Request(
             url, method="HEAD", headers={"Accept": accept, "Authorization": f"Basic {self.authorization}"}
         )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.tls))
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.tls)
+        )
         try:
             with opener.open(request, timeout=20) as answer:
                 return str(answer.headers["Docker-Content-Digest"])
         except urllib.error.HTTPError as refused:
             if refused.code == 404:
                 return None
-            raise ImageError(f"registry {self.address} answered {refused.code} to HEAD {url}: are user and password right?") from refused
+            raise ImageError(
+                f"registry {self.address} answered {refused.code} to HEAD {url}: are user and password right?"
+            ) from refused
         except (urllib.error.URLError, OSError) as failure:
-            raise ImageError(f"registry {self.address} cannot be asked ({failure}): is it up? `slipway sandbox status`") from failure
+            raise ImageError(
+                f"registry {self.address} cannot be asked ({failure}): is it up? `slipway sandbox status`"
+            ) from failure
 
 
-# -- building ---------------------------------------------------------------------------------------------------------------
+# -- building -------------------------------------------------------------------------------------------
 
 
 def ensure(
@@ -383,9 +488,12 @@ def ensure(
     cache: str | Path,
     log: Log,
 ) -> dict[str, str]:
-    """Sees to it that registry and engine hold every image as `sandbox/images` has it now; builds and pushes what is missing.
+    """Sees to it that registry and engine hold every image as `sandbox/images` has it now.
 
-    :param docker_host: the engine's address, e.g. `unix:///…/docker.sock`; it must trust the registry's certificate
+    What is missing is pulled, pushed or built, whichever is the shortest.
+
+    :param docker_host: the engine's address, e.g. `unix:///…/docker.sock`; it must trust the registry's
+    certificate
     :param registry: `host:port`, as the engine and the cluster reach it
     :param ca_file: certificate authority of the registry
     :param username: an account that may push; :param password_file: file that holds its password
@@ -414,7 +522,9 @@ def ensure(
 
 
 def _held(engine: _Engine, registry: str) -> set[str]:
-    listed = engine.run("image", "ls", "--digests", "--no-trunc", "--format", "{{.Repository}}@{{.Digest}}").stdout
+    listed = engine.run(
+        "image", "ls", "--digests", "--no-trunc", "--format", "{{.Repository}}@{{.Digest}}"
+    ).stdout
     return {line for line in listed.splitlines() if line.startswith(f"{registry}/slipway/")}
 
 
@@ -434,6 +544,7 @@ class _Run:
 
     @contextmanager
     def secrets(self) -> Iterator[None]:
+        """Files with the clients' settings, for as long as the builds run."""
         with tempfile.TemporaryDirectory(prefix="slipway-secrets-") as directory:
             for name, text in self.clients.secrets().items():
                 file = Path(directory) / name
@@ -442,6 +553,7 @@ class _Run:
             yield
 
     def tell(self, text: str) -> None:
+        """Logs one line; two images are built at a time."""
         with self.telling:
             self.log(text)
 
@@ -451,8 +563,12 @@ class _Run:
         waiting, running = list(missing), dict[Future[str], str]()
         with ThreadPoolExecutor(2) as pool:
             while waiting or running:
-                for name in [name for name in waiting if not any(base in waiting for base in IMAGES[name].values())]:
-                    if len(running) < 2 and not any(base in running.values() for base in IMAGES[name].values()):
+                for name in [
+                    name for name in waiting if not any(base in waiting for base in IMAGES[name].values())
+                ]:
+                    if len(running) < 2 and not any(
+                        base in running.values() for base in IMAGES[name].values()
+                    ):
                         waiting.remove(name)
                         running[pool.submit(self.one, name, refs.get(name))] = name
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -461,8 +577,11 @@ class _Run:
         return made
 
     def one(self, name: str, ref: str | None) -> str:
-        """Brings one image into engine and registry by the shortest way, and gives its reference by digest."""
-        local, remote = f"slipway/{name}:{self.tags[name]}", f"{self.registry.address}/slipway/{name}:{self.tags[name]}"
+        """Brings one image into engine and registry by the shortest way; gives its reference by digest."""
+        local, remote = (
+            f"slipway/{name}:{self.tags[name]}",
+            f"{self.registry.address}/slipway/{name}:{self.tags[name]}",
+        )
         began = time.monotonic()
         if ref:
             self.engine.run("pull", "-q", ref, timeout_s=BUILD_TIMEOUT_S)
@@ -477,10 +596,11 @@ class _Run:
         self.engine.run("push", "-q", remote, timeout_s=BUILD_TIMEOUT_S)
         digest = self.registry.digest(name, self.tags[name])
         if not digest:
-            raise ImageError(f"image {name}: pushed, but registry {self.registry.address} does not have {remote}: see its log")
+            raise ImageError(f"image {name}: pushed, but the registry does not have {remote}: see its log")
         size = int(self.engine.run("image", "inspect", "--format", "{{.Size}}", local).stdout)
         done = time.monotonic()
-        self.tell(f"image {name}: {size / 1e6:.0f} MB, built in {built - began:.1f} s, pushed in {done - built:.1f} s")
+        spent = f"built in {built - began:.1f} s, pushed in {done - built:.1f} s"
+        self.tell(f"image {name}: {size / 1e6:.0f} MB, {spent}")
         return f"{self.registry.address}/slipway/{name}@{digest}"
 
     def build(self, name: str, local: str) -> None:
@@ -488,17 +608,33 @@ class _Run:
         for argument, base in IMAGES[name].items():
             image = f"slipway/{base}:{self.tags[base]}" if base else self.root()
             arguments += ["--build-arg", f"{argument}={image}"]
-        for proxy in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):  # predefined by BuildKit: they stay out of the image
+        for proxy in (
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "NO_PROXY",
+        ):  # predefined by BuildKit: they stay out of the image
             arguments += ["--build-arg", proxy] if proxy in os.environ else []
         labels = [f"dev.slipway.image={name}", f"dev.slipway.key={self.tags[name]}"]
         self.engine.run(
-            "build", "--network", "host", "--progress", "plain", "-t", local, "-f", str(FOLDER / name / "Dockerfile"),
-            *arguments, *self.secret_arguments, *(part for label in labels for part in ("--label", label)), str(FOLDER),
-            timeout_s=BUILD_TIMEOUT_S, output=self.folder / f"{name}.log",
-        )  # fmt: skip
+            "build",
+            "--network",
+            "host",
+            "--progress",
+            "plain",
+            "-t",
+            local,
+            "-f",
+            str(FOLDER / name / "Dockerfile"),
+            *arguments,
+            *self.secret_arguments,
+            *(part for label in labels for part in ("--label", label)),
+            str(FOLDER),
+            timeout_s=BUILD_TIMEOUT_S,
+            output=self.folder / f"{name}.log",
+        )
 
     def root(self) -> str:
-        """The image that base-debian stands on: a given one, or Debian's minimal system made here out of its packages."""
+        """What base-debian stands on: a given image, or Debian's minimal system made here."""
         if self.base_image:
             if self.engine.run("image", "inspect", self.base_image, check=False).returncode:
                 self.engine.run("pull", "-q", self.base_image, timeout_s=BUILD_TIMEOUT_S)
@@ -509,13 +645,29 @@ class _Run:
             began = time.monotonic()
             self.tell("image base-debian: making Debian's root file system")
             with tempfile.TemporaryDirectory(prefix="rootfs-", dir=self.folder) as work:
-                sources, conf, unfinished = (Path(work) / part for part in ("debian.sources", "apt.conf", "rootfs.tar"))
+                sources, conf, unfinished = (
+                    Path(work) / part for part in ("debian.sources", "apt.conf", "rootfs.tar")
+                )
                 sources.write_text(self.clients.apt_sources or DEBIAN, encoding="utf-8")
                 conf.write_text(self.clients.apt_conf or "// none\n", encoding="utf-8")
                 *options, suite = ROOTFS
-                argv = ["mmdebstrap", "--quiet", *options, f"--aptopt={conf}", suite, str(unfinished), str(sources)]
+                argv = [
+                    "mmdebstrap",
+                    "--quiet",
+                    *options,
+                    f"--aptopt={conf}",
+                    suite,
+                    str(unfinished),
+                    str(sources),
+                ]
                 environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
-                _run(argv, "mmdebstrap", environment, timeout_s=BUILD_TIMEOUT_S, output=self.folder / "rootfs.log")
+                _run(
+                    argv,
+                    "mmdebstrap",
+                    environment,
+                    timeout_s=BUILD_TIMEOUT_S,
+                    output=self.folder / "rootfs.log",
+                )
                 unfinished.rename(tarball)
             self.tell(f"image base-debian: root file system made in {time.monotonic() - began:.1f} s")
         image = f"slipway/rootfs:{key}"

@@ -1,6 +1,6 @@
 """What every gate shares: how a tool is run, and how a verdict is told.
 
-Exit codes: 0 passed, 1 the service falls short (findings), 3 could not be evaluated. A gate that cannot be evaluated never passes.
+Exit codes: 0 passed, 1 the service falls short (findings), 3 could not be evaluated, which is never a pass.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Finding:
 
     def __str__(self) -> str:
         where = f"{self.path}:{self.line}" if self.line else self.path
-        return f"{where}: {self.rule}: {self.message}" + (f"\n    what to do: {self.advice}" if self.advice else "")
+        return f"{where}: {self.rule}: {self.message}" + (
+            f"\n    what to do: {self.advice}" if self.advice else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,10 @@ def main(name: str, gate: Callable[[list[str]], Verdict]) -> None:
         print(f"NOT EVALUATED {name}: {reason}", flush=True)
         sys.exit(ERRORED)
     except Exception as unexpected:
-        print(f"NOT EVALUATED {name}: the gate itself broke: {type(unexpected).__name__}: {unexpected}", flush=True)
+        print(
+            f"NOT EVALUATED {name}: the gate itself broke: {type(unexpected).__name__}: {unexpected}",
+            flush=True,
+        )
         traceback.print_exc()
         sys.exit(ERRORED)
     if not verdict.findings:
@@ -86,9 +91,16 @@ def main(name: str, gate: Callable[[list[str]], Verdict]) -> None:
 
 def write_report(name: str, verdict: Verdict) -> None:
     outcome = "failed" if verdict.findings else "passed"
-    content = {"gate": name, "outcome": outcome, "looked_at": verdict.looked_at, "findings": [asdict(f) for f in verdict.findings]}
+    content = {
+        "gate": name,
+        "outcome": outcome,
+        "looked_at": verdict.looked_at,
+        "findings": [asdict(f) for f in verdict.findings],
+    }
     report("findings.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    report(f"{name}.sarif").write_text(json.dumps(sarif(name, verdict.findings), indent=1) + "\n", encoding="utf-8")
+    report(f"{name}.sarif").write_text(
+        json.dumps(sarif(name, verdict.findings), indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def sarif(name: str, findings: Sequence[Finding]) -> dict[str, object]:
@@ -97,9 +109,16 @@ def sarif(name: str, findings: Sequence[Finding]) -> dict[str, object]:
         {
             "ruleId": finding.rule,
             "level": "error",
-            "message": {"text": finding.message + (f" What to do: {finding.advice}" if finding.advice else "")},
+            "message": {
+                "text": finding.message + (f" What to do: {finding.advice}" if finding.advice else "")
+            },
             "locations": [
-                {"physicalLocation": {"artifactLocation": {"uri": finding.path}, "region": {"startLine": max(finding.line, 1)}}}
+                {
+                    "physicalLocation": {
+                        "artifactLocation": {"uri": finding.path},
+                        "region": {"startLine": max(finding.line, 1)},
+                    }
+                }
             ],
         }
         for finding in findings
@@ -110,24 +129,39 @@ def sarif(name: str, findings: Sequence[Finding]) -> dict[str, object]:
 
 
 def report(name: str) -> Path:
-    """The path of a report, with no older one of that name there: a tool that writes nothing must not pass by it."""
+    """The path of a report, with no older one there: a tool that writes nothing must not pass by it."""
     if not os.access(OUT, os.W_OK):
-        raise CannotEvaluate(f"{OUT} is missing or not writable: mount a volume there that uid {os.getuid()} may write to")
+        raise CannotEvaluate(
+            f"{OUT} is missing or not writable: mount a volume there that uid {os.getuid()} may write to"
+        )
     path = OUT / name
     path.unlink(missing_ok=True)
     return path
 
 
-def run(argv: Sequence[str | Path], environment: Mapping[str, str] | None = None, cwd: Path = SOURCE) -> tuple[int, str, str]:
-    """Exit code, standard output and error of a tool. A tool that is missing or was killed is not a verdict."""
+def run(
+    argv: Sequence[str | Path], environment: Mapping[str, str] | None = None, cwd: Path = SOURCE
+) -> tuple[int, str, str]:
+    """Exit code, standard output and error of a tool.
+
+    A tool that is missing or was killed is not a verdict.
+    """
     tool = Path(str(argv[0])).name
     try:
-        done = subprocess.run([str(part) for part in argv], env={**os.environ, **(environment or {})}, cwd=cwd, capture_output=True)
+        done = subprocess.run(
+            [str(part) for part in argv],
+            env={**os.environ, **(environment or {})},
+            cwd=cwd,
+            capture_output=True,
+        )
     except OSError as error:
-        raise CannotEvaluate(f"{tool} cannot be started ({error}): is this the right toolbox, and {cwd} there?") from error
+        raise CannotEvaluate(
+            f"{tool} cannot be started ({error}): is this the right toolbox, and {cwd} there?"
+        ) from error
     out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     if done.returncode < 0 or done.returncode == 137:
-        raise CannotEvaluate(f"{tool} was killed (signal {-done.returncode if done.returncode < 0 else 9}): too little memory?\n{last(err or out)}")
+        signal = -done.returncode if done.returncode < 0 else 9
+        raise CannotEvaluate(f"{tool} was killed (signal {signal}): too little memory?\n{last(err or out)}")
     return done.returncode, out, err
 
 

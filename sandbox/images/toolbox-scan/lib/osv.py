@@ -1,4 +1,4 @@
-"""Advisories in OSV's form, and the part of OSV's query API that pip-audit asks, served on loopback by the standard library.
+"""Advisories in OSV's form, and the part of OSV's query API that pip-audit asks, served on loopback.
 
 https://ossf.github.io/osv-schema/ (evaluation of ranges), https://google.github.io/osv.dev/post-v1-query/
 """
@@ -13,7 +13,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,9 @@ def normalised(name: str) -> str:
 class Advisories:
     """The records by package; loaded whole or not at all."""
 
-    def __init__(self, folder: Path = FOLDER, now: datetime | None = None, max_age_days: str | None = None) -> None:
+    def __init__(
+        self, folder: Path = FOLDER, now: datetime | None = None, max_age_days: str | None = None
+    ) -> None:
         """Reads and checks the data: present, as the metadata says, and not older than allowed.
 
         :raises CannotEvaluate: if any of that does not hold.
@@ -42,22 +44,32 @@ class Advisories:
             published = datetime.fromisoformat(self.metadata["published"])
             raw = (folder / "pypi.jsonl").read_bytes()
             if hashlib.sha256(raw).hexdigest() != self.metadata["sha256"]:
-                raise CannotEvaluate(f"the advisories of {folder} are not those that metadata.json describes: build the toolbox anew")
+                raise CannotEvaluate(
+                    f"the advisories of {folder} are not those that metadata.json describes: "
+                    "build the toolbox anew"
+                )
             records = [json.loads(line) for line in raw.splitlines()]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CannotEvaluate(f"the advisories of {folder} are missing or broken ({error}): build the toolbox anew") from error
-        given = os.environ.get("SLIPWAY_ADVISORIES_MAX_AGE_DAYS", "") if max_age_days is None else max_age_days
+            raise CannotEvaluate(
+                f"the advisories of {folder} are missing or broken ({error}): build the toolbox anew"
+            ) from error
+        given = (
+            os.environ.get("SLIPWAY_ADVISORIES_MAX_AGE_DAYS", "") if max_age_days is None else max_age_days
+        )
         if not re.fullmatch(r"\d*", given):
             raise CannotEvaluate(f"SLIPWAY_ADVISORIES_MAX_AGE_DAYS={given!r} is no number of days")
         allowed = int(given or MAX_AGE_DAYS)
-        self.age_days = ((now or datetime.now(timezone.utc)) - published).days
+        self.age_days = ((now or datetime.now(UTC)) - published).days
         if self.age_days > allowed:
             raise CannotEvaluate(
-                f"the advisories are stale: {self.metadata['source']} of {published:%Y-%m-%d} is {self.age_days} days old, "
-                f"{allowed} are allowed (advisories.max_age_days of the platform): build the toolbox with newer ones"
+                f"the advisories are stale: {self.metadata['source']} of {published:%Y-%m-%d} is "
+                f"{self.age_days} days old, {allowed} are allowed (advisories.max_age_days of the platform): "
+                "build the toolbox with newer ones"
             )
         if not records or len(records) != self.metadata["records"]:
-            raise CannotEvaluate(f"{len(records)} advisories where metadata.json promises {self.metadata['records']}")
+            raise CannotEvaluate(
+                f"{len(records)} advisories where metadata.json promises {self.metadata['records']}"
+            )
         self.by_package: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for record in records:
             for name in {affected["package"]["name"] for affected in record["affected"]}:
@@ -67,10 +79,14 @@ class Advisories:
         return int(self.metadata["records"])
 
     def query(self, name: str, version: str) -> list[dict[str, Any]]:
-        """The records that affect a version, each cut down to the entries that do (so that their fixes are the right ones)."""
+        """The records that affect a version, each cut down to the entries that do."""
         found = []
         for record in self.by_package.get(normalised(name), []):
-            entries = [entry for entry in record["affected"] if entry["package"]["name"] == normalised(name) and affects(entry, version)]
+            entries = [
+                entry
+                for entry in record["affected"]
+                if entry["package"]["name"] == normalised(name) and affects(entry, version)
+            ]
             if entries:
                 found.append({**record, "affected": entries})
         return found
@@ -83,7 +99,10 @@ class Advisories:
 
 
 def affects(entry: dict[str, Any], version: str) -> bool:
-    """Whether an `affected` entry holds a version. One that cannot be compared counts as held: better looked at than missed."""
+    """Whether an `affected` entry holds a version.
+
+    One that cannot be compared counts as held: better looked at than missed.
+    """
     if version in entry.get("versions", []):
         return True
     try:
@@ -94,7 +113,9 @@ def affects(entry: dict[str, Any], version: str) -> bool:
                 ((kind, limit),) = event.items()
                 if kind == "introduced" and (limit == "0" or wanted >= Version(limit)):
                     inside = True
-                elif (kind == "fixed" and wanted >= Version(limit)) or (kind == "last_affected" and wanted > Version(limit)):
+                elif (kind == "fixed" and wanted >= Version(limit)) or (
+                    kind == "last_affected" and wanted > Version(limit)
+                ):
                     inside = False
             if inside:
                 return True
@@ -119,7 +140,7 @@ def served(advisories: Advisories) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, *_: Any) -> None:
             """Quiet: each package is one request."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

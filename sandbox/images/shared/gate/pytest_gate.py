@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # noqa: ICN001
 
 import gate
 
@@ -23,15 +23,36 @@ def kind(name: str, default: str) -> Callable[[list[str]], gate.Verdict]:
         if not gate.inside(path).exists():
             raise gate.Failed(f"{path} is missing: the catalog says that the {name} tests are there")
         if not PYTHON.exists():
-            raise gate.CannotEvaluate("/deps/venv is missing: fetch-dependencies has not filled the dependencies' volume")
+            raise gate.CannotEvaluate(
+                "/deps/venv is missing: fetch-dependencies has not filled the dependencies' volume"
+            )
         junit = gate.report("junit.xml")
-        environment = {**os.environ, "PYTHONPATH": str(gate.SOURCE / "src"), "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"}
-        command = [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", f"--junit-xml={junit}", "--tb=short", "--color=no", path]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(gate.SOURCE / "src"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "NO_COLOR": "1",
+        }
+        command = [
+            PYTHON,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            f"--junit-xml={junit}",
+            "--tb=short",
+            "--color=no",
+            path,
+        ]
         code = subprocess.run([str(part) for part in command], env=environment, cwd=gate.SOURCE).returncode
         sys.stdout.flush()
         if code < 0 or code == 137:
-            raise gate.CannotEvaluate(f"the tests were killed (signal {-code if code < 0 else 9}): too little memory?")
-        return judged(junit.read_text(encoding="utf-8", errors="replace") if junit.is_file() else "", code, path)
+            raise gate.CannotEvaluate(
+                f"the tests were killed (signal {-code if code < 0 else 9}): too little memory?"
+            )
+        return judged(
+            junit.read_text(encoding="utf-8", errors="replace") if junit.is_file() else "", code, path
+        )
 
     return check
 
@@ -39,12 +60,15 @@ def kind(name: str, default: str) -> Callable[[list[str]], gate.Verdict]:
 def judged(junit: str, code: int, path: str) -> gate.Verdict:
     """The verdict of a JUnit report and pytest's exit code; both must say that tests ran and passed."""
     if not junit:
-        why = {4: "pytest refused its options or plugins", 1: "is pytest among the development dependencies?"}.get(code, "the tests ended pytest")
+        why = {
+            4: "pytest refused its options or plugins",
+            1: "is pytest among the development dependencies?",
+        }.get(code, "the tests ended pytest")
         raise gate.Failed(f"no report was written (exit {code}): {why}")
     if len(junit) > 50_000_000 or "<!DOCTYPE" in junit or "<!ENTITY" in junit:
         raise gate.Failed("the report is not one of pytest's (too large, or with declarations)")
     try:
-        cases = list(ElementTree.fromstring(junit).iter("testcase"))
+        cases = list(ElementTree.fromstring(junit).iter("testcase"))  # noqa: S314 -- no entities
     except ElementTree.ParseError as error:
         raise gate.Failed(f"the report cannot be read: {error}") from error
     findings, skipped = [], 0
@@ -64,7 +88,9 @@ def judged(junit: str, code: int, path: str) -> gate.Verdict:
 def _finding(case: ElementTree.Element, bad: ElementTree.Element) -> gate.Finding:
     name = "::".join(part for part in (case.get("classname"), case.get("name")) if part)
     text = bad.text or ""
-    said = re.findall(r"^E\s+(.*)$", text, re.MULTILINE)[:3] or (bad.get("message") or "failed").splitlines()[:3]
+    said = (
+        re.findall(r"^E\s+(.*)$", text, re.MULTILINE)[:3] or (bad.get("message") or "failed").splitlines()[:3]
+    )
     where = re.findall(r"^([^\s:]+\.py):(\d+):", text, re.MULTILINE)
     path, line = where[-1] if where else (case.get("classname", "").replace(".", "/"), "0")
     return gate.Finding(path, int(line), name, " / ".join(part.strip()[:300] for part in said))

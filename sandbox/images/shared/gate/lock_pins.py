@@ -1,19 +1,21 @@
 """Reads hash-locked requirements files, strictly: pins with hashes and nothing else.
 
-A pushed lock must not choose where packages come from, nor run code: options, addresses, paths and source builds are refused.
+A pushed lock must not choose where packages come from, nor run code: options, addresses, paths and source
+builds are refused.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from gate import Failed, Finding, inside
 
-PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[A-Za-z0-9,._ -]*\])?\s*==\s*([^\s;,*]+)\s*(?:;\s*(.*?))?\s*$")
+PIN = re.compile(
+    r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[A-Za-z0-9,._ -]*\])?\s*==\s*([^\s;,*]+)\s*(?:;\s*(.*?))?\s*$"
+)
 HASH = re.compile(r"--hash[= ]sha256:([0-9a-f]{64})$")
-ADVICE = "make the lock with `uv pip compile --generate-hashes --only-binary :all:` (or pip-compile --generate-hashes)"
+ADVICE = "make the lock with `uv pip compile --generate-hashes --only-binary :all:`"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,10 @@ class Pin:
 
 
 def read(name: str) -> tuple[list[Pin], list[Finding]]:
-    """The pins of a lock file of the source tree, and what is wrong with it. A missing lock is the service's fault."""
+    """The pins of a lock file of the source tree, and what is wrong with it.
+
+    A missing lock is the service's fault.
+    """
     path = inside(name)
     if not path.is_file():
         raise Failed(f"{name} is missing: the catalog names it as a lock of dependencies")
@@ -40,13 +45,29 @@ def parse(name: str, text: str) -> tuple[list[Pin], list[Finding]]:
         requirement, *options = re.split(r"\s+(?=--)", line)
         match = PIN.fullmatch(requirement.strip())
         if requirement.startswith("-"):
-            findings.append(Finding(name, number, "lock-option", f"`{requirement[:80]}` is not allowed", "the platform decides where packages come from: remove it"))
+            findings.append(
+                Finding(
+                    name,
+                    number,
+                    "lock-option",
+                    f"`{requirement[:80]}` is not allowed",
+                    "the platform decides where packages come from: remove it",
+                )
+            )
         elif not match:
-            findings.append(Finding(name, number, "lock-pin", f"`{requirement[:80]}` is not a pin (name==version)", ADVICE))
+            findings.append(
+                Finding(
+                    name, number, "lock-pin", f"`{requirement[:80]}` is not a pin (name==version)", ADVICE
+                )
+            )
         elif not options:
             findings.append(Finding(name, number, "lock-hash", f"{requirement} has no hash", ADVICE))
         elif bad := [option for option in options if not HASH.fullmatch(option.strip())]:
-            findings.append(Finding(name, number, "lock-option", f"{match[1]}: `{bad[0][:80]}` is not a sha256 hash", ADVICE))
+            findings.append(
+                Finding(
+                    name, number, "lock-option", f"{match[1]}: `{bad[0][:80]}` is not a sha256 hash", ADVICE
+                )
+            )
         else:
             pins.append(Pin(re.sub(r"[-_.]+", "-", match[1]).lower(), match[2], number, match[3] or ""))
     if not pins and not findings:

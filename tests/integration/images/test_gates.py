@@ -1,0 +1,468 @@
+"""The planted-fault matrix.
+
+Each gate passes what is sound (0), fails what is planted (1), and never passes what it cannot see (3).
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree  # noqa: ICN001
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[3] / "examples/ai-generation"
+PASSED, FAILED, NOT_EVALUATED = 0, 1, 3
+Source = Callable[..., str]
+UNHASHED = "requests==2.32.0\n"
+VULNERABLE = f"pyyaml==5.3 \\\n    --hash=sha256:{'a' * 64}\n"
+OLD_DATA = ("-e", "SLIPWAY_ADVISORIES_MAX_AGE_DAYS=36500")
+
+
+def gone(path: str) -> tuple[str, ...]:
+    """Options that take a tool or a file out of the toolbox."""
+    return ("-v", f"/dev/null:{path}:ro")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is planted, and what the gate must say to it."""
+
+    gate: str
+    what: str
+    code: int
+    planted: dict[str, str] = field(default_factory=dict)
+    says: Sequence[str] = ()
+    options: Sequence[str] = ()
+    deps: bool = False
+    arguments: Sequence[str] = ()
+    hides: Sequence[str] = ()
+
+
+PYTHON = [
+    Case("compile", "sound", PASSED, deps=True),
+    Case(
+        "compile",
+        "syntax error",
+        FAILED,
+        {"src/sound/bad.py": "def f(:\n"},
+        ["src/sound/bad.py:1: syntax"],
+        deps=True,
+    ),
+    Case("compile", "no dependencies", NOT_EVALUATED, says=["/deps/venv is missing"]),
+    Case("lint", "sound", PASSED),
+    Case(
+        "lint",
+        "unused import and format, with a configuration that allows both",
+        FAILED,
+        {
+            "src/sound/bad.py": "import os\nx = {  'a':1 }\n",
+            "ruff.toml": "exclude = ['src']\n",
+            ".gitignore": "src\n",
+        },
+        ["src/sound/bad.py:1: F401", "src/sound/bad.py: format"],
+    ),
+    Case(
+        "lint",
+        "ruff gone",
+        NOT_EVALUATED,
+        options=gone("/opt/toolbox/bin/ruff"),
+        says=["ruff cannot be started"],
+    ),
+    Case("analyze", "sound", PASSED, deps=True),
+    Case(
+        "analyze",
+        "wrong and missing types, with a configuration that allows both",
+        FAILED,
+        {
+            "src/sound/bad.py": 'from sound.sums import add\n\n\ndef f(x):\n    return add("1", x)\n',
+            "mypy.ini": "[mypy]\nignore_errors = True\n",
+        },
+        ["src/sound/bad.py:4: no-untyped-def", "src/sound/bad.py:5: arg-type"],
+        deps=True,
+    ),
+    Case(
+        "analyze",
+        "mypy gone",
+        NOT_EVALUATED,
+        options=gone("/opt/toolbox/bin/mypy"),
+        says=["mypy cannot be started"],
+        deps=True,
+    ),
+    Case("unit", "sound", PASSED, says=["1 tests of tests/unit"], deps=True),
+    Case(
+        "unit",
+        "a failing test",
+        FAILED,
+        {
+            "tests/unit/test_bad.py": (
+                "from sound.sums import add\n\n\ndef test_bad() -> None:\n    assert add(1, 1) == 3\n"
+            )
+        },
+        ["tests/unit/test_bad.py:5: ", "test_bad", "assert 2 == 3"],
+        deps=True,
+    ),
+    Case("unit", "no test", FAILED, {"tests/unit/test_sums.py": "x = 1\n"}, ["no test ran"], deps=True),
+    Case(
+        "unit",
+        "a test that cannot be imported",
+        FAILED,
+        {"tests/unit/test_bad.py": "import nothing_of_that_name\n"},
+        ["ModuleNotFound"],
+        deps=True,
+    ),
+    Case(
+        "unit",
+        "a test that ends pytest well",
+        FAILED,
+        {"tests/unit/test_bad.py": "import os\nos._exit(0)\n"},
+        ["no report"],
+        deps=True,
+    ),
+    Case("unit", "no dependencies", NOT_EVALUATED, says=["/deps/venv is missing"]),
+    Case("integration", "sound", PASSED, deps=True),
+    Case(
+        "integration",
+        "no folder",
+        FAILED,
+        {"tests/integration/test_nothing.py": ""},
+        ["tests/integration is missing"],
+        deps=True,
+    ),
+    Case(
+        "fetch-dependencies",
+        "a pin without hash",
+        FAILED,
+        {"requirements.txt": UNHASHED},
+        ["requirements.txt:1: lock-hash", "requests==2.32.0"],
+        arguments=["requirements.txt", "requirements.txt"],
+    ),
+    Case(
+        "fetch-dependencies",
+        "another index",
+        FAILED,
+        {"requirements.txt": "--index-url https://packages.example/simple\n" + VULNERABLE},
+        ["requirements.txt:1: lock-option"],
+        arguments=["requirements.txt", "requirements.txt"],
+    ),
+    Case(
+        "fetch-dependencies",
+        "no lock",
+        FAILED,
+        {"requirements.txt": ""},
+        ["requirements.txt is missing"],
+        arguments=["requirements.txt", "requirements.txt"],
+    ),
+]
+
+SILENCED_SAST = {
+    "src/sound/bad.py": """import hashlib, os, pickle, random, sqlite3, subprocess, tarfile, tempfile
+import requests, yaml
+
+
+def bad(cursor: sqlite3.Cursor, name: str) -> None:
+    cursor.execute(f"SELECT * FROM t WHERE name = '{name}'")  # nosec nosem
+    query = "DELETE FROM t WHERE name = '%s'" % name
+    cursor.execute(query)  # nosemgrep
+    subprocess.run(name, shell=True)  # nosec
+    os.system("rm " + name)  # nosec
+    eval(name)  # nosec
+    pickle.loads(name.encode())  # nosec
+    yaml.load(name, Loader=yaml.Loader)  # nosec
+    requests.get(name, verify=False)  # nosec
+    hashlib.md5(name.encode())  # nosec
+    token = str(random.random())  # nosem
+    tempfile.mktemp()  # nosec
+    tarfile.open(name).extractall("/srv")  # nosec
+    app.run(debug=True)  # nosec
+""",
+    ".semgrepignore": "*\n",
+    ".bandit": "[bandit]\nexclude = /src\nskips = B602,B301\n",
+    ".gitignore": "*\n",
+}
+KEY = "AKIA" + "Q3EGTRYPLM4KD7XW"  # in two parts: this file is scanned, too
+TOKEN = "ghp_" + "x7Qm2Rt9Kc4Vb8Nw3Zp6Ls1Dh5Jf0Gy7Ta2E"
+SILENCED_SECRETS = {
+    "src/sound/keys.py": f'AWS = "{KEY}"  # gitleaks:allow\nTOKEN = "{TOKEN}"\n',
+    "config/production.env": "DATABASE_URL=postgresql://service:"
+    + "kq8Zr2mVx7"
+    + "@db.example.net/service\n",
+    ".gitleaksignore": "src/sound/keys.py:aws-access-token:1\nsrc/sound/keys.py:github-pat:2\n",
+    ".gitleaks.toml": 'title = "none"\n[allowlist]\npaths = [".*"]\n',
+}
+LOCK = ["requirements.txt"]
+SCAN = [
+    Case("sast", "sound", PASSED, says=["semgrep and bandit"]),
+    Case(
+        "sast",
+        "fifteen faults, each silenced in the repository's own ways",
+        FAILED,
+        SILENCED_SAST,
+        [
+            f"src/sound/bad.py:{line}: {rule}"
+            for line, rule in (
+                (6, "semgrep.sql-from-string"),
+                (8, "semgrep.sql-from-string"),
+                (9, "semgrep.shell-command"),
+                (9, "bandit.B602"),
+                (10, "semgrep.shell-command"),
+                (11, "semgrep.dynamic-code"),
+                (12, "semgrep.unsafe-deserialization"),
+                (12, "bandit.B301"),
+                (13, "semgrep.unsafe-yaml"),
+                (13, "bandit.B506"),
+                (14, "semgrep.tls-not-verified"),
+                (15, "semgrep.weak-hash"),
+                (16, "semgrep.weak-random"),
+                (17, "semgrep.predictable-temporary-file"),
+                (18, "semgrep.unsafe-archive"),
+                (19, "semgrep.debug-server"),
+            )
+        ],
+    ),
+    Case(
+        "sast",
+        "rules broken",
+        NOT_EVALUATED,
+        says=["semgrep did not scan everything"],
+        options=gone("/opt/slipway/policy/semgrep/python.yaml"),
+    ),
+    Case(
+        "sast",
+        "bandit gone",
+        NOT_EVALUATED,
+        says=["bandit cannot be started"],
+        options=gone("/opt/toolbox/bin/bandit"),
+    ),
+    Case("secrets", "sound", PASSED),
+    Case(
+        "secrets",
+        "keys, each silenced in the repository's own ways",
+        FAILED,
+        SILENCED_SECRETS,
+        [
+            "src/sound/keys.py:1: aws-access-token",
+            "src/sound/keys.py:2: github-pat",
+            "config/production.env:1: slipway-connection-url-password",
+        ],
+        hides=[KEY, TOKEN, "kq8Zr2mVx7"],
+    ),
+    Case(
+        "secrets",
+        "gitleaks gone",
+        NOT_EVALUATED,
+        says=["gitleaks cannot be started"],
+        options=gone("/opt/toolbox/bin/gitleaks"),
+    ),
+    Case(
+        "secrets",
+        "rules gone",
+        NOT_EVALUATED,
+        options=gone("/opt/slipway/policy/gitleaks.toml"),
+        says=["gitleaks.toml is missing"],
+    ),
+    Case(
+        "dependencies",
+        "sound",
+        PASSED,
+        says=["1 packages of requirements.txt", "advisories of 2026-"],
+        arguments=LOCK,
+        options=OLD_DATA,
+    ),
+    Case(
+        "dependencies",
+        "a vulnerable pin",
+        FAILED,
+        {"requirements.txt": VULNERABLE},
+        ["requirements.txt:1: ", "CVE-2020-14343", "pyyaml 5.3", "update to 5.4"],
+        arguments=LOCK,
+        options=OLD_DATA,
+    ),
+    Case(
+        "dependencies",
+        "a pin without hash",
+        FAILED,
+        {"requirements.txt": UNHASHED},
+        ["lock-hash"],
+        arguments=LOCK,
+        options=OLD_DATA,
+    ),
+    Case(
+        "dependencies",
+        "stale data",
+        NOT_EVALUATED,
+        says=["the advisories are stale"],
+        arguments=LOCK,
+        options=("-e", "SLIPWAY_ADVISORIES_MAX_AGE_DAYS=1"),
+    ),
+    Case(
+        "dependencies",
+        "data changed",
+        NOT_EVALUATED,
+        says=["not those that metadata.json describes"],
+        arguments=LOCK,
+        options=(*OLD_DATA, *gone("/opt/slipway/advisories/pypi.jsonl")),
+    ),
+    Case(
+        "dependencies",
+        "data gone",
+        NOT_EVALUATED,
+        says=["missing or broken"],
+        arguments=LOCK,
+        options=("--tmpfs", "/opt/slipway/advisories", *OLD_DATA),
+    ),
+    Case(
+        "dependencies",
+        "pip-audit gone",
+        NOT_EVALUATED,
+        says=["pip-audit cannot be started"],
+        arguments=LOCK,
+        options=(*OLD_DATA, *gone("/opt/toolbox/bin/pip-audit")),
+    ),
+    Case("sbom", "sound", PASSED, says=["1 packages"], arguments=LOCK),
+    Case(
+        "sbom",
+        "cyclonedx-py gone",
+        NOT_EVALUATED,
+        says=["cyclonedx-py cannot be started"],
+        arguments=LOCK,
+        options=gone("/opt/toolbox/bin/cyclonedx-py"),
+    ),
+    Case("dockerfile", "sound", PASSED, arguments=["Dockerfile"]),
+    Case(
+        "dockerfile",
+        "sudo, silenced, and a builder of its own",
+        FAILED,
+        {
+            "Dockerfile": (
+                "# syntax=example/builder\nARG BASE\nFROM ${BASE}\n"
+                "# hadolint ignore=DL3004\nRUN sudo true\nUSER 10001\n"
+            )
+        },
+        ["Dockerfile:1: no-syntax-line", "Dockerfile:5: DL3004"],
+        arguments=["Dockerfile"],
+    ),
+    Case(
+        "dockerfile",
+        "hadolint gone",
+        NOT_EVALUATED,
+        says=["hadolint cannot be started"],
+        arguments=["Dockerfile"],
+        options=gone("/opt/toolbox/bin/hadolint"),
+    ),
+]
+
+
+def _names(cases: list[Case]) -> list[str]:
+    return [f"{case.gate}: {case.what}" for case in cases]
+
+
+def _check(engine: Any, image: str, case: Case, source: str, deps: str | None) -> None:
+    ended = engine.run(
+        image,
+        f"/opt/slipway/bin/{case.gate}",
+        *case.arguments,
+        source=source,
+        deps=deps,
+        options=case.options,
+    )
+    assert ended.code == case.code, ended.said
+    word = {PASSED: "PASSED", FAILED: "FAILED", NOT_EVALUATED: "NOT EVALUATED"}[case.code]
+    assert f"{word} {case.gate}: " in ended.said
+    for text in case.says:
+        assert text in ended.said, f"{text!r} is not said:\n{ended.said}"
+    for text in case.hides:
+        assert text not in ended.said
+        assert not any(text.encode() in report for report in ended.reports.values())
+    if case.code == NOT_EVALUATED:
+        assert "findings.json" not in ended.reports
+    elif "findings.json" in ended.reports:
+        report = json.loads(ended.reports["findings.json"])
+        assert report["outcome"] == word.lower()
+        assert bool(report["findings"]) == (case.code == FAILED)
+        assert json.loads(ended.reports[f"{case.gate}.sarif"])["version"] == "2.1.0"
+
+
+@pytest.mark.parametrize("case", PYTHON, ids=_names(PYTHON))
+def test_python_gate(engine: Any, source: Source, deps: str, case: Case) -> None:
+    _check(engine, "toolbox-python", case, source(case.planted), deps if case.deps else None)
+
+
+@pytest.mark.parametrize("case", SCAN, ids=_names(SCAN))
+def test_scan_gate(engine: Any, source: Source, case: Case) -> None:
+    _check(engine, "toolbox-scan", case, source(case.planted), None)
+
+
+def test_fetched_dependencies_are_kept_and_need_the_network_once(
+    engine: Any, source: Source, deps: str, index: list[str]
+) -> None:
+    locks = ("requirements.txt", "requirements-dev.txt")
+    same = source({name: (EXAMPLE / name).read_text() for name in locks})
+    again = engine.run(
+        "toolbox-python",
+        "/opt/slipway/bin/fetch-dependencies",
+        *locks,
+        source=same,
+        deps=deps,
+        deps_mode="rw",
+    )
+    assert (again.code, "already there" in again.said) == (PASSED, True), again.said
+    offline = engine.run(
+        "toolbox-python",
+        "/opt/slipway/bin/fetch-dependencies",
+        *locks,
+        source=same,
+        deps=engine.volume(),
+        deps_mode="rw",
+        options=["-e", "PIP_RETRIES=0"],
+    )
+    assert offline.code == NOT_EVALUATED, offline.said
+    assert "the package index cannot be reached" in offline.said
+
+
+SERVICE = """
+import http.server, json, sys
+SCHEMA = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+GOOD = {"200": {"description": "ok", "content": {"application/json": {"schema": SCHEMA}}}}
+N = {"name": "n", "in": "path", "required": True, "schema": {"type": "integer"}}
+PATHS = {"/things/{n}": {"get": {"parameters": [N], "responses": GOOD}}}
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/openapi.json":
+            code, body = 200, {"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": PATHS}
+        elif sys.argv[1] == "sound":
+            code, body = 200, {"name": "thing"}
+        else:
+            code, body = (500, {"detail": "broken"}) if "-" in self.path else (200, {"nam": 1})
+        text = json.dumps(body).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+    def log_message(self, *_): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", 8000), Handler).serve_forever()
+"""
+
+
+@pytest.mark.parametrize(("kind", "code"), [("sound", PASSED), ("faulty", FAILED), ("nobody", NOT_EVALUATED)])
+def test_dynamic_gate(engine: Any, source: Source, kind: str, code: int) -> None:
+    files = source({"service.py": SERVICE})
+    command = ["python3", "/workspace/src/service.py", kind] if kind != "nobody" else ["sleep", "60"]
+    service = engine.start("toolbox-python", "-v", f"{files}:/workspace:ro", command=command)
+    ended = engine.run(
+        "toolbox-scan",
+        "/opt/slipway/bin/dynamic",
+        "http://127.0.0.1:8000",
+        source=files,
+        network=f"container:{service}",
+        options=["-e", f"SLIPWAY_DYNAMIC_WAIT_S={3 if kind == 'nobody' else 30}"],
+    )
+    assert ended.code == code, ended.said
+    if code != NOT_EVALUATED:
+        cases = list(ElementTree.fromstring(ended.reports["junit.xml"]).iter("testcase"))  # noqa: S314
+        assert cases
+        assert any(case.find("failure") is not None for case in cases) == (code == FAILED)
+    if code == FAILED:
+        assert "GET /things/{n}" in ended.said

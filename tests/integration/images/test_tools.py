@@ -1,0 +1,147 @@
+"""The toolboxes that are tools rather than gates, and what no image may hold."""
+
+import json
+import subprocess
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway_sandbox import images as builder
+
+EXAMPLE = Path(__file__).parents[3] / "examples/ai-generation"
+DATABASE = (
+    "--tmpfs",
+    "/var/lib/postgresql:mode=1777",
+    "-e",
+    "POSTGRES_DB=service",
+    "-e",
+    "POSTGRES_PASSWORD=throwaway",
+)
+
+
+def test_throwaway_database_is_ready_in_seconds_and_takes_the_examples_changelog(engine: Any) -> None:
+    began = time.monotonic()
+    database = engine.start("toolbox-postgres", *DATABASE)
+    engine.docker("exec", database, "/opt/slipway/bin/ready", "30")
+    ready_s = time.monotonic() - began
+    changelog = {
+        f"src/migrations/{path.relative_to(EXAMPLE / 'migrations')}": path.read_text()
+        for path in sorted((EXAMPLE / "migrations").rglob("*"))
+        if path.is_file()
+    }
+    source = engine.volume(
+        {
+            **changelog,
+            "liquibase.properties": (
+                "url: jdbc:postgresql://127.0.0.1:5432/service\nusername: postgres\npassword: throwaway\n"
+            ),
+        }
+    )
+
+    def liquibase(*arguments: str) -> str:
+        ended = engine.run(
+            "toolbox-liquibase",
+            "liquibase",
+            "--defaults-file=/workspace/liquibase.properties",
+            "--search-path=/workspace/src",
+            "--changelog-file=migrations/changelog.yaml",
+            *arguments,
+            source=source,
+            network=f"container:{database}",
+        )
+        assert ended.code == 0, ended.said
+        return ended.said
+
+    assert "changesets have not been applied" in liquibase("status")
+    began = time.monotonic()
+    assert "Update has been successful" in liquibase("update")
+    update_s = time.monotonic() - began
+    assert "is up to date" in liquibase("status")
+    print(f"database ready after {ready_s:.1f} s, `liquibase update` took {update_s:.1f} s")
+    assert ready_s < 15
+    assert update_s < 20
+
+
+def test_wrong_password_is_refused_by_the_throwaway_database(engine: Any) -> None:
+    database = engine.start("toolbox-postgres", *DATABASE)
+    engine.docker("exec", database, "/opt/slipway/bin/ready", "30")
+    refused = engine.docker(
+        "exec",
+        "-e",
+        "PGPASSWORD=wrong",
+        database,
+        "psql",
+        "-h",
+        "127.0.0.1",
+        "-U",
+        "postgres",
+        "-c",
+        "select 1",
+        check=False,
+    )
+    assert refused.returncode
+    assert b"password authentication failed" in refused.stderr
+
+
+def test_ansible_runs_a_playbook_and_knows_kubernetes(engine: Any) -> None:
+    playbook = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - kubernetes.core.k8s_info: {kind: Pod, host: "https://127.0.0.1:1", api_key: none, validate_certs: false}
+      register: asked
+      ignore_errors: true
+    - assert: {that: ["asked is failed", "'Max retries' in asked.msg or 'refused' in asked.msg"]}
+"""
+    source = engine.volume(
+        {"src/site.yaml": playbook, "src/ansible.cfg": "[defaults]\ninventory = /nowhere\n"}
+    )
+    ended = engine.run("toolbox-ansible", "ansible-playbook", "site.yaml", source=source)
+    assert ended.code == 0, ended.said
+    assert "failed=0" in ended.said
+
+
+@pytest.mark.parametrize("name", sorted(builder.IMAGES))
+def test_image_holds_no_setting_of_this_machines_package_clients(
+    engine: Any, name: str, tmp_path: Path
+) -> None:
+    """Neither in a file of a layer nor in the image's history."""
+    clients = builder.PackageClients.of_this_machine()
+    secrets = clients.secrets()
+    hosts = {
+        word.split("//")[1].split("/")[0]
+        for text in (secrets.get("apt_sources", ""), secrets.get("pip_conf", ""), secrets.get("npmrc", ""))
+        for word in text.split()
+        if "//" in word
+    } - {"deb.debian.org"}
+    marks = {host.encode() for host in hosts} | {
+        line.encode() for line in secrets.get("ca", "").splitlines()[1:2]
+    }
+    with (tmp_path / "image.tar").open("wb") as saved:
+        environment = {"DOCKER_HOST": engine.docker_host, "PATH": "/usr/bin"}
+        subprocess.run(
+            [builder.DOCKER, "save", engine.images[name]],
+            stdout=saved,
+            env=environment,
+            check=True,
+            timeout=200,
+        )
+    found = []
+    with tarfile.open(tmp_path / "image.tar") as image:
+        for layer in [member for member in image if member.name.endswith("layer.tar")]:
+            with tarfile.open(fileobj=image.extractfile(layer)) as files:
+                for file in files:
+                    if (
+                        file.isfile()
+                        and (file.size < 2_000_000 or file.name.startswith("etc/"))
+                        and not file.name.startswith("etc/ssl/certs/ca-")
+                    ):
+                        content = files.extractfile(file).read()
+                        found += [file.name for mark in marks if mark in content]
+    assert not found
+    history = engine.docker("image", "inspect", engine.images[name]).stdout
+    assert not [mark for mark in marks if mark in history]
+    assert json.loads(history)[0]["Config"]["Labels"]["dev.slipway.key"]

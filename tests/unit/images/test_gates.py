@@ -1,0 +1,173 @@
+"""Decisions of the gate scripts that need no container."""
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import gate
+import lock_pins
+import osv
+import pytest
+import pytest_gate
+from hypothesis import given
+from hypothesis import strategies as st
+
+HASH = "--hash=sha256:" + "a" * 64
+
+
+def test_lock_with_hashes_markers_and_comments_is_read() -> None:
+    text = f"# made by uv\nFoo_Bar==1.0 \\\n    {HASH} \\\n    {HASH}\n    # via x\n"
+    text += f"baz[extra]==2 ; python_version < '3.12' {HASH}\n"
+    pins, findings = lock_pins.parse("r.txt", text)
+    assert not findings
+    assert [(pin.name, pin.version, pin.line) for pin in pins] == [("foo-bar", "1.0", 2), ("baz", "2", 6)]
+    assert pins[1].marker == "python_version < '3.12'"
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("requests==2.0", "lock-hash"),
+        (f"requests>=2.0 {HASH}", "lock-pin"),
+        (f"requests==2.* {HASH}", "lock-pin"),
+        (f"requests @ https://example.org/r.whl {HASH}", "lock-pin"),
+        ("./local", "lock-pin"),
+        ("-e .", "lock-option"),
+        ("--extra-index-url https://example.org", "lock-option"),
+        ("-r other.txt", "lock-option"),
+        ("requests==2.0 --hash=md5:abc", "lock-option"),
+        (f"requests==2.0 --config-settings=x {HASH}", "lock-option"),
+        ("", "lock-empty"),
+    ],
+)
+def test_lock_with_anything_but_pins_and_hashes_is_refused(line: str, rule: str) -> None:
+    pins, findings = lock_pins.parse("r.txt", line)
+    assert not pins
+    assert [finding.rule for finding in findings] == [rule]
+
+
+@given(st.text())
+def test_any_text_is_read_without_breaking(text: str) -> None:
+    pins, findings = lock_pins.parse("r.txt", text)
+    assert pins or findings
+
+
+def _entry(*events: dict[str, str]) -> dict[str, object]:
+    return {"ranges": [{"type": "ECOSYSTEM", "events": list(events)}]}
+
+
+@pytest.mark.parametrize(
+    ("entry", "version", "affected"),
+    [
+        (_entry({"introduced": "0"}, {"fixed": "2.0"}), "1.9", True),
+        (_entry({"introduced": "0"}, {"fixed": "2.0"}), "2.0", False),
+        (_entry({"introduced": "0"}, {"fixed": "2.0"}), "2.0rc1", True),
+        (_entry({"introduced": "1.0"}, {"last_affected": "1.5"}), "1.5", True),
+        (_entry({"introduced": "1.0"}, {"last_affected": "1.5"}), "1.5.1", False),
+        (_entry({"introduced": "1.0"}), "0.9", False),
+        (_entry({"introduced": "1.0"}), "99", True),
+        ({"versions": ["3.0.0"]}, "3.0.0", True),
+        ({"versions": ["3.0.0"]}, "3.0.1", False),
+        (_entry({"introduced": "0"}, {"fixed": "2.0"}), "no version", True),
+    ],
+)
+def test_affected_versions_follow_osv(entry: dict[str, object], version: str, affected: bool) -> None:
+    assert osv.affects(entry, version) is affected
+
+
+def _advisories(folder: Path, taken: datetime, **changed: object) -> Path:
+    record = {
+        "id": "X-1",
+        "affected": [
+            {"package": {"ecosystem": "PyPI", "name": "a"}, **_entry({"introduced": "0"}, {"fixed": "2"})}
+        ],
+    }
+    text = json.dumps(record) + "\n"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    metadata = {"source": "test", "published": taken.isoformat(), "records": 1, "sha256": digest, **changed}
+    (folder / "pypi.jsonl").write_text(text)
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    return folder
+
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def test_advisories_of_the_allowed_age_answer_by_normalised_name(tmp_path: Path) -> None:
+    known = osv.Advisories(_advisories(tmp_path, NOW - timedelta(days=10)), NOW, "10")
+    assert [record["id"] for record in known.query("A", "1")] == ["X-1"]
+    assert known.query("a", "2") == known.query("b", "1") == []
+
+
+@pytest.mark.parametrize(
+    ("age_days", "allowed", "changed", "says"),
+    [
+        (11, "10", {}, "stale"),
+        (31, "", {}, "stale"),
+        (1, "many", {}, "no number of days"),
+        (1, "10", {"records": 2}, "promises 2"),
+        (1, "10", {"sha256": "0"}, "not those that metadata.json describes"),
+        (1, "10", {"published": "yesterday"}, "missing or broken"),
+    ],
+)
+def test_advisories_that_are_stale_or_not_whole_are_no_basis(
+    tmp_path: Path, age_days: int, allowed: str, changed: dict[str, object], says: str
+) -> None:
+    folder = _advisories(tmp_path, NOW - timedelta(days=age_days), **changed)
+    with pytest.raises(gate.CannotEvaluate, match=says):
+        osv.Advisories(folder, NOW, allowed)
+
+
+def test_missing_advisories_are_no_basis(tmp_path: Path) -> None:
+    with pytest.raises(gate.CannotEvaluate, match="missing or broken"):
+        osv.Advisories(tmp_path, NOW, "10")
+
+
+def _junit(*cases: str) -> str:
+    return f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>"
+
+
+GOOD, SKIPPED = '<testcase classname="t" name="a"/>', '<testcase classname="t" name="s"><skipped/></testcase>'
+BAD = (
+    '<testcase classname="tests.unit.test_a" name="b"><failure message="assert 1 == 2">'
+    "tests/unit/test_a.py:7: in b\nE   assert 1 == 2</failure></testcase>"
+)
+
+
+def test_report_with_passed_tests_passes() -> None:
+    assert pytest_gate.judged(_junit(GOOD, SKIPPED), 0, "tests/unit") == gate.Verdict(
+        "1 tests of tests/unit, 1 skipped", []
+    )
+
+
+def test_report_with_a_failure_names_place_and_assertion() -> None:
+    (finding,) = pytest_gate.judged(_junit(GOOD, BAD), 1, "tests/unit").findings
+    assert str(finding) == "tests/unit/test_a.py:7: tests.unit.test_a::b: assert 1 == 2"
+
+
+@pytest.mark.parametrize(
+    ("junit", "code", "says"),
+    [
+        ("", 0, "no report"),
+        ("", 4, "refused its options"),
+        (_junit(), 5, "no test ran"),
+        (_junit(SKIPPED), 0, "no test ran"),
+        (_junit(GOOD), 1, "ended with 1"),
+        ("<testsuites>", 0, "cannot be read"),
+        ('<!DOCTYPE x [<!ENTITY y "z">]><testsuites/>', 0, "declarations"),
+    ],
+)
+def test_report_that_proves_nothing_fails(junit: str, code: int, says: str) -> None:
+    with pytest.raises(gate.Failed, match=says):
+        pytest_gate.judged(junit, code, "tests/unit")
+
+
+def test_findings_become_sarif() -> None:
+    run = gate.sarif(
+        "sast", [gate.Finding("a.py", 3, "r1", "bad", "mend it"), gate.Finding("b.py", 0, "r1", "bad")]
+    )["runs"][0]
+    assert run["tool"]["driver"]["rules"] == [{"id": "r1"}]
+    places = [result["locations"][0]["physicalLocation"]["region"]["startLine"] for result in run["results"]]
+    assert places == [3, 1]
+    assert run["results"][0]["message"]["text"] == "bad What to do: mend it"
