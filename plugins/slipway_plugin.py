@@ -130,5 +130,5 @@ class SlipwayPlugin(AirflowPlugin):
     """Registers the links and the application."""
 
     name = "slipway"
-    operator_extra_links = list(links.ALL)
+    operator_extra_links: ClassVar[list[Any]] = list(links.ALL)
     fastapi_apps: ClassVar[list[dict[str, Any]]] = [{"app": app, "url_prefix": "/slipway", "name": "Slipway"}]

@@ -50,7 +50,7 @@ class Airflow(Part):
             "AIRFLOW_HOME": str(self.home),
             "PYTHONPATH": f"{self.layout.checkout}/include:{self.layout.checkout}/sandbox",
             "SLIPWAY_PLATFORM": str(self.layout.platform_file),
-            "PATH": f"{self.layout.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": f"{self.layout.bin}:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin",  # Debian's docker first
             "PYTHONDONTWRITEBYTECODE": "1",
             "MALLOC_ARENA_MAX": "2",
             "NO_PROXY": "127.0.0.1,localhost,10.200.0.1,10.96.0.0/16",
