@@ -54,9 +54,10 @@ def _failures(steps: list[Step], parts: dict[str, Part]) -> list[str]:
                 if isinstance(step.error, SandboxError)
                 else f"{type(step.error).__name__}: {step.error}"
             )
+            log = parts[step.name].log_tail() if step.name in parts else ""
             found.append(
-                f"{step.name} failed: {what}\n{parts[step.name].log_tail()}\n"
-                f"What to do: see `slipway sandbox logs {step.name}`, mend it, and run "
+                f"{step.name} failed: {what}\n{log}\n"
+                "What to do: mend it (`slipway sandbox logs PART` shows more), and run "
                 "`slipway sandbox up` again; it goes on where it stopped."
             )
     return found

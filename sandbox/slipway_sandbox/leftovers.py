@@ -28,7 +28,12 @@ def cgroup_of(state: Path) -> Path | None:
     Being in it is the proof of origin that survives `setproctitle`, double forks and the supervisor's death.
     """
     root = _cgroup_root()
-    return root / f"slipway-{hashlib.sha256(str(state).encode()).hexdigest()[:12]}" if root else None
+    return root / cgroup_name(state) if root else None
+
+
+def cgroup_name(state: Path) -> str:
+    """The name of the sandbox's cgroup; others of it begin so."""
+    return f"slipway-{hashlib.sha256(str(state).encode()).hexdigest()[:12]}"
 
 
 def enter_cgroup(state: Path, pid: int) -> None:

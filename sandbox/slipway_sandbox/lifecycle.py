@@ -18,6 +18,7 @@ from slipway_sandbox.graph import Step, run_graph
 from slipway_sandbox.layout import MACHINE_DIR, MARKER, Layout, SandboxError, UsageError, write_file
 from slipway_sandbox.part import Part, Sandbox
 from slipway_sandbox.parts import PARTS
+from slipway_sandbox.parts.airflow import Airflow
 from slipway_sandbox.parts.network import Network
 from slipway_sandbox.publish import publish
 from slipway_sandbox.services import load_services
@@ -168,10 +169,10 @@ def up(sandbox: Sandbox, names: Sequence[str] = ()) -> list[Step]:
             {name: part.up for name, part in parts.items()},
             {name: part.depends for name, part in parts.items()},
         )
-        publish(sandbox)
-        airflow = parts.get("airflow")
-        if airflow and not any(step.error for step in steps):
-            airflow.settle()  # type: ignore[attr-defined]
+        closing = {"publish": lambda: publish(sandbox)}
+        if "airflow" in parts and all(step.outcome == "done" for step in steps):
+            closing["DAGs"] = Airflow(sandbox).settle
+        steps += run_graph(closing, {"DAGs": ["publish"]})
     return steps
 
 

@@ -15,13 +15,12 @@ from typing_extensions import override
 
 from slipway_sandbox import debian
 from slipway_sandbox.layout import SandboxError, write_file
-from slipway_sandbox.leftovers import remove_cgroups, unmount_below
+from slipway_sandbox.leftovers import cgroup_name, remove_cgroups, unmount_below
 from slipway_sandbox.part import Part
 from slipway_sandbox.run import run
 from slipway_sandbox.supervisor import Program
 
 BRIDGE = "slipway0"
-CGROUP = "slipway-docker"
 # the first that no route of this machine overlaps; its first /24 is the default bridge's
 SUBNETS = ("10.201.0.0/16", "10.211.0.0/16", "10.221.0.0/16", "172.29.0.0/16", "192.168.0.0/16")
 
@@ -43,6 +42,11 @@ class Docker(Part):
     name = "docker"
     depends = ("network",)
     debian = ("/usr/sbin/dockerd", "/usr/bin/docker", "/usr/bin/containerd", "/usr/sbin/iptables")
+
+    @property
+    def cgroup(self) -> str:
+        """The cgroup below which the engine puts its containers."""
+        return f"{cgroup_name(self.layout.state)}-docker"
 
     def _subnet(self) -> ipaddress.IPv4Network:
         """The /16 of the engine's networks, chosen once."""
@@ -91,7 +95,7 @@ class Docker(Part):
             "hosts": [self.sandbox.docker_host],
             "containerd": str(self.folder / "containerd.sock"),
             "exec-opts": ["native.cgroupdriver=cgroupfs"],
-            "cgroup-parent": CGROUP,
+            "cgroup-parent": self.cgroup,
             "storage-driver": "overlay2",
             "live-restore": False,
             "shutdown-timeout": 5,
@@ -187,7 +191,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
     @override
     def clean(self) -> None:
         unmount_below(self.folder)
-        remove_cgroups(CGROUP)
+        remove_cgroups(self.cgroup)
         links = self._links()
         for link in links:
             run(["ip", "link", "del", link], what=f"removing {link}", accept=(0, 1))
