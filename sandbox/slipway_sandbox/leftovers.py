@@ -113,8 +113,11 @@ def sandboxes() -> dict[Path, int | None]:
         try:
             variables = (process / "environ").read_bytes().split(b"\0")
             command = (process / "cmdline").read_bytes().split(b"\0")
+            contained = container_of((process / "cgroup").read_text(), (process / "mountinfo").read_text())
         except OSError:
             continue
+        if contained:
+            found.setdefault(contained, None)
         for variable in variables:
             if variable.startswith(head):
                 state = Path(variable.removeprefix(head).decode(errors="replace"))
@@ -122,6 +125,19 @@ def sandboxes() -> dict[Path, int | None]:
                 if f"{state}/supervisor/supervisord.conf".encode() in command:
                     found[state] = int(process.name)
     return found
+
+
+def container_of(cgroups: str, mountinfo: str) -> Path | None:
+    """The state folder of the sandbox whose engine runs a process; from two of the process's own files in /proc.
+
+    Its root says which folder; that the folder is a sandbox's is proved by the cgroup, named after the folder's hash.
+    """
+    if not re.search(r"/slipway-[0-9a-f]{12}-docker/", cgroups):
+        return None
+    for layers in re.findall(r"[=:](/[^:,\s]+)/docker/data/overlay2/", mountinfo):
+        if f"/{cgroup_name(Path(layers))}-docker/" in cgroups:
+            return Path(layers)
+    return None
 
 
 def end_processes(state: Path, patience_s: float = 5) -> int:

@@ -29,7 +29,10 @@ class Network(Part):
 
     @override
     def prepare(self) -> None:
-        if self.ready() is not None:
+        # also when the bridge is there: it may be another sandbox's, dead and gone
+        if self.ready() is None:
+            self.script("up")
+        else:
             self.timed(lambda: self.script("up"), "bridge k8s0 is up")
 
     @override

@@ -176,6 +176,8 @@ class Vault(Part):
         mounts = client.sys.list_mounted_secrets_engines()["data"]
         if "secret/" not in mounts:
             client.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
+            # it turns itself into version 2 in the background and refuses everything meanwhile
+            wait_until(lambda: self._refusal(client), 20, "vault's kv engine")
         if "database/" not in mounts:
             client.sys.enable_secrets_engine("database", path="database")
         if "approle/" not in client.sys.list_auth_methods()["data"]:
@@ -226,6 +228,15 @@ class Vault(Part):
             secret_id=(self.layout.credentials / "vault-worker-secret-id").read_text(),
         )
         return client
+
+    def _refusal(self, client: Any) -> str | None:
+        import hvac
+
+        try:
+            client.secrets.kv.v2.read_configuration()
+        except hvac.exceptions.VaultError as error:
+            return str(error)
+        return None
 
     def _standby(self, client: Any) -> bool:
         import hvac

@@ -6,7 +6,15 @@ import sys
 from pathlib import Path
 
 from slipway_sandbox.layout import MARK_VARIABLE
-from slipway_sandbox.leftovers import _root_is_below, end_processes, mounts_below, processes_of, sandboxes
+from slipway_sandbox.leftovers import (
+    _root_is_below,
+    cgroup_name,
+    container_of,
+    end_processes,
+    mounts_below,
+    processes_of,
+    sandboxes,
+)
 
 MOUNTS = """\
 22 1 254:0 / / rw shared:1 - ext4 /dev/vda rw
@@ -81,3 +89,13 @@ def test_sandbox_whose_supervisor_is_dead_is_told_from_a_living_one(tmp_path: Pa
         for child in (dead, alive, supervisor):
             child.kill()
             child.communicate()
+
+
+def test_container_tells_its_sandbox_and_a_strangers_container_tells_none() -> None:
+    state = Path("/home/me/state")
+    root = (
+        f"50 49 0:50 / / rw - overlay overlay rw,lowerdir={state}/docker/data/overlay2/l/X:/y,upperdir=/z\n"
+    )
+    assert container_of(f"4:memory:/{cgroup_name(state)}-docker/0123\n", root) == state
+    assert container_of("4:memory:/docker/0123\n", root) is None
+    assert container_of(f"4:memory:/{cgroup_name(Path('/other'))}-docker/0123\n", root) is None
