@@ -415,7 +415,7 @@ def test_fetched_dependencies_are_kept_and_need_the_network_once(
         source=same,
         deps=engine.volume(),
         deps_mode="rw",
-        options=["-e", "PIP_RETRIES=0"],
+        options=["-e", "UV_HTTP_RETRIES=0"],
     )
     assert offline.code == NOT_EVALUATED, offline.said
     assert "the package index cannot be reached" in offline.said
@@ -441,6 +441,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
+    def refuse(self):
+        self.send_error(405)
+    do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = do_TRACE = refuse
     def log_message(self, *_): pass
 http.server.ThreadingHTTPServer(("127.0.0.1", 8000), Handler).serve_forever()
 """

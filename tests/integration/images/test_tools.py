@@ -109,17 +109,12 @@ def test_image_holds_no_setting_of_this_machines_package_clients(
     engine: Any, name: str, tmp_path: Path
 ) -> None:
     """Neither in a file of a layer nor in the image's history."""
-    clients = builder.PackageClients.of_this_machine()
-    secrets = clients.secrets()
-    hosts = {
-        word.split("//")[1].split("/")[0]
-        for text in (secrets.get("apt_sources", ""), secrets.get("pip_conf", ""), secrets.get("npmrc", ""))
-        for word in text.split()
-        if "//" in word
-    } - {"deb.debian.org"}
-    marks = {host.encode() for host in hosts} | {
-        line.encode() for line in secrets.get("ca", "").splitlines()[1:2]
-    }
+    secrets = builder.PackageClients.of_this_machine().secrets()
+    settings = " ".join(secrets.get(name, "") for name in ("apt_sources", "pip_conf", "npmrc")).split()
+    hosts = {word.split("//")[1].split("/")[0] for word in settings if "//" in word}
+    marks = {host.encode() for host in hosts - {"deb.debian.org", "pypi.org", "registry.npmjs.org"}}
+    for added in Path("/usr/local/share/ca-certificates").rglob("*.crt"):
+        marks.add(added.read_bytes().splitlines()[1])
     with (tmp_path / "image.tar").open("wb") as saved:
         environment = {"DOCKER_HOST": engine.docker_host, "PATH": "/usr/bin"}
         subprocess.run(
