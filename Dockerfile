@@ -35,8 +35,9 @@ RUN getent passwd 10001 >/dev/null || useradd --uid 10001 --user-group --home-di
     install -d -m 0750 -o 10001 -g 10001 /opt/airflow /opt/airflow/logs /opt/airflow/slipway
 COPY --from=client /usr/bin/docker /usr/bin/docker
 COPY --from=environment /opt/venv /opt/venv
-COPY compose/airflow.cfg /opt/airflow/airflow.cfg
 COPY compose/bin /opt/slipway/bin
+# docker-compose.yaml names it; elsewhere (Helm) Airflow is configured by others
+COPY compose/airflow.cfg /opt/slipway/compose/airflow.cfg
 COPY include /opt/slipway/include
 COPY plugins /opt/slipway/plugins
 COPY dags /opt/slipway/dags

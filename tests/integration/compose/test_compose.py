@@ -107,6 +107,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "HOME": str(tmp_path_factory.mktemp("home")),
         "DOCKER_HOST": os.environ.get("DOCKER_HOST") or f"unix://{STATE}/docker/docker.sock",
         "DOCKER_BUILDKIT": "1",
+        "COMPOSE_FILE": "docker-compose.yaml",  # not somebody's override beside it
         "COMPOSE_PROJECT_NAME": name,
         "SLIPWAY_IMAGE": f"slipway/airflow:{name}",
         "SLIPWAY_BASE": images["base-python"],
@@ -159,7 +160,7 @@ def stack(environment: dict[str, str], image: str) -> Iterator[Stack]:
         yield up
     finally:
         began = time.monotonic()
-        up.compose("down", "--volumes", "--remove-orphans", "--timeout", "10")
+        up.compose("down", "--volumes", "--remove-orphans", "--timeout", "4")
         print(f"down in {time.monotonic() - began:.1f} s")
 
 
@@ -316,7 +317,7 @@ def test_the_example_platform_file_is_valid() -> None:
 
 
 def test_after_down_nothing_is_left(stack: Stack) -> None:
-    stack.compose("down", "--volumes", "--timeout", "10")
+    stack.compose("down", "--volumes", "--timeout", "4")
     assert stack.containers() == []
     label = f"label=com.docker.compose.project={stack.environment['COMPOSE_PROJECT_NAME']}"
     for kind in ("volume", "network"):
