@@ -54,7 +54,8 @@ def _failures(steps: list[Step], parts: dict[str, Part]) -> list[str]:
                 if isinstance(step.error, SandboxError)
                 else f"{type(step.error).__name__}: {step.error}"
             )
-            log = parts[step.name].log_tail() if step.name in parts else ""
+            own = step.name in parts and not parts[step.name].is_external
+            log = parts[step.name].log_tail() if own else ""
             found.append(
                 f"{step.name} failed: {what}\n{log}\n"
                 "What to do: mend it (`slipway sandbox logs PART` shows more), and run "

@@ -34,16 +34,6 @@ PROGRAMS = {
 _apt = threading.Lock()
 
 
-def owner_of(path: str) -> str | None:
-    """The installed package that a file came with."""
-    # merged /usr: a file may be known under /bin or /sbin
-    for name in (path, path.removeprefix("/usr")):
-        done = run(["dpkg-query", "--search", name], what="dpkg", accept=(0, 1))
-        if done.returncode == 0 and ":" in done.stdout:
-            return re.split(r"[:,]", done.stdout)[0]
-    return None
-
-
 def program(layout: Layout, path: str) -> Path:
     """Where the program that Debian puts at `path` lies: there, or unpacked below the cache."""
     aside = layout.cache / "debian" / path.lstrip("/")
@@ -141,7 +131,11 @@ def _unpack(layout: Layout, wanted: list[str], removed: list[str]) -> str:
     archives = layout.cache / "debian-archives"
     archives.mkdir(parents=True, exist_ok=True)
     # what the programs load besides what any Debian machine has
-    extra = {"docker.io": ["containerd", "runc", "tini"], "fcgiwrap": ["libfcgi0ldbl"]}
+    extra = {
+        "docker.io": ["containerd", "runc", "tini"],
+        "fcgiwrap": ["libfcgi0ldbl"],
+        "nginx-light": ["nginx"],
+    }
     names = sorted({*wanted, *(more for name in wanted for more in extra.get(name, []))})
     run(
         ["apt-get", "download", *names],
