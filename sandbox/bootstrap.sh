@@ -22,5 +22,5 @@ python=${PYTHON:-python3}
   rm -f "$lock"
 }
 echo "bootstrap: installing $(grep -c '==' "$here/requirements-dev.txt") locked packages into $venv"
-UV_LINK_MODE=${UV_LINK_MODE:-hardlink} "$venv/bin/uv" pip sync --quiet --python "$venv/bin/python" --require-hashes "$here/requirements-dev.txt"
+UV_LINK_MODE=${UV_LINK_MODE:-hardlink} "$venv/bin/uv" pip sync --quiet --compile-bytecode --python "$venv/bin/python" --require-hashes "$here/requirements-dev.txt"
 "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation --editable "$here"

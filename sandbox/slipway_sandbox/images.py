@@ -28,8 +28,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPResponse
 from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
+from typing import BinaryIO, cast
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from .layout import SandboxError
 
@@ -74,6 +76,11 @@ ROOTFS = (
     ' && find "$1"/usr/share/doc -type f ! -name copyright -delete',
     "bookworm",
 )
+MANIFESTS = (
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+)
+KEPT_S = 14 * 86_400
 BUILD_TIMEOUT_S = 1800
 INDEX_MOUNT = "/run/slipway-ca"
 INDEX_VOLUME = "slipway-index-ca"
@@ -449,31 +456,132 @@ class _Registry:
     authorization: str
     tls: ssl.SSLContext
 
-    def digest(self, name: str, tag: str) -> str | None:
-        """The digest of slipway/NAME:TAG, or None where the registry does not have it."""
-        url = f"https://{self.address}/v2/slipway/{quote(name)}/manifests/{quote(tag)}"
-        accept = (
-            "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+    def ask(
+        self, method: str, path: str, body: bytes | BinaryIO | None = None, **headers: str
+    ) -> HTTPResponse | None:
+        """The answer to one request, for the caller to close; None where the registry answers 404.
+
+        :param path: below `/v2/slipway/`, or an address that the registry gave (only its path and query count)
+        """
+        url = urljoin(
+            f"https://{self.address}/v2/slipway/", urlsplit(path)._replace(scheme="", netloc="").geturl()
         )
-        request = urllib.request.Request(
-            url, method="HEAD", headers={"Accept": accept, "Authorization": f"Basic {self.authorization}"}
-        )
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        headers["Authorization"] = f"Basic {self.authorization}"
+        request = urllib.request.Request(url, method=method, data=body, headers=headers)
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.tls)
         )
         try:
-            with opener.open(request, timeout=20) as answer:
-                return str(answer.headers["Docker-Content-Digest"])
+            return cast("HTTPResponse", opener.open(request, timeout=120))
         except urllib.error.HTTPError as refused:
             if refused.code == 404:
                 return None
+            why = "are user and password right?" if refused.code in (401, 403) else "see its log"
             raise ImageError(
-                f"registry {self.address} answered {refused.code} to HEAD {url}: are user and password right?"
+                f"registry {self.address} answered {refused.code} to {method} {url}: {why}"
             ) from refused
         except (urllib.error.URLError, OSError) as failure:
             raise ImageError(
                 f"registry {self.address} cannot be asked ({failure}): is it up? `slipway sandbox status`"
             ) from failure
+
+    def digest(self, name: str, tag: str) -> str | None:
+        """The digest of slipway/NAME:TAG, or None where the registry does not have it."""
+        answer = self.ask("HEAD", f"{name}/manifests/{tag}", Accept=", ".join(MANIFESTS))
+        if not answer:
+            return None
+        with answer:
+            return str(answer.headers["Docker-Content-Digest"])
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Pushed images as the registry holds them, kept in the cache: an emptied registry gets the same digests back."""
+
+    folder: Path
+    registry: _Registry
+
+    def keep(self, name: str, tag: str) -> None:
+        """Copies an image's manifest and blobs out of the registry; the manifest is written last."""
+        answer = self.registry.ask("GET", f"{name}/manifests/{tag}", Accept=", ".join(MANIFESTS))
+        if not answer:
+            return
+        with answer:
+            raw = answer.read()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for digest in _blobs(raw):
+            if not self._blob(digest).is_file() and (
+                found := self.registry.ask("GET", f"{name}/blobs/{digest}")
+            ):
+                with found, tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as unfinished:
+                    shutil.copyfileobj(found, unfinished, 1 << 20)
+                Path(unfinished.name).rename(self._blob(digest))
+        self._manifest(name, tag).write_bytes(raw)
+
+    def restore(self, name: str, tag: str) -> str | None:
+        """Puts a kept image back into the registry and gives its digest; None where it is not kept whole.
+
+        The registry compares each blob with its digest, so a broken one is refused: then it is forgotten here.
+        """
+        manifest = self._manifest(name, tag)
+        raw = manifest.read_bytes() if manifest.is_file() else b""
+        if not raw or not all(self._blob(digest).is_file() for digest in _blobs(raw)):
+            return None
+        try:
+            for digest in _blobs(raw):
+                self._upload(name, digest)
+            kind = {"Content_Type": json.loads(raw)["mediaType"]}
+            if answer := self.registry.ask("PUT", f"{name}/manifests/{tag}", raw, **kind):
+                answer.close()
+        except ImageError:
+            manifest.unlink()
+            for digest in _blobs(raw):
+                self._blob(digest).unlink(missing_ok=True)
+            return None
+        manifest.touch()
+        return self.registry.digest(name, tag)
+
+    def _upload(self, name: str, digest: str) -> None:
+        if there := self.registry.ask("HEAD", f"{name}/blobs/{digest}"):
+            there.close()
+            return
+        if not (begun := self.registry.ask("POST", f"{name}/blobs/uploads/", b"")):
+            raise ImageError(f"registry {self.registry.address} takes no uploads: see its log")
+        with begun:
+            place = begun.headers["Location"]
+        file = self._blob(digest)
+        size, octets = str(file.stat().st_size), "application/octet-stream"
+        with file.open("rb") as blob:
+            target = f"{place}{'&' if '?' in place else '?'}digest={digest}"
+            if done := self.registry.ask("PUT", target, blob, Content_Type=octets, Content_Length=size):
+                done.close()
+
+    def prune(self, current: Mapping[str, str]) -> None:
+        """Forgets images that have not been put back for two weeks, and blobs that belong to none."""
+        if not self.folder.is_dir():
+            return
+        used = set()
+        for manifest in self.folder.glob("*.json"):
+            wanted = manifest in {self._manifest(name, tag) for name, tag in current.items()}
+            if not wanted and time.time() - manifest.stat().st_mtime > KEPT_S:
+                manifest.unlink()
+            else:
+                used |= {self._blob(digest) for digest in _blobs(manifest.read_bytes())}
+        for blob in self.folder.iterdir():
+            if blob.suffix != ".json" and blob not in used:
+                blob.unlink()
+
+    def _manifest(self, name: str, tag: str) -> Path:
+        return self.folder / f"{name}-{tag}.json"
+
+    def _blob(self, digest: str) -> Path:
+        return self.folder / digest.removeprefix("sha256:")
+
+
+def _blobs(manifest: bytes) -> list[str]:
+    content = json.loads(manifest)
+    return [part["digest"] for part in (content["config"], *content["layers"])]
 
 
 # -- building -------------------------------------------------------------------------------------------
@@ -490,14 +598,14 @@ def ensure(
 ) -> dict[str, str]:
     """Sees to it that registry and engine hold every image as `sandbox/images` has it now.
 
-    What is missing is pulled, pushed or built, whichever is the shortest.
+    What is missing is pulled, put back from the cache, pushed or built: whichever is possible first.
 
     :param docker_host: the engine's address, e.g. `unix:///…/docker.sock`; it must trust the registry's
     certificate
     :param registry: `host:port`, as the engine and the cluster reach it
     :param ca_file: certificate authority of the registry
     :param username: an account that may push; :param password_file: file that holds its password
-    :param cache: folder for the root file system and the build logs, `images/` of SLIPWAY_CACHE
+    :param cache: `images/` of SLIPWAY_CACHE: the root file system, pushed images and the builds' logs
     :param log: told each step with its seconds
     :returns: image name -> `registry/slipway/NAME@sha256:…`
     :raises ImageError: with the image, the last lines of its log, and what to do
@@ -515,9 +623,11 @@ def ensure(
         refs = {name: f"{registry}/slipway/{name}@{digest}" for name, digest in digests.items() if digest}
         missing = [name for name in IMAGES if name not in refs or refs[name] not in held]
         if missing:
-            run = _Run(engine, place, tags, base_image, folder, log)
+            kept = _Kept(folder / "pushed", place)
+            run = _Run(engine, place, tags, base_image, folder, kept, log)
             with run.secrets():
                 refs |= run.all_of(missing, refs)
+            kept.prune(tags)
     return {name: refs[name] for name in IMAGES}
 
 
@@ -537,6 +647,7 @@ class _Run:
     tags: Mapping[str, str]
     base_image: str | None
     folder: Path
+    kept: _Kept
     log: Log
     secret_arguments: list[str] = field(default_factory=list)
     clients: PackageClients = field(default_factory=PackageClients.of_this_machine)
@@ -583,12 +694,15 @@ class _Run:
             f"{self.registry.address}/slipway/{name}:{self.tags[name]}",
         )
         began = time.monotonic()
+        built_here = not self.engine.run("image", "inspect", local, check=False).returncode
+        if not ref and not built_here and (digest := self.kept.restore(name, self.tags[name])):
+            ref = f"{self.registry.address}/slipway/{name}@{digest}"
         if ref:
             self.engine.run("pull", "-q", ref, timeout_s=BUILD_TIMEOUT_S)
             self.engine.run("tag", ref, local)
-            self.tell(f"image {name}: pulled from the registry in {time.monotonic() - began:.1f} s")
+            self.tell(f"image {name}: pulled in {time.monotonic() - began:.1f} s")
             return ref
-        if self.engine.run("image", "inspect", local, check=False).returncode:
+        if not built_here:
             self.tell(f"image {name}: building")
             self.build(name, local)
         built = time.monotonic()
@@ -597,6 +711,7 @@ class _Run:
         digest = self.registry.digest(name, self.tags[name])
         if not digest:
             raise ImageError(f"image {name}: pushed, but the registry does not have {remote}: see its log")
+        self.kept.keep(name, self.tags[name])
         size = int(self.engine.run("image", "inspect", "--format", "{{.Size}}", local).stdout)
         done = time.monotonic()
         spent = f"built in {built - began:.1f} s, pushed in {done - built:.1f} s"

@@ -125,8 +125,20 @@ def _credentials(service: Service) -> Any:
 
     @stage(task_id="credentials", task_display_name="Credentials from Vault", pool="slipway_cluster")
     def credentials() -> None:
-        run_id = get_current_context()["dag_run"].run_id
+        context = get_current_context()
+        run_id, found = context["dag_run"].run_id, context["ti"].xcom_pull("deploy.config")
         api, client = connections.cluster(), connections.vault_client()
+        if service.config.playbook:
+            # here, not where it is decided to run it: this setup runs again when only the playbook's task is cleared
+            folder = str(PurePosixPath(service.config.playbook).parent)
+            files = connections.repository(service.config).files(found["revision"], folder)
+            cluster.put_config_map(
+                api,
+                namespace,
+                _secret_name(run_id),
+                {"playbook.tgz": _packed(files)},
+                labels=_labels(service),
+            )
         if plan.secret:
             value = connections.secret(f"services/{service.service}").get(plan.secret.key)
             if not value:
@@ -194,7 +206,7 @@ def _revoked(service: Service) -> Any:
 
 
 def _infra_changed(service: Service) -> Any:
-    plan, namespace = service.deploy, service.deploy.namespace
+    plan = service.deploy
 
     @stage(
         kind="branch",
@@ -213,16 +225,6 @@ def _infra_changed(service: Service) -> Any:
                 context["dag_run"].run_id, **({"infra_hash": found["infra"]} if found["infra"] else {})
             )
             return "deploy.pending" if plan.migrations and plan.order == "before" else "deploy.apply"
-        assert service.config.playbook
-        folder = str(PurePosixPath(service.config.playbook).parent)
-        files = connections.repository(service.config).files(found["revision"], folder)
-        cluster.put_config_map(
-            connections.cluster(),
-            namespace,
-            _secret_name(context["dag_run"].run_id),
-            {"playbook.tgz": _packed(files)},
-            labels=_labels(service),
-        )
         return "deploy.infra"
 
     return infra_changed()
@@ -322,7 +324,7 @@ def deploy(service: Service) -> TaskGroup:
             command=["sh", "-c", _PLAYBOOK],
             environment={
                 "NAMESPACE": namespace,
-                "PLAYBOOK": PurePosixPath(service.config.playbook or "none").name,
+                "PLAYBOOK": service.config.playbook or "none",
             },
             files=SECRET,
             account="slipway-infra",

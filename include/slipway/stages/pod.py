@@ -128,7 +128,10 @@ class ReleasePod(KubernetesPodOperator):
         self.log_formatter = self._hear
 
     def _hear(self, _container: str, message: str) -> str:
-        self._said.append(message)
+        if (
+            message.strip() and message not in self._said
+        ):  # the operator reads the last second again, now and then
+            self._said.append(message)
         return message
 
     def execute(self, context: Context) -> None:
@@ -155,7 +158,7 @@ class ReleasePod(KubernetesPodOperator):
         return None
 
     def _failure(self, error: Exception) -> Exception:
-        ended, lines = self._terminated(), [line for line in self._said if line.strip()][-20:]
+        ended, lines = self._terminated(), list(self._said)[-20:]
         if self.remote_pod and self.remote_pod.status.reason == "DeadlineExceeded":
             return PolicyFailed(
                 f"{self.task_id} took longer than {self.timeout_s:.0f} s and was ended", lines=lines

@@ -242,6 +242,8 @@ class Airflow(Part):
             method, f"{self.sandbox.airflow_url}/api/v2/{path}", json=body, headers=headers, timeout=20
         )
 
+    _asked_execution = False
+
     @override
     def ready(self) -> str | None:
         import requests
@@ -253,8 +255,13 @@ class Airflow(Part):
         if answer.status_code != 200:
             return f"health answers {answer.status_code}"
         health = answer.json()
-        ill = [name for name in HEALTHY if (health.get(name) or {}).get("status") != "healthy"]
-        return f"not healthy: {', '.join(ill)}" if ill else None
+        if ill := [name for name in HEALTHY if (health.get(name) or {}).get("status") != "healthy"]:
+            return f"not healthy: {', '.join(ill)}"
+        if not self._asked_execution:
+            # Airflow builds its execution API on the first request, which takes seconds: not the first task's
+            session().get(f"{self.sandbox.airflow_url}/execution/health", timeout=60)
+            self._asked_execution = True
+        return None
 
     @override
     def address(self) -> str:

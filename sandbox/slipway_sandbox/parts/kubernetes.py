@@ -25,13 +25,9 @@ READ = ["get", "list", "watch"]
 SLIPWAY_RULES = [
     (["apps"], ["deployments"], WRITE),
     (["apps"], ["replicasets"], READ),
-    (
-        [""],
-        ["services", "configmaps", "secrets", "serviceaccounts", "pods", "resourcequotas", "limitranges"],
-        WRITE,
-    ),
+    ([""], ["services", "configmaps", "secrets", "serviceaccounts", "pods"], WRITE),
     ([""], ["pods/log"], ["get", "list", "watch"]),
-    ([""], ["pods/exec"], ["get", "create"]),
+    ([""], ["services/proxy"], ["get"]),  # how health is asked
     ([""], ["events"], READ),
     ([""], ["namespaces"], ["get"]),
     (["events.k8s.io"], ["events"], READ),
