@@ -456,6 +456,12 @@ class _Registry:
     authorization: str
     tls: ssl.SSLContext
 
+    @classmethod
+    def of(cls, address: str, ca_file: str | Path, username: str, password_file: str | Path) -> _Registry:
+        login = f"{username}:{Path(password_file).read_text(encoding='utf-8').strip()}"
+        tls = ssl.create_default_context(cafile=str(ca_file))
+        return cls(address, base64.b64encode(login.encode()).decode(), tls)
+
     def ask(
         self, method: str, path: str, body: bytes | BinaryIO | None = None, **headers: str
     ) -> HTTPResponse | None:
@@ -468,7 +474,7 @@ class _Registry:
         )
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         headers["Authorization"] = f"Basic {self.authorization}"
-        request = urllib.request.Request(url, method=method, data=body, headers=headers)
+        request = urllib.request.Request(url, method=method, data=body, headers=headers)  # noqa: S310 -- https
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.tls)
         )
@@ -503,7 +509,9 @@ class _Kept:
     registry: _Registry
 
     def keep(self, name: str, tag: str) -> None:
-        """Copies an image's manifest and blobs out of the registry; the manifest is written last."""
+        """Copies an image's manifest and blobs out of the registry, once; the manifest is written last."""
+        if self._manifest(name, tag).is_file():
+            return
         answer = self.registry.ask("GET", f"{name}/manifests/{tag}", Accept=", ".join(MANIFESTS))
         if not answer:
             return
@@ -614,20 +622,23 @@ def ensure(
     folder = Path(cache)
     folder.mkdir(parents=True, exist_ok=True)
     tags = keys(base_image=base_image)
-    password = Path(password_file).read_text(encoding="utf-8").strip()
-    authorization = base64.b64encode(f"{username}:{password}".encode()).decode()
-    place = _Registry(registry, authorization, ssl.create_default_context(cafile=str(ca_file)))
-    with _engine(docker_host, (registry, authorization)) as engine, ThreadPoolExecutor(len(IMAGES)) as asking:
+    place = _Registry.of(registry, ca_file, username, password_file)
+    with (
+        _engine(docker_host, (registry, place.authorization)) as engine,
+        ThreadPoolExecutor(len(IMAGES)) as asking,
+    ):
         digests = dict(zip(tags, asking.map(lambda name: place.digest(name, tags[name]), tags), strict=True))
         held = _held(engine, registry)
         refs = {name: f"{registry}/slipway/{name}@{digest}" for name, digest in digests.items() if digest}
+        kept = _Kept(folder / "pushed", place)
         missing = [name for name in IMAGES if name not in refs or refs[name] not in held]
         if missing:
-            kept = _Kept(folder / "pushed", place)
             run = _Run(engine, place, tags, base_image, folder, kept, log)
             with run.secrets():
                 refs |= run.all_of(missing, refs)
             kept.prune(tags)
+        for name in IMAGES:
+            kept.keep(name, tags[name])
     return {name: refs[name] for name in IMAGES}
 
 
@@ -711,7 +722,6 @@ class _Run:
         digest = self.registry.digest(name, self.tags[name])
         if not digest:
             raise ImageError(f"image {name}: pushed, but the registry does not have {remote}: see its log")
-        self.kept.keep(name, self.tags[name])
         size = int(self.engine.run("image", "inspect", "--format", "{{.Size}}", local).stdout)
         done = time.monotonic()
         spent = f"built in {built - began:.1f} s, pushed in {done - built:.1f} s"

@@ -441,9 +441,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
-    def refuse(self):
-        self.send_error(405)
-    do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = do_TRACE = refuse
+    def __getattr__(self, name):
+        if name.startswith("do_"):
+            return lambda: self.send_error(405)
+        raise AttributeError(name)
     def log_message(self, *_): pass
 http.server.ThreadingHTTPServer(("127.0.0.1", 8000), Handler).serve_forever()
 """
