@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 SECRET = f"slipway-{RUN}"
 """Name of the run's own Secret and ConfigMap (templated); both go when the run ends."""
 
-# Liquibase prints one line for each changeset that is not applied: `     path::id::author`.
+# Liquibase prints one line for each changeset that is not applied (status) and that is (history): `  path::id::author`.
 _PENDING = r"""
 set -eu
 lb() { liquibase --defaults-file=/run/slipway/liquibase.properties --search-path=/work --changelog-file="$CHANGELOG" "$@"; }
-lb history --format=TABULAR >/tmp/history 2>/tmp/history.log & history=$!
+lb history --format=TEXT >/tmp/history 2>/tmp/history.log & history=$!
 lb status --verbose >/tmp/status 2>/tmp/status.log || { cat /tmp/status.log /tmp/status; exit 3; }
 wait $history || { cat /tmp/history.log; exit 3; }
 cat /tmp/status
 pending=$(grep -cE '^ +[^ ]+::.+::' /tmp/status || true)
-revision=$(grep -oE '[^ |]+::[^|]+::[^ |]+' /tmp/history | tail -n 1 || true)
+revision=$(sed -n 's/^  \([^ ].*::.*::.*\)$/\1/p' /tmp/history | tail -n 1 | tr -d '"\\')
 printf '{"pending": %d, "revision": "%s"}' "$pending" "$revision" >/dev/termination-log
 """
 
@@ -51,7 +51,7 @@ else
   if grep -qiE 'connection (could not|refused)|could not connect|the connection attempt failed' /tmp/update; then exit 3; fi
   exit 1
 fi
-revision=$(sed -n 's/^Running Changeset: //p' /tmp/update | tail -n 1)
+revision=$(sed -n 's/^Running Changeset: //p' /tmp/update | tail -n 1 | tr -d '"\\')
 printf '{"revision": "%s"}' "$revision" >/dev/termination-log
 """
 
@@ -373,7 +373,7 @@ def deploy(service: Service) -> TaskGroup:
                 settled = _settled()
                 [branch, infra] >> applied >> rolled >> pending >> needed >> [migrate, settled]
                 migrate >> settled
-            [needed, migrate] >> ended
+            migrate >> ended
         else:
             [branch, infra] >> applied >> rolled
             infra >> ended
