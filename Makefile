@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test unit lint integration e2e up down status lock help
+.PHONY: demo test unit lint integration e2e up down status bench lock help
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -38,6 +38,9 @@ integration: up ## each adapter against the real part
 
 e2e: up ## pushes through the whole sequence
 	$(BIN)/pytest tests/e2e
+
+bench: up ## push five times; how long until the first task runs and until healthy, and which share of it is work
+	$(BIN)/python -m slipway_sandbox.bench
 
 lock: $(STAMP) ## compile requirements*.in into lock files with hashes
 	$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements.in -o requirements.txt

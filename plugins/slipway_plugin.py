@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
@@ -130,5 +130,5 @@ class SlipwayPlugin(AirflowPlugin):
     """Registers the links and the application."""
 
     name = "slipway"
-    operator_extra_links: ClassVar[list[Any]] = list(links.ALL)
-    fastapi_apps: ClassVar[list[dict[str, Any]]] = [{"app": app, "url_prefix": "/slipway", "name": "Slipway"}]
+    operator_extra_links = list(links.ALL)
+    fastapi_apps = [{"app": app, "url_prefix": "/slipway", "name": "Slipway"}]

@@ -1,0 +1,89 @@
+"""How long a push takes, measured on the running sandbox: `python -m slipway_sandbox.bench [--pushes N] [--json]`.
+
+Each push is a new commit of the same tree: sources and dependencies are there, gates, image, deployment and verification
+run. Seconds depend on the machine; the ratios are the share of the time in which at least one task was at work (the rest
+is Airflow's and ours), and how much of the tasks' work ran side by side.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from datetime import datetime
+
+import click
+
+from slipway_sandbox.lifecycle import Progress, open_sandbox
+from slipway_sandbox.project import NAME, Project, Pushed
+
+
+def _intervals(pushed: Pushed) -> list[tuple[float, float]]:
+    ran = [
+        task for task in pushed.tasks.values() if task["start_date"] and task["end_date"] and task["duration"]
+    ]
+    return sorted(
+        (
+            datetime.fromisoformat(task["start_date"]).timestamp(),
+            datetime.fromisoformat(task["end_date"]).timestamp(),
+        )
+        for task in ran
+    )
+
+
+def working_share(pushed: Pushed) -> tuple[float, float]:
+    """Give the share of the run in which a task was at work, and the tasks' time as a multiple of the run's."""
+    intervals = _intervals(pushed)
+    covered, end = 0.0, intervals[0][0]
+    for start, stop in intervals:
+        covered += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    whole = end - datetime.fromisoformat(pushed.run["queued_at"]).timestamp()
+    return covered / whole, sum(stop - start for start, stop in intervals) / whole
+
+
+@click.command()
+@click.option("--pushes", default=5, show_default=True, help="How many pushes.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def bench(pushes: int, as_json: bool) -> None:
+    """Push, wait until healthy, several times; print minimum, median and maximum of each figure."""
+    sandbox = open_sandbox(progress=Progress(quiet=True))
+    project = Project(sandbox, sandbox.layout.state / "bench" / NAME)
+    project.configure()
+    project.clone.clone()
+    figures: dict[str, list[float]] = {}
+    for number in range(pushes):
+        commit = project.commit(f"Bench {number + 1} of {pushes}")
+        start = time.monotonic()
+        said = project.clone.push()
+        took = time.monotonic() - start
+        pushed = project.follow(commit, said)
+        if pushed.state != "success":
+            raise click.ClickException(f"{commit} was not released: {pushed.release.reason}")
+        share, parallel = working_share(pushed)
+        for name, value in {
+            "git push, hook included (s)": took,
+            "push -> first task running (s)": pushed.seconds_to_start,
+            "push -> healthy (s)": pushed.seconds_to_healthy,
+            "share of the time in which tasks work": share,
+            "tasks' time / run's time": parallel,
+        }.items():
+            figures.setdefault(name, []).append(round(value, 2))
+        click.echo(
+            f"{number + 1}/{pushes} {commit[:12]} healthy in {pushed.seconds_to_healthy:.1f} s", err=True
+        )
+    spread = {
+        name: {"min": min(values), "median": statistics.median(values), "max": max(values)}
+        for name, values in figures.items()
+    }
+    if as_json:
+        click.echo(json.dumps(spread, indent=1))
+    else:
+        for name, value in spread.items():
+            click.echo(
+                f"{name:<40} {value['min']:>7} {value['median']:>7} {value['max']:>7}   (min, median, max)"
+            )
+
+
+if __name__ == "__main__":
+    bench()
