@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 
-from .layout import SandboxError
-from .lifecycle import Progress, open_sandbox
-from .project import NAME, Project, progress
+from slipway_sandbox.layout import SandboxError
+from slipway_sandbox.lifecycle import Progress, open_sandbox
+from slipway_sandbox.project import NAME, Project, progress
 
 
 def demo() -> int:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .part import Sandbox
-from .run import run
+from slipway_sandbox.part import Sandbox
+from slipway_sandbox.run import run
 
 NOTES_REF = "refs/notes/slipway"
 _LITTER = shutil.ignore_patterns("__pycache__", ".*_cache", "*.egg-info", ".hypothesis")

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from .layout import SandboxError
+from slipway_sandbox.layout import SandboxError
 
 DOCKER = "/usr/bin/docker"  # Debian's docker.io: what secrets and --network do below is BuildKit's of 20.10
 FOLDER = Path(__file__).resolve().parents[1] / "images"

@@ -11,12 +11,11 @@ from typing import Any
 
 from slipway.catalog import Service, load_service
 from slipway.ledger import Ledger, Release
-
-from .developer import Developer
-from .layout import SandboxError
-from .local_http import session
-from .part import Sandbox
-from .runs import Airflow, seconds_between
+from slipway_sandbox.developer import Developer
+from slipway_sandbox.layout import SandboxError
+from slipway_sandbox.local_http import session
+from slipway_sandbox.part import Sandbox
+from slipway_sandbox.runs import Airflow, seconds_between
 
 NAME = "ai-generation"
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from .layout import SandboxError
-from .local_http import session
-from .part import Sandbox
+from slipway_sandbox.layout import SandboxError
+from slipway_sandbox.local_http import session
+from slipway_sandbox.part import Sandbox
 
 ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
