@@ -79,9 +79,9 @@ def bench(pushes: int, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(spread, indent=1))
     else:
-        for name, value in spread.items():
+        for name, row in spread.items():
             click.echo(
-                f"{name:<40} {value['min']:>7} {value['median']:>7} {value['max']:>7}   (min, median, max)"
+                f"{name:<40} {row['min']:>7} {row['median']:>7} {row['max']:>7}   (min, median, max)"
             )
 
 
