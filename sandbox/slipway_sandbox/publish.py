@@ -13,6 +13,10 @@ from slipway_sandbox.parts.docker import Docker
 from slipway_sandbox.parts.postgres import Postgres
 
 
+# The sandbox's advisories come out of a package whose newest data are of July 2026; a team mirrors its own daily.
+ADVISORIES_MAX_AGE_DAYS = 730
+
+
 def publish(sandbox: Sandbox) -> None:
     """Write platform.yaml and connections.yaml from what is known now; repeated as parts become ready."""
     with sandbox.publishing:
@@ -35,7 +39,7 @@ def _platform(sandbox: Sandbox) -> None:
         "images": layout.recorded("images.json") or {},
         "package_index": index,
         "database": {"host": host, "port": port},
-        "advisories": {"max_age_days": 36500},
+        "advisories": {"max_age_days": ADVISORIES_MAX_AGE_DAYS},
         "airflow": {"url": sandbox.airflow_url},
     }
     text = "# written by the sandbox\n" + yaml.safe_dump(document, sort_keys=False)
