@@ -7,6 +7,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param
 
 from slipway.catalog import catalog_directory, load_service
+from slipway.release import label
 from slipway.stages import accept, build, checkout, deploy, gate, image, report, scan, test, verify
 from slipway.stages.outcome import DEFAULTS
 
@@ -44,6 +45,7 @@ def release_dag(name: str) -> DAG:
         dagrun_timeout=timedelta(hours=2),
         tags=["release", service.service, f"team:{service.team}"],
         default_args={**DEFAULTS, "owner": service.team},
+        user_defined_filters={"label": label},
         params={
             "service": Param(service.service, type="string", const=service.service, title="Service"),
             "commit": Param(

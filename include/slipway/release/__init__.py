@@ -1,7 +1,7 @@
 """Pure decisions about releases: no I/O, no clock, no randomness."""
 
 from slipway.release.evidence import evidence_key
-from slipway.release.identity import RunId, parse_run_id, run_id, short
+from slipway.release.identity import RunId, label, parse_run_id, run_id, short
 from slipway.release.states import Outcome, Status, begin, decisive, finish, fold
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "evidence_key",
     "finish",
     "fold",
+    "label",
     "parse_run_id",
     "run_id",
     "short",

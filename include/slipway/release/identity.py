@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -41,6 +42,19 @@ def short(commit: str) -> str:
 def run_id(service: str, commit: str, repeat: int = 0) -> str:
     """Gives `<service>.<commit12>[.rN]`: the DAG run id of a release and its key in the ledger."""
     return str(parse_run_id(str(RunId(service, short(commit), repeat))))
+
+
+def label(run_id: str) -> str:
+    """Gives any run id, also one that Airflow made (`manual__2026-01-01T00:00:00+00:00`), as a DNS-1123 label.
+
+    Of 40 characters at most, so that a prefix and a suffix fit, and different for different runs: the ids of
+    releases only have their dots replaced; any other ends with 10 digits of its hash, which no commit (12) does.
+    """
+    plain = run_id.replace(".", "-")
+    if _RUN.fullmatch(run_id) and len(plain) <= 40:
+        return plain
+    readable = re.sub("[^a-z0-9]+", "-", run_id.lower())[:29].strip("-") or "run"
+    return f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:10]}"
 
 
 def parse_run_id(text: str) -> RunId:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 TIMED_OUT, KILLED = 124, 137
 
-RUN = "{{ run_id | replace('.', '-') }}"
-"""The run's id as names of containers and pods may have it (templated)."""
+RUN = "{{ run_id | label }}"
+"""The run's id as names of containers and pods may have it (templated, with the DAG's own filter)."""
 
 SOURCE = "{{ ti.xcom_pull('checkout')['volume'] }}"
 DEPENDENCIES = "{{ ti.xcom_pull('checkout')['dependencies'] }}"

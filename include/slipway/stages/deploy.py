@@ -13,7 +13,7 @@ from airflow.sdk.log import mask_secret
 
 from slipway.adapters import cluster, vault
 from slipway.errors import PolicyFailed
-from slipway.release import manifests
+from slipway.release import label, manifests
 from slipway.stages import connections, links
 from slipway.stages.container import RUN, toolbox
 from slipway.stages.image import PUSHED
@@ -73,7 +73,7 @@ def _packed(files: Mapping[str, bytes]) -> bytes:
 
 
 def _secret_name(run_id: str) -> str:
-    return f"slipway-{run_id.replace('.', '-')}"
+    return f"slipway-{label(run_id)}"
 
 
 def _labels(service: Service) -> dict[str, str]:

@@ -10,6 +10,7 @@ from docker.types import Mount
 
 from slipway.adapters import engine
 from slipway.errors import PolicyFailed, Transient
+from slipway.release import label
 from slipway.stages import connections
 from slipway.stages.container import RUN, scratch
 from slipway.stages.outcome import DEFAULTS, stage
@@ -30,7 +31,7 @@ def network_name(purpose: str) -> str:
 
 
 def _name(purpose: str) -> str:
-    return network_name(purpose).replace(RUN, get_current_context()["dag_run"].run_id.replace(".", "-"))
+    return network_name(purpose).replace(RUN, label(get_current_context()["dag_run"].run_id))
 
 
 def _labels() -> dict[str, str]:

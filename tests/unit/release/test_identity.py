@@ -1,3 +1,4 @@
+import re
 from contextlib import suppress
 
 import pytest
@@ -5,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.errors import CatalogError
-from slipway.release import evidence_key, parse_run_id, run_id, short
+from slipway.release import evidence_key, label, parse_run_id, run_id, short
 
 services = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?", fullmatch=True)
 commits = st.from_regex(r"[0-9a-f]{40}|[0-9a-f]{64}", fullmatch=True)
@@ -27,6 +28,27 @@ def test_run_id_is_read_back_as_it_was_made(service: str, commit: str, repeat: i
 def test_run_id_has_the_promised_form() -> None:
     assert run_id("ai-generation", "0123456789abcdef" * 2 + "01234567") == "ai-generation.0123456789ab"
     assert run_id("ai-generation", "0123456789abcdef" * 4, 2) == "ai-generation.0123456789ab.r2"
+
+
+@given(st.one_of(st.text(max_size=80), st.from_regex(r"[A-Za-z0-9_.~:+-]{1,250}", fullmatch=True)))
+def test_any_run_id_has_a_label_for_names(text: str) -> None:
+    assert re.fullmatch("[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", label(text))
+
+
+def test_labels_are_readable_and_of_one_run_each() -> None:
+    assert label("ai-generation.0123456789ab.r2") == "ai-generation-0123456789ab-r2"
+    manual = "manual__2026-11-24T12:50:00.123456+00:00"
+    assert label(manual).startswith("manual-2026-11-24t12-50-00")
+    alike = [
+        manual,
+        manual.lower(),
+        manual.replace("+", "-"),
+        "a.0123456789ab",
+        "a-0123456789ab",
+        "a" * 60,
+        "a" * 61,
+    ]
+    assert len({label(one) for one in alike}) == len(alike)
 
 
 @given(st.text(max_size=60))
