@@ -12,7 +12,6 @@ from slipway_sandbox.part import Sandbox
 from slipway_sandbox.parts.docker import Docker
 from slipway_sandbox.parts.postgres import Postgres
 
-
 # The sandbox's advisories come out of a package whose newest data are of July 2026; a team mirrors its own daily.
 ADVISORIES_MAX_AGE_DAYS = 730
 
