@@ -21,10 +21,14 @@ def explained(what: str) -> Iterator[None]:
     """Turn the client's errors into ours: refused objects (policy), refused rights (permanent), anything else (transient)."""
     import urllib3.exceptions
     from kubernetes.client.exceptions import ApiException
-    from kubernetes.dynamic.exceptions import DynamicApiError
+    from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
 
     try:
         yield
+    except ResourceNotFoundError as e:
+        raise PolicyFailed(
+            f"{what}: {e}", remedy="correct apiVersion and kind in the config repository"
+        ) from e
     except (ApiException, DynamicApiError) as e:
         status = getattr(e, "status", None)
         try:
@@ -253,11 +257,17 @@ def _last_words(core: Any, pods: Iterable[Any], digest: str) -> list[str]:
             continue
         for previous in (True, False):
             try:
-                said: str = core.read_namespaced_pod_log(
-                    pod.metadata.name, pod.metadata.namespace, tail_lines=15, previous=previous
+                # not parsed by the client, which would give the repr of bytes
+                answer = core.read_namespaced_pod_log(
+                    pod.metadata.name,
+                    pod.metadata.namespace,
+                    tail_lines=15,
+                    previous=previous,
+                    _preload_content=False,
                 )
             except ApiException:  # no such container run: there is nothing to tell
                 continue
+            said = answer.data.decode(errors="replace")
             if said.strip():
                 return [line for line in said.splitlines() if line.strip()]
     return []

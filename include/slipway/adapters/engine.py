@@ -179,11 +179,20 @@ def image_of_folder(
 
 
 def network(client: APIClient, name: str, labels: Mapping[str, str]) -> None:
-    """Make a private network without a way out; there already is fine."""
+    """Make a private network without a way out; there already is fine.
+
+    `internal` alone leaves the bridge an address of the machine, which is the containers' default route: they would reach
+    every server of the machine that listens beyond loopback. So the bridge gets none.
+    """
     with explained(f"making network {name}"):
         if not client.networks(names=[f"^{name}$"]):
             client.create_network(
-                name, driver="bridge", internal=True, labels=dict(labels), check_duplicate=True
+                name,
+                driver="bridge",
+                internal=True,
+                options={"com.docker.network.bridge.inhibit_ipv4": "true"},
+                labels=dict(labels),
+                check_duplicate=True,
             )
 
 
@@ -305,6 +314,7 @@ def reports(client: APIClient, container: str, folder: str = "/out") -> dict[str
                     and member.name.count("/") == 1
                     and member.size <= REPORT_LIMIT
                     and len(found) < 20
+                    and member.size + sum(map(len, found.values())) <= REPORTS_LIMIT
                 ):
                     content = tar.extractfile(member)
                     if content is not None:
@@ -369,6 +379,12 @@ def build(
             process.run(
                 ["docker", "version"], timeout_s=15, environment=environment
             )  # raises if the engine is gone
+            if any("buildx component is missing" in line for line in e.lines):
+                raise Permanent(
+                    "the worker's docker client has no BuildKit",
+                    remedy="put Debian's /usr/bin/docker, or one with buildx, first on PATH of the workers",
+                    lines=e.lines,
+                ) from e
             useful = [line for line in e.lines if "ERROR" in line or "error" in line] or e.lines
             raise PolicyFailed(
                 f"the image does not build: {useful[-1] if useful else e}",

@@ -1,0 +1,233 @@
+"""The cluster, with Slipway's own rights: objects are applied as they are owned, and a rollout's end is told early."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from kubernetes import client, config
+from slipway.adapters import cluster
+from slipway.errors import Permanent, PolicyFailed, Transient
+from slipway_sandbox.part import Part, Sandbox
+
+NAMESPACE = "ai-generation"
+LABELS = {"slipway-test": "adapters"}
+SOON_S = 60  # until a verdict: seconds; the rollout's own deadline would be 600
+NO_DIGEST = f"sha256:{'0' * 64}"
+
+
+@pytest.fixture(scope="module")
+def api(sandbox: Sandbox, parts: dict[str, Part]) -> client.ApiClient:
+    """Gives a client with Slipway's own identity."""
+    return config.new_client_from_config(str(sandbox.layout.credentials / "slipway.kubeconfig"))
+
+
+@pytest.fixture(scope="module")
+def admin(sandbox: Sandbox, parts: dict[str, Part]) -> client.ApiClient:
+    """Gives a client that may do everything."""
+    return config.new_client_from_config(str(sandbox.admin_kubeconfig))
+
+
+@pytest.fixture
+def name(admin: client.ApiClient) -> Iterator[str]:
+    """Gives a name; the objects of that name in the service's namespace are removed again."""
+    made = f"test-{secrets.token_hex(4)}"
+    yield made
+    core, apps = client.CoreV1Api(admin), client.AppsV1Api(admin)
+    for delete in (
+        apps.delete_namespaced_deployment,
+        core.delete_namespaced_config_map,
+        core.delete_namespaced_secret,
+    ):
+        try:
+            delete(made, NAMESPACE, propagation_policy="Background")
+        except client.ApiException as e:
+            if e.status != 404:
+                raise
+
+
+def config_map(name: str, namespace: str = NAMESPACE, **data: str) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": namespace, "labels": LABELS}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def deployment(name: str, image: str, command: list[str], *, replicas: int = 1) -> dict[str, Any]:
+    container = {
+        "name": "app",
+        "image": image,
+        "command": command,
+        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "runAsNonRoot": True,
+            "runAsUser": 10001,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+    labels = {**LABELS, "app.kubernetes.io/name": name}
+    pod = {
+        "containers": [container],
+        "imagePullSecrets": [{"name": "registry-pull"}],
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 1,
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": LABELS},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app.kubernetes.io/name": name}},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
+def followed(api: client.ApiClient, name: str, digest: str) -> cluster.Rollout:
+    """Ask as the sensor does, until the rollout is complete or fails, for SOON_S at most."""
+    deadline = time.monotonic() + SOON_S
+    while True:
+        state = cluster.rollout(api, NAMESPACE, name, digest)
+        if state.complete:
+            return state
+        assert time.monotonic() < deadline, f"no verdict within {SOON_S} s: {state}"
+        time.sleep(0.5)
+
+
+def test_applied_object_is_created_then_unchanged_then_changed(api: client.ApiClient, name: str) -> None:
+    title = f"ConfigMap/{name}"
+    assert cluster.apply(api, [config_map(name, a="1")]) == [f"{title}: created"]
+    assert cluster.apply(api, [config_map(name, a="1")]) == [f"{title}: unchanged"]
+    assert cluster.apply(api, [config_map(name, a="2")]) == [f"{title}: changed"]
+
+
+def test_field_that_is_not_declared_any_more_is_removed(api: client.ApiClient, name: str) -> None:
+    cluster.apply(api, [config_map(name, a="1", b="1")])
+    cluster.apply(api, [config_map(name, a="1")])
+    assert client.CoreV1Api(api).read_namespaced_config_map(name, NAMESPACE).data == {"a": "1"}
+
+
+def test_field_of_another_manager_fails_and_is_named(
+    api: client.ApiClient, admin: client.ApiClient, name: str
+) -> None:
+    cluster.apply(api, [config_map(name, a="1")])
+    client.CoreV1Api(admin).patch_namespaced_config_map(
+        name, NAMESPACE, {"data": {"a": "by hand"}}, field_manager="kubectl-edit"
+    )
+    with pytest.raises(PolicyFailed, match=r"\.data\.a") as caught:
+        cluster.apply(api, [config_map(name, a="1")])
+    assert "kubectl-edit" in caught.value.message
+    assert f"ConfigMap/{name}" in caught.value.message
+
+
+def test_object_that_the_server_refuses_fails_and_says_why(api: client.ApiClient, name: str) -> None:
+    wrong = {**config_map(name), "data": {"not a key": "x"}}
+    with pytest.raises(PolicyFailed, match="not a key"):
+        cluster.apply(api, [wrong])
+    unknown = {**config_map(name), "kind": "ConfigMapp"}
+    with pytest.raises(PolicyFailed, match="ConfigMapp"):
+        cluster.apply(api, [unknown])
+
+
+def test_another_namespace_is_permanent(api: client.ApiClient, name: str) -> None:
+    with pytest.raises(Permanent, match="forbidden") as caught:
+        cluster.apply(api, [config_map(name, "kube-system")])
+    assert "kube-system" in caught.value.message
+    with pytest.raises(Permanent):
+        cluster.put_secret(api, "default", name, {"a": "b"}, labels=LABELS)
+    with pytest.raises(Permanent):
+        cluster.rollout(api, "kube-system", "coredns", NO_DIGEST)
+
+
+def test_expired_identity_is_permanent_and_a_dead_server_transient(api: client.ApiClient, name: str) -> None:
+    refused = client.Configuration.get_default_copy()
+    refused.host, refused.ssl_ca_cert = api.configuration.host, api.configuration.ssl_ca_cert
+    refused.api_key = {"authorization": "Bearer nobody"}
+    with pytest.raises(Permanent):
+        cluster.delete(client.ApiClient(refused), "secret", NAMESPACE, name)
+    dead = client.Configuration()
+    dead.host, dead.retries = "https://127.0.0.1:9", False
+    with pytest.raises(Transient):
+        cluster.delete(client.ApiClient(dead), "secret", NAMESPACE, name)
+
+
+def test_rollout_is_complete_when_its_pods_run_the_digest(
+    api: client.ApiClient, name: str, images: dict[str, str]
+) -> None:
+    image = images["base-python"]
+    digest = image.partition("@")[2]
+    cluster.apply(api, [deployment(name, image, ["sleep", "600"])])
+    state = followed(api, name, digest)
+    assert len(state.pods) == 1
+    assert [one.endswith(digest) for one in state.image_ids] == [True]
+    stranger = cluster.rollout(api, NAMESPACE, name, NO_DIGEST)
+    assert not stranger.complete
+    assert digest in stranger.message
+
+
+def test_image_that_cannot_be_pulled_fails_soon(
+    api: client.ApiClient, name: str, images: dict[str, str]
+) -> None:
+    image = f"{images['base-python'].partition('@')[0]}@{NO_DIGEST}"
+    cluster.apply(api, [deployment(name, image, ["sleep", "600"])])
+    with pytest.raises(PolicyFailed, match=f"pod {name}-.*(ErrImagePull|ImagePullBackOff)"):
+        followed(api, name, NO_DIGEST)
+
+
+def test_crash_loop_fails_soon_with_the_last_lines(
+    api: client.ApiClient, name: str, images: dict[str, str]
+) -> None:
+    image = images["base-python"]
+    manifest = deployment(name, image, ["sh", "-c", "echo no database there; exit 3"])
+    manifest["spec"]["minReadySeconds"] = (
+        30  # in place of a readiness probe: without either, it serves at once
+    )
+    cluster.apply(api, [manifest])
+    with pytest.raises(PolicyFailed, match=f"pod {name}-.*CrashLoopBackOff") as caught:
+        followed(api, name, image.partition("@")[2])
+    assert caught.value.lines == ("no database there",)
+
+
+def test_pod_that_admission_refuses_fails_soon(
+    api: client.ApiClient, name: str, images: dict[str, str]
+) -> None:
+    manifest = deployment(name, images["base-python"], ["sleep", "600"])
+    manifest["spec"]["template"]["spec"]["hostNetwork"] = True
+    cluster.apply(api, [manifest])
+    with pytest.raises(PolicyFailed, match=r"pods cannot be created.*PodSecurity"):
+        followed(api, name, images["base-python"].partition("@")[2])
+
+
+def test_secret_is_put_twice_and_deleted_twice(api: client.ApiClient, name: str) -> None:
+    assert cluster.secret_annotations(api, NAMESPACE, name) is None
+    for text in ("one", "two"):
+        cluster.put_secret(
+            api, NAMESPACE, name, {"url": text}, labels=LABELS, annotations={"slipway/lease": text}
+        )
+        assert cluster.secret_annotations(api, NAMESPACE, name) == {"slipway/lease": text}
+    found = client.CoreV1Api(api).read_namespaced_secret(name, NAMESPACE)
+    assert (set(found.data), found.metadata.labels["app.kubernetes.io/managed-by"]) == ({"url"}, "slipway")
+    for _ in range(2):
+        cluster.delete(api, "secret", NAMESPACE, name)
+    assert cluster.secret_annotations(api, NAMESPACE, name) is None
+
+
+def test_config_map_of_files_is_put_twice_and_deleted_twice(api: client.ApiClient, name: str) -> None:
+    for content in (b"\x00one", b"\xfftwo"):
+        cluster.put_config_map(api, NAMESPACE, name, {"changelog.tar": content}, labels=LABELS)
+    found = client.CoreV1Api(api).read_namespaced_config_map(name, NAMESPACE)
+    assert found.binary_data == {"changelog.tar": "/3R3bw=="}
+    for _ in range(2):
+        cluster.delete(api, "config_map", NAMESPACE, name)
+
+
+def test_request_to_a_service_that_is_not_there_gives_its_status(api: client.ApiClient, name: str) -> None:
+    status, body = cluster.get(api, NAMESPACE, name, 80, "/version")
+    assert status in (404, 503)
+    assert name in json.dumps(body.decode())

@@ -1,0 +1,358 @@
+"""The engine: what is shared is made once, what pushed code runs in holds, and reports are taken with care."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import docker
+import pytest
+from docker.types import Mount
+
+from slipway.adapters import engine as adapter
+from slipway.adapters.registry import Registry
+from slipway.errors import Permanent, PolicyFailed, Transient
+from slipway_sandbox.local_http import session
+from slipway_sandbox.part import Sandbox
+
+ABROAD = "198.51.100.1"  # RFC 5737: nobody has it
+LABELS = {"slipway": "test"}
+TRIED = """
+import socket, sys, json, time
+def tried(host, port):
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+        return "connected"
+    except OSError as e:
+        return f"{type(e).__name__} {e.errno}"
+"""
+
+
+@pytest.fixture(scope="session")
+def python(engine: Any, images: dict[str, str], account: Callable[[str], tuple[str, str]]) -> str:
+    """Gives the runtime base, pulled to the engine as a release does."""
+    adapter.ensure_image(engine, images["base-python"], *account("pull"))
+    adapter.ensure_image(engine, images["base-python"], *account("pull"))
+    return images["base-python"]
+
+
+@pytest.fixture(scope="session")
+def toolbox(engine: Any, images: dict[str, str], account: Callable[[str], tuple[str, str]]) -> str:
+    """Gives a toolbox: it has an /out that the unprivileged user may write to."""
+    adapter.ensure_image(engine, images["toolbox-python"], *account("pull"))
+    return images["toolbox-python"]
+
+
+def tar_of(files: Mapping[str, bytes]) -> IO[bytes]:
+    packed = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's; a build hands its file descriptor on
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    packed.seek(0)
+    return packed
+
+
+def script(
+    engine: Any, name: str, image: str, code: str, *arguments: str, network_mode: str = "none", **options: Any
+) -> tuple[int, str]:
+    """Run Python in a bounded container to its end; give exit code and output."""
+    command = ["python3", "-c", code, *arguments]
+    adapter.start(engine, name, image, network_mode=network_mode, command=command, **options)
+    code_ = adapter.wait_exit(engine, name, 30)
+    return code_, engine.logs(name).decode()
+
+
+def test_volume_is_filled_once_and_marked_complete_last(engine: Any, unique: str, python: str) -> None:
+    assert adapter.fill_volume(engine, python, unique, "/workspace", tar_of({"src/a.txt": b"first"}))
+    assert adapter.has_file(engine, python, unique, "/workspace", ".complete")
+    assert not adapter.fill_volume(engine, python, unique, "/workspace", tar_of({"src/a.txt": b"second"}))
+    mounts = [Mount("/workspace", unique, type="volume", read_only=True)]
+    read = "print(open('/workspace/src/a.txt').read())"
+    assert script(engine, f"{unique}-read", python, read, mounts=mounts) == (0, "first\n")
+
+
+def test_volume_without_its_mark_is_filled_again(engine: Any, unique: str, python: str) -> None:
+    """As a worker leaves it that died while filling it."""
+    broken = tar_of({"src/a.txt": b"whole" * 1000}).read()[:1_500]
+    with pytest.raises((Permanent, Transient)):
+        adapter.fill_volume(engine, python, unique, "/workspace", io.BytesIO(broken))
+    assert not adapter.has_file(engine, python, unique, "/workspace", ".complete")
+    assert adapter.fill_volume(engine, python, unique, "/workspace", tar_of({"src/a.txt": b"whole"}))
+
+
+def test_prepared_volume_is_writable_for_the_unprivileged_user(engine: Any, unique: str, python: str) -> None:
+    for _ in range(2):
+        adapter.prepare_volume(engine, python, unique, "/deps", LABELS)
+    write = "import os; open('/deps/a', 'w').write('x'); print(os.stat('/deps/a').st_uid)"
+    mounts = [Mount("/deps", unique, type="volume")]
+    assert script(engine, f"{unique}-write", python, write, mounts=mounts) == (0, f"{adapter.UID}\n")
+
+
+def test_network_has_no_way_out_but_its_containers_see_each_other(
+    engine: Any, unique: str, python: str, sandbox: Sandbox
+) -> None:
+    for _ in range(2):
+        adapter.network(engine, unique, LABELS)
+    assert len(engine.networks(names=[f"^{unique}$"])) == 1
+    server = ["python3", "-m", "http.server", "8000", "--directory", "/usr/share"]
+    adapter.start(
+        engine, f"{unique}-server", python, network_mode=unique, command=server, aliases=["database"]
+    )
+    probe = [
+        "python3",
+        "-c",
+        "import socket; socket.create_connection(('127.0.0.1', 8000), timeout=1).close()",
+    ]
+    adapter.wait_until(engine, f"{unique}-server", probe, 20)
+    code = f"{TRIED}\nprint(json.dumps([tried(*one.split(':')) for one in sys.argv[1:]]))"
+    targets = ["database:8000", sandbox.registry, "10.200.0.1:6443", f"{ABROAD}:80"]
+    _, said = script(engine, f"{unique}-client", python, code, *targets, network_mode=unique)
+    seen, registry, api, abroad = json.loads(said)
+    assert seen == "connected"
+    assert "connected" not in (registry, api, abroad), (registry, api, abroad)
+    adapter.remove_network(engine, unique)  # with both containers still on it, or ended
+    adapter.remove_network(engine, unique)
+    assert not engine.networks(names=[f"^{unique}$"])
+
+
+INSIDE = """
+import json, os, errno, ctypes, threading
+def tried(call, *a):
+    try:
+        call(*a)
+        return "allowed"
+    except OSError as e:
+        return errno.errorcode[e.errno]
+status = dict(line.rstrip().split(":\\t", 1) for line in open("/proc/self/status") if ":\\t" in line)
+libc = ctypes.CDLL(None, use_errno=True)
+found = {
+    "uid": os.getuid(),
+    "capabilities": [int(status[k], 16) for k in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")],
+    "no_new_privileges": status["NoNewPrivs"],
+    "etc": tried(open, "/etc/x", "w"), "usr": tried(open, "/usr/bin/x", "w"), "home": tried(os.mkdir, "/app-x"),
+    "chown": tried(os.chown, "/tmp", 0, 0), "setuid": tried(os.setuid, 0),
+    "mount": "allowed" if libc.mount(b"none", b"/tmp", b"tmpfs", 0, None) == 0
+             else errno.errorcode[ctypes.get_errno()],
+    "interfaces": sorted(os.listdir("/sys/class/net")),
+}
+threading.stack_size(65536)
+started, stop = 0, threading.Event()
+try:
+    for _ in range(600):
+        threading.Thread(target=stop.wait, daemon=True).start()
+        started += 1
+except RuntimeError:
+    pass
+found["threads"] = started
+print(json.dumps(found), flush=True)
+os._exit(0)
+"""
+
+
+def test_bounds_hold_inside_the_container(engine: Any, unique: str, python: str) -> None:
+    code, said = script(engine, unique, python, INSIDE)
+    assert code == 0, said
+    found = json.loads(said)
+    assert found["uid"] == adapter.UID
+    assert found["capabilities"] == [0] * 5
+    assert found["no_new_privileges"] == "1"
+    assert {found[k] for k in ("etc", "usr", "home")} == {"EROFS"}
+    assert found["setuid"] == "EPERM"
+    assert found["chown"] in ("EPERM", "EROFS")
+    assert found["mount"] == "EPERM"
+    assert found["interfaces"] == ["lo"]
+    assert 400 < found["threads"] < 512  # each counts as a process
+
+
+def test_memory_bound_kills(engine: Any, unique: str, python: str) -> None:
+    code, _ = script(engine, unique, python, "x = bytearray(400 << 20); print(len(x))", memory="48m")
+    assert code == 137
+
+
+def test_older_container_of_the_same_name_is_replaced_and_removal_can_be_repeated(
+    engine: Any, unique: str, python: str
+) -> None:
+    for text in ("one", "two"):
+        assert script(engine, unique, python, f"print('{text}')") == (0, f"{text}\n")
+    for _ in range(2):
+        adapter.remove_container(engine, unique)
+    assert not engine.containers(all=True, filters={"name": unique})
+
+
+def test_wait_ends_a_container_that_does_not(engine: Any, unique: str, python: str) -> None:
+    adapter.start(engine, unique, python, network_mode="none", command=["sleep", "300"])
+    began = time.monotonic()
+    assert adapter.wait_exit(engine, unique, 1) == 124
+    assert time.monotonic() - began < 10
+    assert engine.wait(unique, timeout=10)["StatusCode"] == 137
+
+
+def test_exit_code_is_the_containers_own(engine: Any, unique: str, python: str) -> None:
+    assert script(engine, unique, python, "raise SystemExit(3)")[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "probe", "says"),
+    [
+        (["python3", "-c", "raise SystemExit('no data folder')"], ["false"], "ended by itself"),
+        (
+            ["sh", "-c", "echo no data folder; exec sleep 60"],
+            ["sh", "-c", "echo refused; false"],
+            "not ready after 1 s: refused",
+        ),
+    ],
+    ids=["it ends", "it is never ready"],
+)
+def test_readiness_that_does_not_come_is_told_with_the_last_lines(
+    engine: Any, unique: str, python: str, command: Sequence[str], probe: Sequence[str], says: str
+) -> None:
+    adapter.start(engine, unique, python, network_mode="none", command=command)
+    with pytest.raises(PolicyFailed, match=says) as caught:
+        adapter.wait_until(engine, unique, probe, 1)
+    assert caught.value.lines == ("no data folder",)
+
+
+REPORTED = """
+import os
+os.chdir("/out")
+open("junit.xml", "w").write("<ok/>")
+open("big.sarif", "wb").write(b"x" * (2_000_000 + 1))
+os.mkdir("nested"); open("nested/inner.json", "w").write("{}")
+os.symlink("/etc/passwd", "link.json"); os.link("junit.xml", "hard.xml"); os.mkfifo("fifo.json")
+"""
+
+
+def test_reports_are_regular_files_of_the_folder_itself_within_the_bound(
+    engine: Any, unique: str, toolbox: str
+) -> None:
+    scratch = [Mount("/out", None, type="volume")]
+    assert script(engine, unique, toolbox, REPORTED, mounts=scratch)[0] == 0
+    found = adapter.reports(engine, unique)
+    # of two hard links either may be the one that the archive holds as a file
+    assert set(found) in ({"junit.xml"}, {"hard.xml"})
+    assert set(found.values()) == {b"<ok/>"}
+
+
+def test_reports_together_stay_within_their_bound(engine: Any, unique: str, toolbox: str) -> None:
+    write = "for i in range(6): open(f'/out/{i}.json', 'wb').write(b'x' * 1_900_000)"
+    script(engine, unique, toolbox, write, mounts=[Mount("/out", None, type="volume")])
+    found = adapter.reports(engine, unique)
+    assert found
+    assert sum(map(len, found.values())) <= adapter.REPORTS_LIMIT
+
+
+def test_flood_of_reports_is_refused(engine: Any, unique: str, toolbox: str) -> None:
+    write = "open('/out/x', 'wb').truncate(40_000_000)"
+    script(engine, unique, toolbox, write, mounts=[Mount("/out", None, type="volume")])
+    with pytest.raises(PolicyFailed, match="exceed 32000000 bytes"):
+        adapter.reports(engine, unique)
+
+
+Build = Callable[..., list[str]]
+
+
+@pytest.fixture
+def build(
+    sandbox: Sandbox,
+    unique: str,
+    python: str,
+    account: Callable[[str], tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Build:
+    """Builds `unique:1` of a Dockerfile's text; gives the lines that were logged."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # Debian's client, as the workers have it
+
+    def run(dockerfile: str, tag: str = f"{unique}:1", url: str = sandbox.docker_host) -> list[str]:
+        said: list[str] = []
+        user, password = account("pull")
+        adapter.build(
+            url,
+            tar_of({"Dockerfile": f"ARG BASE\nFROM ${{BASE}}\n{dockerfile}".encode()}),
+            tag=tag,
+            dockerfile="Dockerfile",
+            arguments={"BASE": python},
+            labels=LABELS,
+            registry=sandbox.registry,
+            username=user,
+            password=password,
+            timeout_s=60,
+            log=said.append,
+        )
+        return said
+
+    return run
+
+
+def test_failing_build_names_the_failing_line(build: Build) -> None:
+    with pytest.raises(PolicyFailed) as caught:
+        build("RUN echo looked-for-something && exit 7\n")
+    assert "echo looked-for-something && exit 7" in caught.value.message
+    assert "looked-for-something" in "\n".join(caught.value.lines)
+
+
+def test_build_has_no_network(build: Build) -> None:
+    with pytest.raises(PolicyFailed) as caught:
+        build(
+            f"RUN python3 -c \"import socket; socket.create_connection(('{ABROAD}', 80), timeout=3)\" 2>&1\n"
+        )
+    assert "Network is unreachable" in "\n".join(caught.value.lines)
+
+
+def test_dead_engine_is_transient(build: Build, python: str, tmp_path: Path) -> None:
+    with pytest.raises(Transient):
+        build("", url=f"unix://{tmp_path}/nobody.sock")
+    client = docker.APIClient(base_url=f"unix://{tmp_path}/nobody.sock", version="1.41", timeout=5)
+    with pytest.raises(Transient, match="docker info"):
+        adapter.remove_container(client, "x")
+    with pytest.raises(Transient):
+        adapter.image_exists(client, python)
+
+
+def test_what_the_engine_refuses_is_permanent(engine: Any, unique: str, python: str) -> None:
+    with pytest.raises(Permanent):
+        adapter.start(engine, unique, python, network_mode="none", command=["x"], memory="1b")
+
+
+def test_pushed_digest_is_the_registrys_own(
+    engine: Any, unique: str, sandbox: Sandbox, build: Build, account: Callable[[str], tuple[str, str]]
+) -> None:
+    repository, tag = f"{sandbox.registry}/slipway/test-adapters", unique
+    said = build(f"LABEL unique={unique}\n", tag=f"{repository}:{tag}")
+    assert said
+    assert adapter.image_exists(engine, f"{repository}:{tag}")
+    registry = Registry(sandbox.registry, *account("pull"), sandbox.registry_ca)
+    assert registry.digest("slipway/test-adapters", tag) is None
+    for login in (account("pull"), ("push", "wrong")):
+        with pytest.raises(Permanent, match=tag):
+            adapter.push(engine, repository, tag, *login)
+    digest = adapter.push(engine, repository, tag, *account("push"))
+    try:
+        assert adapter.push(engine, repository, tag, *account("push")) == digest
+        assert registry.digest("slipway/test-adapters", tag) == digest
+    finally:
+        url = f"https://{sandbox.registry}/v2/slipway/test-adapters/manifests/{digest}"
+        session(str(sandbox.registry_ca)).delete(url, auth=account("push"), timeout=20).raise_for_status()
+    assert registry.digest("slipway/test-adapters", tag) is None
+
+
+def test_image_of_a_folder_holds_its_files_and_is_made_once(engine: Any, unique: str, python: str) -> None:
+    adapter.fill_volume(engine, python, unique, "/deps", tar_of({"wheels/a.whl": b"w"}))
+    refs = {
+        adapter.image_of_folder(engine, python, unique, "/deps", "wheels", unique, "wheels") for _ in range(2)
+    }
+    assert refs == {f"{unique}:wheels"}
+    saved = io.BytesIO(b"".join(engine.get_image(f"{unique}:wheels")))
+    with tarfile.open(fileobj=saved) as image:
+        (layer,) = [one for one in image.getnames() if one.endswith("layer.tar")]
+        packed = image.extractfile(layer)
+        assert packed is not None
+        with tarfile.open(fileobj=packed) as files:
+            assert [one.name for one in files if one.isreg()] == ["wheels/a.whl"]

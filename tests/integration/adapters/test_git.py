@@ -1,0 +1,148 @@
+"""Git over HTTP: commits, trees and notes with Slipway's own account, and what that account may not do."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tarfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slipway.adapters.git import NOTES_REF, Repository
+from slipway.errors import Permanent, PolicyFailed, Transient
+from slipway_sandbox.developer import Developer
+from slipway_sandbox.part import Part, Sandbox
+from slipway_sandbox.parts.git import Git as Server
+
+
+@pytest.fixture
+def developer(sandbox: Sandbox, parts: dict[str, Part], tmp_path: Path) -> Iterator[Developer]:
+    """Gives a clone of a service repository of its own, with one pushed commit; no release comes of it."""
+    server = parts["git"]
+    assert isinstance(server, Server)
+    name = f"services/trial-{uuid.uuid4().hex[:8]}"
+    server._repository(name)
+    try:
+        clone = Developer(sandbox, name, tmp_path / "clone")
+        clone.clone()
+        (clone.folder / "a.txt").write_text("one\n")
+        (clone.folder / "migrations").mkdir()
+        (clone.folder / "migrations/changelog.yaml").write_text("databaseChangeLog: []\n")
+        clone.commit("First: ümlaut")
+        clone.push()
+        yield clone
+    finally:
+        shutil.rmtree(server.repositories / f"{name}.git")
+
+
+def opened(developer: Developer, mirrors: Path, password: str | None = None) -> Repository:
+    account, file = developer.sandbox.git_account
+    return Repository(developer.url, account, password or file.read_text().strip(), mirrors)
+
+
+@pytest.fixture
+def repository(developer: Developer, tmp_path: Path) -> Repository:
+    """Gives the repository with Slipway's account, and a mirror of its own."""
+    return opened(developer, tmp_path / "mirrors")
+
+
+def test_branch_commit_and_files_are_read(developer: Developer, repository: Repository) -> None:
+    head = developer.head()
+    assert repository.head("main") == head
+    commit = repository.commit(head)
+    assert (commit.hash, commit.subject, commit.author) == (head, "First: ümlaut", "developer")
+    assert commit.tree == developer.git("rev-parse", "HEAD^{tree}")
+    assert repository.files(head, "migrations") == {"migrations/changelog.yaml": b"databaseChangeLog: []\n"}
+
+
+def test_archive_is_the_same_bytes_for_the_same_commit(
+    developer: Developer, repository: Repository, tmp_path: Path
+) -> None:
+    head = developer.head()
+    with (
+        repository.archive(head, "src/") as first,
+        opened(developer, tmp_path / "other").archive(head, "src/") as second,
+    ):
+        assert first.read() == second.read()
+        first.seek(0)
+        with tarfile.open(fileobj=first) as tar:
+            assert {one.name for one in tar if one.isreg()} == {"src/a.txt", "src/migrations/changelog.yaml"}
+
+
+def test_new_commit_is_fetched_when_it_is_asked_for(developer: Developer, repository: Repository) -> None:
+    repository.fetch()
+    (developer.folder / "a.txt").write_text("two\n")
+    newer = developer.commit("Second")
+    with pytest.raises(PolicyFailed, match=f"no commit {newer}"):
+        repository.commit(newer)
+    developer.push()
+    assert repository.commit(newer).subject == "Second"
+
+
+def test_unknown_branch_and_half_a_hash_are_named(developer: Developer, repository: Repository) -> None:
+    with pytest.raises(PolicyFailed, match="no branch nothing"):
+        repository.head("nothing")
+    with pytest.raises(PolicyFailed, match="not a full commit hash"):
+        repository.commit(developer.head()[:12])
+
+
+def test_wrong_password_is_told_without_it(developer: Developer, tmp_path: Path) -> None:
+    wrong = f"wrong-{uuid.uuid4().hex}"
+    refused = opened(developer, tmp_path / "mirrors", wrong)
+    for call in (lambda: refused.head("main"), refused.fetch):
+        with pytest.raises((Permanent, Transient)) as caught:
+            call()
+        assert wrong not in f"{caught.value}{caught.value.lines}"
+        assert developer.url in caught.value.message
+        assert "Vault" in caught.value.remedy
+
+
+def test_server_that_is_not_there_is_transient(tmp_path: Path) -> None:
+    with pytest.raises(Transient, match=r"127\.0\.0\.1:9"):
+        Repository("http://127.0.0.1:9/services/x.git", "slipway", "x", tmp_path).head("main")
+
+
+def test_note_is_written_once_replaced_and_read_by_everyone(
+    developer: Developer, repository: Repository, tmp_path: Path
+) -> None:
+    head = developer.head()
+    assert repository.note(head) is None
+    assert repository.write_note(head, "slipway: running\n")
+    assert not repository.write_note(head, "slipway: running\n")
+    assert developer.note(head) == "slipway: running"
+    # another worker, whose mirror knows of no notes yet
+    assert opened(developer, tmp_path / "other").write_note(head, "slipway: passed\n")
+    assert repository.note(head) == "slipway: passed\n"
+
+
+def test_note_goes_on_top_of_another_writers(
+    developer: Developer, repository: Repository, tmp_path: Path
+) -> None:
+    first = developer.head()
+    second = developer.commit("Second")
+    developer.push()
+    assert repository.write_note(first, "slipway: passed\n")
+    assert opened(developer, tmp_path / "other").write_note(second, "slipway: failed\n")
+    assert (repository.note(first), repository.note(second)) == ("slipway: passed\n", "slipway: failed\n")
+
+
+def test_slipways_account_may_not_push_a_branch(developer: Developer, repository: Repository) -> None:
+    head = developer.head()
+    repository.fetch(head)
+    for push in (f"{head}:refs/heads/other", f"{head}:refs/tags/v1", ":refs/heads/main"):
+        with pytest.raises(Transient, match="git push failed") as caught:
+            repository._run("push", repository.url, push)
+        assert "may push refs/notes/" in str(caught.value)
+    assert developer.git("ls-remote", "--heads", "--tags", "origin").split()[1::2] == ["refs/heads/main"]
+
+
+def test_password_lies_nowhere_in_the_mirror(developer: Developer, repository: Repository) -> None:
+    repository.write_note(developer.head(), "slipway: passed\n")
+    found = subprocess.run(
+        ["grep", "-rlF", repository.password, repository.mirrors], capture_output=True, text=True, timeout=20
+    )
+    assert (found.returncode, found.stdout) == (1, "")
+    assert NOTES_REF in developer.git("ls-remote", "origin")
