@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 TIMED_OUT, KILLED = 124, 137
 
+_VERDICT = re.compile(r"(?:FAILED|NOT EVALUATED) [\w-]+: (.+)")
+
 RUN = "{{ run_id | label }}"
 """The run's id as names of containers and pods may have it (templated, with the DAG's own filter)."""
 
@@ -40,6 +43,18 @@ def scratch() -> list[Mount]:
         Mount("/tmp", None, type="tmpfs", tmpfs_size=512 * 1024 * 1024, tmpfs_mode=0o1777),
         Mount("/out", None, type="volume"),
     ]
+
+
+def verdict_of(said: Sequence[str]) -> tuple[str, list[str]]:
+    """Give a gate's verdict and the findings that follow it, without the tools' own output that comes before.
+
+    A gate that ended without a verdict gives its last line, and the lines before it.
+    """
+    lines = [line for line in said if line.strip()]
+    for at in reversed(range(len(lines))):
+        if match := _VERDICT.fullmatch(lines[at].strip()):
+            return match[1], lines[at + 1 :][:20]
+    return (lines[-1].strip() if lines else "it says nothing"), lines[-20:]
 
 
 class ContainerOperator(DockerOperator):
@@ -148,6 +163,7 @@ class ContainerOperator(DockerOperator):
         with engine.explained("inspecting the container"):
             state = self.cli.inspect_container(str(self.container_name))["State"]
         code, tail = state["ExitCode"], [line for line in said if line.strip()][-20:]
+        why, findings = verdict_of(said)
         if code == TIMED_OUT or (code == KILLED and not state["OOMKilled"]):
             return PolicyFailed(
                 f"{self.task_id} took longer than {self.timeout_s:.0f} s and was ended",
@@ -159,7 +175,5 @@ class ContainerOperator(DockerOperator):
                 f"{self.task_id} used more memory than {self.mem_limit} and was ended", lines=tail
             )
         if code == 1:
-            return PolicyFailed(
-                f"{self.task_id} failed: {tail[0] if tail else 'it says nothing'}", lines=tail
-            )
-        return Transient(f"{self.task_id} could not be evaluated (exit code {code})", lines=tail)
+            return PolicyFailed(f"{self.task_id} failed: {why}", lines=findings)
+        return Transient(f"{self.task_id} could not be evaluated (exit code {code}): {why}", lines=findings)
