@@ -145,9 +145,15 @@ class ReleasePod(KubernetesPodOperator):
                 super().execute(context)
             except AirflowException as e:
                 raise self._failure(e) from e
-            message = (self._terminated() or {}).get("message")
             # by hand: the operator's own do_xcom_push would put a sidecar into the pod for it
-            context["ti"].xcom_push(key="return_value", value=json.loads(message) if message else None)
+            context["ti"].xcom_push(key="return_value", value=self._told())
+
+    def _told(self) -> Any:
+        message = (self._terminated() or {}).get("message")
+        try:
+            return json.loads(message) if message else None
+        except ValueError:  # of a container that has nothing to tell, such as the service's own
+            return None
 
     def _terminated(self) -> dict[str, Any] | None:
         statuses = self.remote_pod.status.container_statuses if self.remote_pod else None
