@@ -80,9 +80,7 @@ def bench(pushes: int, as_json: bool) -> None:
         click.echo(json.dumps(spread, indent=1))
     else:
         for name, row in spread.items():
-            click.echo(
-                f"{name:<40} {row['min']:>7} {row['median']:>7} {row['max']:>7}   (min, median, max)"
-            )
+            click.echo(f"{name:<40} {row['min']:>7} {row['median']:>7} {row['max']:>7}   (min, median, max)")
 
 
 if __name__ == "__main__":
