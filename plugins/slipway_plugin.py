@@ -15,6 +15,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
@@ -22,7 +23,8 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.connection import Connection
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from slipway.errors import SlipwayError
 from slipway.stages import links
@@ -39,6 +41,19 @@ app = FastAPI(title="Slipway", description="What the ledger knows of releases. R
 def _explain(_request: Request, error: SlipwayError) -> JSONResponse:
     # exit code 2 is the asker's mistake, as on the command line; anything else is ours
     return JSONResponse({"detail": str(error)}, status_code=400 if error.exit_code == 2 else 503)
+
+
+@app.exception_handler(HTTPException)
+async def _sign_in(request: Request, error: HTTPException) -> Response:
+    # a browser that followed a link is taken to Airflow's sign-in, and back
+    if error.status_code == 401 and _browser(request):
+        root = request.scope.get("root_path", "").removesuffix("/slipway")
+        return RedirectResponse(f"{root}/api/v2/auth/login?next={quote(request.url.path, safe='')}", 307)
+    return await http_exception_handler(request, error)
+
+
+def _browser(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
 
 
 @cache
@@ -93,12 +108,13 @@ def release_of_commit(service: str, commit: str, user: GetUserDep) -> dict[str, 
 @app.get("/runs/{run_id}")
 def run(run_id: str, user: GetUserDep, request: Request) -> Response:
     """Give the release of a run: as a page to a browser, as JSON to anybody else."""
+    from slipway.ledger import reports as kept
+
     release = _run(user, run_id)
-    if "text/html" not in request.headers.get("accept", ""):
+    if not _browser(request):
         return JSONResponse(release.show())
-    return HTMLResponse(
-        _page().render(release=release, dag_id=f"release_{release.service.replace('-', '_')}")
-    )
+    dag_id, reported = f"release_{release.service.replace('-', '_')}", kept.stages(_ledger(), run_id)
+    return HTMLResponse(_page().render(release=release, dag_id=dag_id, reported=reported))
 
 
 @app.get("/runs/{run_id}/reports/{stage}")
@@ -108,7 +124,7 @@ def reports(run_id: str, stage: str, user: GetUserDep, request: Request) -> Resp
 
     release = _run(user, run_id)
     sizes = {name: len(content) for name, content in kept.read(_ledger(), run_id, stage).items()}
-    if "text/html" not in request.headers.get("accept", ""):
+    if not _browser(request):
         return JSONResponse(sizes)
     return HTMLResponse(_page().render(release=release, stage=stage, reports=sizes, dag_id=None))
 

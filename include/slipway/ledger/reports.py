@@ -34,6 +34,12 @@ def keep(ledger: Ledger, run_id: str, stage: str, files: Mapping[str, bytes]) ->
         )
 
 
+def stages(ledger: Ledger, run_id: str) -> set[str]:
+    """Give the names of the stages that left reports."""
+    with ledger._transaction() as session:
+        return set(session.scalars(select(ReportRow.stage).where(ReportRow.run_id == run_id).distinct()))
+
+
 def read(ledger: Ledger, run_id: str, stage: str) -> dict[str, bytes]:
     """Give the files of a stage by name."""
     with ledger._transaction() as session:

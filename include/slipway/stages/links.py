@@ -47,12 +47,12 @@ class ImageLink(BaseOperatorLink):
 
 
 class PodsLink(BaseOperatorLink):
-    """What the cluster says of the deployment now."""
+    """The objects that the release applied to the cluster."""
 
     name = "Pods"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Give the address of the deployment's pods."""
+        """Give the address of the record's part about them."""
         return f"{_release(ti_key)}#pods"
 
 
