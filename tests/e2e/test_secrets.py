@@ -13,6 +13,7 @@ import secrets as random
 import threading
 import time
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -116,7 +117,11 @@ def migrated(project: Project) -> Migrated:
     """Gives a release with a new changeset; its leased password is seen in the Secret that holds it for a moment."""
     from kubernetes import client
 
-    core, seen, ended = client.CoreV1Api(project._cluster()), set[str](), threading.Event()
+    core, seen, ended = (
+        client.CoreV1Api(project._cluster()),
+        defaultdict[str, set[str]](set),
+        threading.Event(),
+    )
 
     def watch() -> None:
         while not ended.wait(0.3):
@@ -124,9 +129,10 @@ def migrated(project: Project) -> Migrated:
                 project.service.deploy.namespace, label_selector="slipway/purpose=release"
             )
             for one in held.items:
-                if "slipway/lease" in (one.metadata.annotations or {}):
+                run = (one.metadata.annotations or {}).get("slipway/run")
+                if run:  # also of runs that were killed
                     properties = base64.b64decode(one.data["liquibase.properties"]).decode()
-                    seen.update(re.findall(r"(?m)^password=(.+)$", properties))
+                    seen[run].update(re.findall(r"(?m)^password=(.+)$", properties))
 
     name = f"secrets-{time.time_ns()}"
     changelog = (project.examples / "ai-generation/migrations/changelog.yaml").read_text()
@@ -147,8 +153,9 @@ def migrated(project: Project) -> Migrated:
         ended.set()
         watcher.join(10)
     assert pushed.state == "success", pushed.release.reason
-    assert seen, "no leased password was seen"
-    return Migrated(pushed, frozenset(seen))
+    passwords = seen[project.run_id(pushed.commit)]
+    assert passwords, "no leased password was seen"
+    return Migrated(pushed, frozenset(passwords))
 
 
 @pytest.fixture(scope="module")
