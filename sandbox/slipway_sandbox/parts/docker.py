@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ipaddress
 import json
@@ -192,6 +193,11 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
     def clean(self) -> None:
         unmount_below(self.folder)
         remove_cgroups(self.cgroup)
+        # BuildKit's own has a fixed name; another engine's, which is not empty, stays
+        for name in ("*/docker/buildkit", "*/docker"):
+            for folder in Path("/sys/fs/cgroup").glob(name):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
         links = self._links()
         for link in links:
             run(["ip", "link", "del", link], what=f"removing {link}", accept=(0, 1))

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from slipway_sandbox.leftovers import cgroup_name, remove_cgroup_of, remove_cgroups
+
 CACHE = Path(os.environ.get("SLIPWAY_CACHE") or Path.home() / ".cache/slipway")
 IMAGE = CACHE / "kubernetes/pause.tar"  # an image that needs no registry
 SCRIPT = r"""
@@ -84,6 +86,10 @@ def told() -> Iterator[dict[str, Any]]:
         found["status"] = json.loads(status.read_text()) if status.is_file() else {}
         yield found
     finally:
+        # cgroups are the machine's, whatever the namespaces: those of the killed one would stay
+        for state in (one, two):
+            remove_cgroups(f"{cgroup_name(state)}-docker")
+            remove_cgroup_of(state)
         shutil.rmtree(folder, ignore_errors=True)
 
 
