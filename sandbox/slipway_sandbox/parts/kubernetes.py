@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +134,41 @@ class Kubernetes(Part):
         command = ["bash", str(self.layout.checkout / "sandbox/kubernetes" / name), *map(str, arguments)]
         run(command, what=f"kubernetes/{name}", timeout_s=timeout_s, log=log, env=environment)
 
+    @contextmanager
+    def telling(self, name: str, quiet_s: float = 60) -> Iterator[None]:
+        """Tell what a script of minutes writes to its log as it comes, and that it goes on when it writes nothing.
+
+        :param quiet_s: seconds without a line after which that is told.
+        """
+        log, ended = self.layout.logs / f"kubernetes-{name.removesuffix('.sh')}.log", threading.Event()
+        read = log.stat().st_size if log.exists() else 0
+
+        def tell() -> None:
+            nonlocal read
+            start = last = time.monotonic()
+            while not ended.wait(1):
+                now = time.monotonic()
+                with contextlib.suppress(FileNotFoundError), log.open(errors="replace") as stream:
+                    stream.seek(read)
+                    for line in iter(stream.readline, ""):
+                        if not line.endswith("\n"):
+                            break  # the rest of it comes later
+                        read += len(line.encode())
+                        if (words := line.partition(f"[{name}] ")[2].strip()) and now - start > 5:
+                            self.say(words)
+                            last = now
+                if now - last > quiet_s:
+                    self.say(f"still building, for {now - start:.0f} s; see {log}")
+                    last = now
+
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            teller.join()
+
     @property
     def cache(self) -> Path:
         """Where the cluster's programs are built to."""
@@ -147,9 +187,10 @@ class Kubernetes(Part):
             if not (all_run and self.ready() is None):
                 if not (self.cache / ".complete").exists():
                     self.say("building the cluster from its modules; about 8 minutes of two cores, once")
-                self.timed(
-                    lambda: self.script("build.sh", self.cache, timeout_s=3600), "built or already there"
-                )
+                with self.telling("build.sh"):
+                    self.timed(
+                        lambda: self.script("build.sh", self.cache, timeout_s=3600), "built or already there"
+                    )
                 self.timed(lambda: self.script("up.sh", self.folder, self.cache), "cluster is up")
             self.write_names()
         wait_until(self.ready, self.ready_timeout_s, "the cluster's API server", 0.2)
