@@ -175,7 +175,6 @@ class Rollout:
 
 # Reasons of a waiting container that do not go away by waiting (kubelet, pkg/kubelet/images and container runtime errors).
 _FATAL = (
-    "CrashLoopBackOff",
     "ErrImagePull",
     "ImagePullBackOff",
     "InvalidImageName",
@@ -211,14 +210,9 @@ def rollout(api: ApiClient, namespace: str, deployment: str, digest: str) -> Rol
     ours = [pod for pod in pods if any(digest in (c.image or "") for c in pod.spec.containers)]
     for pod in ours:
         for container in pod.status.container_statuses or []:
-            waiting = container.state.waiting if container.state else None
-            if (
-                waiting
-                and waiting.reason in _FATAL
-                and not (waiting.reason == "CrashLoopBackOff" and container.restart_count < 2)
-            ):
+            if stuck := _stuck(container):
                 raise PolicyFailed(
-                    f"pod {pod.metadata.name}: {waiting.reason}: {waiting.message or ''}".rstrip(": "),
+                    f"pod {pod.metadata.name}: {stuck}",
                     remedy="see the pod's last lines, and its configuration",
                     lines=_last_words(core, [pod], digest),
                 )
@@ -246,6 +240,23 @@ def rollout(api: ApiClient, namespace: str, deployment: str, digest: str) -> Rol
     if strangers or len(serving) != wanted:
         return Rollout(False, f"{len(serving)} pods, other images: {strangers}", state.pods, image_ids)
     return Rollout(True, f"{wanted} pods run {digest}", state.pods, image_ids)
+
+
+def _stuck(container: Any) -> str | None:
+    """Give why a container will not come to run by waiting, from its status; None if it may.
+
+    A crash can be chance; a second one after a restart is a loop. The kubelet may take a minute to try a third time.
+    """
+    waiting = container.state.waiting if container.state else None
+    ended = container.state.terminated if container.state else None
+    looping = waiting is not None and waiting.reason == "CrashLoopBackOff"
+    if ended is None and looping and container.last_state:
+        ended = container.last_state.terminated
+    if ended is not None and ended.exit_code != 0 and (crashes := container.restart_count + 1) >= 2:
+        return f"CrashLoopBackOff: {container.name} crashed {crashes} times, at last with exit code {ended.exit_code}"
+    if waiting and waiting.reason in _FATAL:
+        return f"{waiting.reason}: {waiting.message or ''}".rstrip(": ")
+    return None
 
 
 def _last_words(core: Any, pods: Iterable[Any], digest: str) -> list[str]:

@@ -17,7 +17,9 @@ from slipway_sandbox.part import Part, Sandbox
 
 NAMESPACE = "ai-generation"
 LABELS = {"slipway-test": "adapters"}
-SOON_S = 60  # until a verdict: seconds; the rollout's own deadline would be 600
+SOON_S = (
+    90  # until a verdict: seconds, the kubelet may look once a minute; the own deadline of a rollout is 600
+)
 NO_DIGEST = f"sha256:{'0' * 64}"
 
 
