@@ -49,16 +49,6 @@ IMAGES: dict[
     "toolbox-postgres": {"BASE": "base-debian", "BASE_PYTHON": "base-python"},
 }
 SUITES = ("bookworm", "bookworm-updates", "bookworm-security")
-DEBIAN = """Types: deb
-URIs: http://deb.debian.org/debian
-Suites: bookworm bookworm-updates
-Components: main
-
-Types: deb
-URIs: http://deb.debian.org/debian-security
-Suites: bookworm-security
-Components: main
-"""
 # `usrmerge` would bring all of perl; its alternative `usr-is-merged` asks for a tree that is merged already.
 ROOTFS = (
     "--variant=minbase",
@@ -773,7 +763,12 @@ class _Run:
                 sources, conf, unfinished = (
                     Path(work) / part for part in ("debian.sources", "apt.conf", "rootfs.tar")
                 )
-                sources.write_text(self.clients.apt_sources or DEBIAN, encoding="utf-8")
+                if not self.clients.apt_sources:
+                    raise ImageError(
+                        "image base-debian: /etc/apt names no source of Debian bookworm on this machine; "
+                        "add one, or name an image to stand on by SLIPWAY_BASE_IMAGE"
+                    )
+                sources.write_text(self.clients.apt_sources, encoding="utf-8")
                 conf.write_text(self.clients.apt_conf or "// none\n", encoding="utf-8")
                 *options, suite = ROOTFS
                 argv = [
