@@ -266,7 +266,8 @@ def _last_words(core: Any, pods: Iterable[Any], digest: str) -> list[str]:
     for pod in pods:
         if not any(digest in (c.image or "") for c in pod.spec.containers):
             continue
-        for previous in (True, False):
+        # of a container that has ended, the current log is that of its end; one that just began again may have none yet
+        for previous in (False, True):
             try:
                 # not parsed by the client, which would give the repr of bytes
                 answer = core.read_namespaced_pod_log(
@@ -279,7 +280,8 @@ def _last_words(core: Any, pods: Iterable[Any], digest: str) -> list[str]:
             except ApiException:  # no such container run: there is nothing to tell
                 continue
             said = answer.data.decode(errors="replace")
-            if said.strip():
+            # the kubelet answers 200 with this for a container that is gone
+            if said.strip() and not said.startswith("unable to retrieve container logs"):
                 return [line for line in said.splitlines() if line.strip()]
     return []
 
