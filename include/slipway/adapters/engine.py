@@ -59,19 +59,32 @@ def explained(what: str) -> Iterator[None]:
         ) from e
 
 
-def ensure_image(client: APIClient, ref: str, username: str, password: str) -> None:
-    """Pull ``ref`` (by digest) unless the engine has it."""
+def image_exists(client: APIClient, ref: str) -> bool:
+    """Whether the engine has an image of this name."""
     import docker.errors
 
-    with explained(f"pulling {ref}"):
+    with explained(f"looking for image {ref}"):
         try:
             client.inspect_image(ref)
         except docker.errors.ImageNotFound:
-            for line in client.pull(
-                ref, stream=True, decode=True, auth_config={"username": username, "password": password}
-            ):
-                if "error" in line:
-                    raise Transient(f"pulling {ref}: {line['error']}") from None
+            return False
+        return True
+
+
+def ensure_image(
+    client: APIClient, ref: str, username: str | None = None, password: str | None = None
+) -> None:
+    """Pull ``ref`` (by digest) unless the engine has it.
+
+    :param username: account of the registry; None is the one that the client has signed in with.
+    """
+    if image_exists(client, ref):
+        return
+    account = {"username": username, "password": password} if username else None
+    with explained(f"pulling {ref}"):
+        for line in client.pull(ref, stream=True, decode=True, auth_config=account):
+            if "error" in line:
+                raise Transient(f"pulling {ref}: {line['error']}")
 
 
 def remove_container(client: APIClient, name: str) -> None:
@@ -159,22 +172,16 @@ def image_of_folder(
     client: APIClient, image: str, volume: str, target: str, folder: str, repository: str, tag: str
 ) -> str:
     """Make a local image that holds nothing but ``folder`` of ``volume``, for `FROM` in a build without network."""
-    import docker.errors
-
     ref = f"{repository}:{tag}"
-    with explained(f"making image {ref}"):
-        try:
-            client.inspect_image(ref)
-            return ref
-        except docker.errors.ImageNotFound:
-            pass
-        with _holding(client, image, volume, target) as holder:
-            chunks, _ = client.get_archive(holder, f"{target}/{folder}")
-            with tempfile.TemporaryFile() as tar:
-                for chunk in chunks:
-                    tar.write(chunk)
-                tar.seek(0)
-                client.import_image_from_data(tar, repository=repository, tag=tag)
+    if image_exists(client, ref):
+        return ref
+    with explained(f"making image {ref}"), _holding(client, image, volume, target) as holder:
+        chunks, _ = client.get_archive(holder, f"{target}/{folder}")
+        with tempfile.TemporaryFile() as tar:
+            for chunk in chunks:
+                tar.write(chunk)
+            tar.seek(0)
+            client.import_image_from_data(tar, repository=repository, tag=tag)
     return ref
 
 
@@ -402,18 +409,6 @@ def _sign_in(folder: Path, registry: str, username: str, password: str) -> None:
     config.touch(mode=0o600)
     auth = base64.b64encode(f"{username}:{password}".encode()).decode()
     config.write_text(json.dumps({"auths": {registry: {"auth": auth}}}))
-
-
-def image_exists(client: APIClient, ref: str) -> bool:
-    """Whether the engine has an image of this name."""
-    import docker.errors
-
-    with explained(f"looking for image {ref}"):
-        try:
-            client.inspect_image(ref)
-        except docker.errors.ImageNotFound:
-            return False
-        return True
 
 
 def push(client: APIClient, repository: str, tag: str, username: str, password: str) -> str:

@@ -36,9 +36,7 @@ def checkout(service: Service, accepted: Any) -> Any:
                 )
             key.update(content + b"\0")
         image, client = accepted["images"]["toolbox-python"], connections.engine_hook().api_client
-        with engine.explained("pulling the toolbox"):
-            if not engine.image_exists(client, image):
-                client.pull(image)
+        engine.ensure_image(client, image)
         volume, dependencies = f"slipway-src-{commit.tree[:20]}", f"slipway-deps-{key.hexdigest()[:20]}"
         with repository.archive(commit.hash, prefix="src/") as tar:
             fresh = engine.fill_volume(client, image, volume, "/workspace", tar)

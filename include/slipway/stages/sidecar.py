@@ -40,9 +40,7 @@ def _labels() -> dict[str, str]:
 
 def _pulled(client: APIClient, *images: str) -> None:
     for image in images:
-        with engine.explained(f"pulling {image}"):
-            if not engine.image_exists(client, image):
-                client.pull(image)
+        engine.ensure_image(client, image)
 
 
 def _start_database(
