@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, delete, select
+from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, delete, literal, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from slipway.ledger.tables import Table
@@ -32,6 +33,18 @@ def keep(ledger: Ledger, run_id: str, stage: str, files: Mapping[str, bytes]) ->
             ReportRow(run_id=run_id, stage=stage, name=name, content=content)
             for name, content in files.items()
         )
+
+
+def copy(ledger: Ledger, source: str, run_id: str, stage: str) -> None:
+    """Keep the files of a stage of the run ``source`` as those of this run, too."""
+    if source == run_id:
+        return
+    with ledger._transaction() as session:
+        session.execute(delete(ReportRow).where(ReportRow.run_id == run_id, ReportRow.stage == stage))
+        there = select(literal(run_id), ReportRow.stage, ReportRow.name, ReportRow.content).where(
+            ReportRow.run_id == source, ReportRow.stage == stage
+        )
+        session.execute(insert(ReportRow).from_select(["run_id", "stage", "name", "content"], there))
 
 
 def stages(ledger: Ledger, run_id: str) -> set[str]:

@@ -23,5 +23,6 @@ def build(service: Service) -> TaskGroup:
                 image=toolbox(f"toolbox-{service.toolbox}"),
                 command=[f"/opt/slipway/bin/{name}"],
                 timeout_s=getattr(service.build, name).timeout_s,
+                policy="",
             )
     return group

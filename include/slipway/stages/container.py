@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +17,15 @@ from docker.types import Mount, Ulimit
 from slipway.adapters import engine
 from slipway.errors import PolicyFailed, Transient
 from slipway.ledger import reports
+from slipway.release import Outcome, evidence_key
 from slipway.stages import connections, links
-from slipway.stages.outcome import recorded, seconds
+from slipway.stages.outcome import is_release, recorded, seconds
 
 if TYPE_CHECKING:
     from airflow.providers.docker.hooks.docker import DockerHook
     from airflow.sdk import Context
+
+    from slipway.ledger import Evidence
 
 TIMED_OUT, KILLED = 124, 137
 
@@ -28,13 +34,14 @@ _VERDICT = re.compile(r"(?:FAILED|NOT EVALUATED) [\w-]+: (.+)")
 RUN = "{{ run_id | label }}"
 """The run's id as names of containers and pods may have it (templated, with the DAG's own filter)."""
 
-SOURCE = "{{ ti.xcom_pull('checkout')['volume'] }}"
-DEPENDENCIES = "{{ ti.xcom_pull('checkout')['dependencies'] }}"
+
+def toolbox(name: str, accepted: str = "accept") -> str:
+    """Give the (templated) image of a toolbox, by the digest that the task ``accepted`` gave."""
+    return "{{ ti.xcom_pull('" + accepted + "')['images']['" + name + "'] }}"
 
 
-def toolbox(name: str) -> str:
-    """Give the (templated) image of a toolbox, by the digest that the release was accepted with."""
-    return "{{ ti.xcom_pull('accept')['images']['" + name + "'] }}"
+def _of(task_id: str, key: str) -> str:
+    return "{{ ti.xcom_pull('" + task_id + "')['" + key + "'] }}"
 
 
 def scratch() -> list[Mount]:
@@ -43,6 +50,14 @@ def scratch() -> list[Mount]:
         Mount("/tmp", None, type="tmpfs", tmpfs_size=512 * 1024 * 1024, tmpfs_mode=0o1777),
         Mount("/out", None, type="volume"),
     ]
+
+
+def evidence_of(context: Context, task_id: str) -> Evidence | None:
+    """Give the evidence that the gate ``task_id`` of this run has passed already, to whom it would be work to prepare it."""
+    gate = context["dag"].get_task(task_id)
+    assert isinstance(gate, ContainerOperator)
+    gate.render_template_fields(context)
+    return gate.known(context)
 
 
 def verdict_of(said: Sequence[str]) -> tuple[str, list[str]]:
@@ -67,9 +82,14 @@ class ContainerOperator(DockerOperator):
     :param fetches: whether it is the step that fetches dependencies: it has the host's network and the settings of the
         package index, and may write to /deps.
     :param network: a network's name, ``container:<name>``, ``host`` or ``none``. (templated)
+    :param workspace: id of the task that gave the volumes of source and dependencies.
+    :param policy: what decides the verdict besides source, dependencies, image, command and environment: the parts beside
+        it, for example. With it, a verdict that passed is kept as evidence, and stands for the same of all of these;
+        None: it runs each time. (templated)
+    :param daily: whether the verdict stands for the day (UTC) only: it depends on the date.
     """
 
-    template_fields: Sequence[str] = (*DockerOperator.template_fields, "network_mode")
+    template_fields: Sequence[str] = (*DockerOperator.template_fields, "network_mode", "policy", "tree")
     operator_extra_links = (links.ReportsLink(), links.ReleaseLink())
 
     def __init__(
@@ -84,9 +104,14 @@ class ContainerOperator(DockerOperator):
         cpus: float = 2.0,
         verdict: Callable[[dict[str, bytes]], str] | None = None,
         fetches: bool = False,
+        workspace: str = "checkout",
+        policy: str | None = None,
+        daily: bool = False,
         **kwargs: Any,
     ) -> None:
         self.timeout_s, self.verdict, self.fetches = timeout_s, verdict, fetches
+        self.policy, self.daily, self.tree = policy, daily, _of(workspace, "tree")
+        self.volumes = (_of(workspace, "volume"), _of(workspace, "dependencies"))
         super().__init__(
             image=image,
             # the bound is inside the container, so that it holds even when the worker is gone
@@ -95,8 +120,8 @@ class ContainerOperator(DockerOperator):
             docker_conn_id=connections.ENGINE,
             network_mode="host" if fetches else network,
             mounts=[
-                Mount("/workspace", SOURCE, type="volume", read_only=True),
-                Mount("/deps", DEPENDENCIES, type="volume", read_only=not fetches),
+                Mount("/workspace", self.volumes[0], type="volume", read_only=True),
+                Mount("/deps", self.volumes[1], type="volume", read_only=not fetches),
                 *scratch(),
             ],
             environment={"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
@@ -136,6 +161,16 @@ class ContainerOperator(DockerOperator):
             assert isinstance(self.container_name, str)
             # what a killed attempt left: its verdict was never recorded, so the gate runs again
             engine.remove_container(self.cli, self.container_name)
+            started = time.monotonic()
+            if known := self.known(context):
+                self.log.info(
+                    "passed already, for the same source, toolbox and policy: run %s, %s UTC (evidence %s)",
+                    known.run_id,
+                    f"{known.recorded_at:%Y-%m-%d %H:%M:%S}",
+                    known.key,
+                )
+                reports.copy(connections.ledger(), known.run_id, context["ti"].run_id, self.task_id)
+                return
             if self.fetches:
                 index = connections.platform().package_index
                 self.environment = {**self.environment, **index.environment}
@@ -144,20 +179,48 @@ class ContainerOperator(DockerOperator):
                         *self.mounts,
                         Mount("/run/slipway-ca", index.ca_volume, type="volume", read_only=True),
                     ]
-            found: dict[str, bytes] = {}
-            try:
-                with engine.explained(f"running {self.task_id}"):
-                    super().execute(context)
-                found = engine.reports(self.cli, self.container_name)
-            except DockerContainerFailedException as e:
-                found = engine.reports(self.cli, self.container_name)
-                raise self._failure([str(line) for line in e.logs or []]) from e
-            finally:
-                engine.remove_container(self.cli, self.container_name)
-                if found:
-                    reports.keep(connections.ledger(), context["ti"].run_id, self.task_id, found)
-            if self.verdict:
-                self.log.info(self.verdict(found))
+            self._run(context)
+            if self.policy is not None and is_release(context):
+                took, ti = time.monotonic() - started, context["ti"]
+                connections.ledger().record_evidence(
+                    self.key(), self.task_id, Outcome.PASSED, ti.run_id, self.tree, took
+                )
+
+    def _run(self, context: Context) -> None:
+        assert isinstance(self.container_name, str)
+        found: dict[str, bytes] = {}
+        try:
+            with engine.explained(f"running {self.task_id}"):
+                super().execute(context)
+            found = engine.reports(self.cli, self.container_name)
+        except DockerContainerFailedException as e:
+            found = engine.reports(self.cli, self.container_name)
+            raise self._failure([str(line) for line in e.logs or []]) from e
+        finally:
+            engine.remove_container(self.cli, self.container_name)
+            if found and is_release(context):
+                reports.keep(connections.ledger(), context["ti"].run_id, self.task_id, found)
+        if self.verdict:
+            self.log.info(self.verdict(found))
+
+    def key(self) -> str:
+        """Give the key of this gate's evidence. Its templates must have been rendered."""
+        command = self.command if isinstance(self.command, list) else [str(self.command)]
+        rest = {
+            "policy": self.policy,
+            "dependencies": self.mounts[1]["Source"],
+            "environment": self.environment,
+            "memory": self.mem_limit,
+            "day": f"{datetime.now(UTC):%Y-%m-%d}" if self.daily else None,
+        }
+        return evidence_key(self.tree, self.image, command, json.dumps(rest, sort_keys=True))
+
+    def known(self, context: Context) -> Evidence | None:
+        """Give the evidence that this gate has passed already; None if it must run."""
+        if self.policy is None or context["params"].get("fresh"):
+            return None
+        found = connections.ledger().evidence(self.key())
+        return found if found is not None and found.outcome is Outcome.PASSED else None
 
     def _failure(self, said: list[str]) -> Exception:
         with engine.explained("inspecting the container"):

@@ -42,6 +42,11 @@ DEFAULTS: dict[str, Any] = {
 """What every task has unless it says otherwise: retries for the platform's faults, and an end to every wait."""
 
 
+def is_release(context: Any) -> bool:
+    """Tell whether the run is a release, which the ledger has a record of; stages run elsewhere, too."""
+    return "release" in context["dag"].tags
+
+
 @contextmanager
 def recorded(context: Any) -> Iterator[None]:
     """Record how the body ends as the outcome of the task's stage.
@@ -51,6 +56,8 @@ def recorded(context: Any) -> Iterator[None]:
     started = datetime.now(UTC)
 
     def record(outcome: Outcome, reason: str | None = None) -> None:
+        if not is_release(context):
+            return
         ti = context["ti"]
         seconds = (datetime.now(UTC) - started).total_seconds()
         connections.ledger().stage(ti.run_id, ti.task_id, outcome, seconds, reason, started_at=started)

@@ -35,11 +35,13 @@ def scan(service: Service) -> TaskGroup:
                 image=toolbox("toolbox-scan"),
                 command=command,
                 timeout_s=timeout_s,
+                policy="",
+                daily=name == "dependencies",  # the age of its advisories is part of the verdict
                 environment={
                     "SLIPWAY_ADVISORIES_MAX_AGE_DAYS": "{{ ti.xcom_pull('accept')['advisories_max_age_days'] }}"
                 },
             )
-        started = sidecar.running_service(service, "scan")
+        started = sidecar.running_service(service, "scan", gate="scan.dynamic")
         dynamic = ContainerOperator(
             task_id="dynamic",
             task_display_name="Dynamic scan",
@@ -47,6 +49,7 @@ def scan(service: Service) -> TaskGroup:
             command=["/opt/slipway/bin/dynamic", f"http://127.0.0.1:{plan.dynamic.port}"],
             timeout_s=plan.dynamic.timeout_s,
             network=f"container:{sidecar.network_name('scan')}-service",
+            policy=sidecar.policy(service) + plan.dynamic.model_dump_json(),
         )
         started >> dynamic >> sidecar.removed("scan").as_teardown(setups=started)
     return group

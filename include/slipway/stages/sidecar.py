@@ -12,7 +12,7 @@ from slipway.adapters import engine
 from slipway.errors import PolicyFailed, Transient
 from slipway.release import label
 from slipway.stages import connections
-from slipway.stages.container import RUN, scratch
+from slipway.stages.container import RUN, evidence_of, scratch, toolbox
 from slipway.stages.outcome import DEFAULTS, stage
 
 if TYPE_CHECKING:
@@ -101,25 +101,40 @@ def _start_database(
         )
 
 
-def database(service: Service, purpose: str) -> Any:
-    """Give the setup task that makes the network, the database and its schema."""
+def policy(service: Service) -> str:
+    """Give (templated) what decides a gate beside these parts: their images, and how the schema is made."""
+    images = "+".join(toolbox(name) for name in ("toolbox-postgres", "toolbox-liquibase", "base-python"))
+    migrations = service.deploy.migrations
+    return f"{images} {migrations.changelog if migrations else ''} "
+
+
+def database(service: Service, purpose: str, gate: str) -> Any:
+    """Give the setup task that makes the network, the database and its schema for the task ``gate``, unless that is known."""
 
     @stage(task_id="database", task_display_name="Throwaway database", pool="slipway_engine")
     def start() -> None:
-        ti = get_current_context()["ti"]
+        context = get_current_context()
+        if evidence_of(context, gate):
+            print(f"{gate} has passed already: nothing is needed for it")
+            return
+        ti = context["ti"]
         images, volume = ti.xcom_pull("accept")["images"], ti.xcom_pull("checkout")["volume"]
         _start_database(connections.engine_hook().api_client, service, _name(purpose), images, volume)
 
     return start().operator.as_setup()
 
 
-def running_service(service: Service, purpose: str) -> Any:
-    """Give the setup task that runs the service from its source, with its database if it has one."""
+def running_service(service: Service, purpose: str, gate: str) -> Any:
+    """Give the setup task that runs the service from its source, with its database, for ``gate``, unless that is known."""
     plan = service.scan.dynamic
 
     @stage(task_id="service", task_display_name="Throwaway service", pool="slipway_engine")
     def start() -> None:
-        ti = get_current_context()["ti"]
+        context = get_current_context()
+        if evidence_of(context, gate):
+            print(f"{gate} has passed already: nothing is needed for it")
+            return
+        ti = context["ti"]
         images, sources = ti.xcom_pull("accept")["images"], ti.xcom_pull("checkout")
         client, name = connections.engine_hook().api_client, _name(purpose)
         _pulled(client, images["base-python"])

@@ -46,6 +46,7 @@ def test(service: Service) -> TaskGroup:
             command=["/opt/slipway/bin/unit", plan.unit.path],
             timeout_s=plan.unit.timeout_s,
             verdict=verdict,
+            policy="",
         )
         integration = ContainerOperator(
             task_id="integration",
@@ -56,9 +57,10 @@ def test(service: Service) -> TaskGroup:
             network=sidecar.network_name("test") if plan.integration.database else "none",
             environment={"DATABASE_URL": sidecar.DATABASE_URL} if plan.integration.database else {},
             verdict=verdict,
+            policy=sidecar.policy(service) if plan.integration.database else "",
         )
         if plan.integration.database:
-            made = sidecar.database(service, "test")
+            made = sidecar.database(service, "test", gate="test.integration")
             made >> integration >> sidecar.removed("test").as_teardown(setups=made)
     return group
 
