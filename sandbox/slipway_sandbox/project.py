@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,15 +85,24 @@ class Project:
             clone.commit("Configure the deployment")
             clone.push()
 
-    def commit(self, message: str, *scenarios: str, files: Mapping[str, str] | None = None) -> str:
-        """Commit the example with scenarios and files over it; give the commit."""
+    def commit(
+        self,
+        message: str,
+        *scenarios: str,
+        files: Mapping[str, str] | None = None,
+        remove: Sequence[str] = (),
+    ) -> str:
+        """Commit the example with scenarios and files over it, without the files in `remove`; give the commit."""
         if not self.folder.is_dir():
             self.clone.clone()
         self.clone.become(
             self.examples / NAME, *(self.examples / f"{NAME}-scenarios" / one for one in scenarios)
         )
         for path, text in (files or {}).items():
+            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / path).write_text(text)
+        for path in remove:
+            (self.folder / path).unlink()
         return self.clone.commit(message)
 
     def push(
@@ -131,7 +140,8 @@ class Project:
             raise SandboxError(f"the ledger has no release of {commit}")
         return release
 
-    def _cluster(self) -> Any:
+    def cluster(self) -> Any:
+        """Give a client of the cluster, as its administrator."""
         from kubernetes import config
 
         return config.new_client_from_config(str(self.sandbox.admin_kubeconfig))
@@ -147,7 +157,7 @@ class Project:
             headers={"Accept": "application/vnd.docker.distribution.manifest.v2+json"},
             timeout=10,
         )
-        api, plan = self._cluster(), self.service.deploy
+        api, plan = self.cluster(), self.service.deploy
         deployment = client.AppsV1Api(api).read_namespaced_deployment(plan.deployment, plan.namespace)
         selector = ",".join(f"{k}={v}" for k, v in deployment.spec.selector.match_labels.items())
         pods = client.CoreV1Api(api).list_namespaced_pod(plan.namespace, label_selector=selector).items
@@ -165,7 +175,7 @@ class Project:
         from kubernetes import client
 
         health = self.service.verify.health
-        answer = client.CoreV1Api(self._cluster()).connect_get_namespaced_service_proxy_with_path(
+        answer = client.CoreV1Api(self.cluster()).connect_get_namespaced_service_proxy_with_path(
             f"{health.service}:{health.port}",
             self.service.deploy.namespace,
             health.version.lstrip("/"),

@@ -118,7 +118,7 @@ def migrated(project: Project) -> Migrated:
     from kubernetes import client
 
     core, seen, ended = (
-        client.CoreV1Api(project._cluster()),
+        client.CoreV1Api(project.cluster()),
         defaultdict[str, set[str]](set),
         threading.Event(),
     )
@@ -218,7 +218,7 @@ def objects(project: Project) -> Iterator[tuple[str, Iterable[bytes]]]:
 
     from kubernetes import client
 
-    api, namespace = project._cluster(), project.service.deploy.namespace
+    api, namespace = project.cluster(), project.service.deploy.namespace
     dynamic = DynamicClient(api)
     for resource in dynamic.resources.search():
         kinds = resource.kind, getattr(resource, "verbs", None) or []

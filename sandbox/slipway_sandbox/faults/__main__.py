@@ -1,0 +1,184 @@
+"""`make faults`: make every fault, hold what is seen against what is wanted, and print the table.
+
+Exit codes as everywhere: 0 all as wanted, 1 one is not, 2 usage, 3 the sandbox does not do its job.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import pkgutil
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import click
+
+from slipway_sandbox import faults
+from slipway_sandbox.faults.case import Case, Seen, compare
+from slipway_sandbox.faults.scene import Scene
+from slipway_sandbox.layout import SandboxError
+from slipway_sandbox.lifecycle import Progress, open_sandbox
+from slipway_sandbox.project import NAME, Project
+
+SECTIONS = ("service", "platform", "caller", "resume")
+SIDE_BY_SIDE = 3
+
+
+@dataclass(frozen=True)
+class Result:
+    """A case that was made: what was seen, where that differs from what is wanted, and how the next push went."""
+
+    case: Case
+    seen: Seen
+    differences: tuple[str, ...]
+    next_push: str = ""
+
+
+def cases() -> tuple[Case, ...]:
+    """Give all cases, in the order of the sections."""
+    found: list[Case] = []
+    for module in pkgutil.iter_modules(faults.__path__):
+        if module.name != "__main__":
+            loaded = importlib.import_module(f"{faults.__name__}.{module.name}")
+            found += getattr(loaded, "CASES", ())
+    return tuple(sorted(found, key=lambda case: SECTIONS.index(case.section)))
+
+
+def made(case: Case, scene: Scene) -> Result:
+    """Make one case; what breaks while it is made is a difference, too."""
+    try:
+        seen = case.act(scene)
+    except Exception as error:
+        seen = Seen(None, "broken", "")
+        return Result(case, seen, (f"the case itself broke: {type(error).__name__}: {error}",))
+    return Result(case, seen, tuple(compare(case, seen)))
+
+
+def batches(chosen: Sequence[Case]) -> Iterator[list[Case]]:
+    """Give the cases in batches: gate-level pushes of the service side by side, everything else alone."""
+    together: list[Case] = []
+    for case in chosen:
+        if case.section == "service" and not case.deploys:
+            together.append(case)
+        if together and (len(together) == SIDE_BY_SIDE or case is not together[-1]):
+            yield together
+            together = []
+        if case.section != "service" or case.deploys:
+            yield [case]
+    if together:
+        yield together
+
+
+def run(chosen: Sequence[Case], scene: Scene) -> Iterator[Result]:
+    """Make the cases; after each that deploys, and after the last that does not, a good push must pass."""
+    waiting: list[Result] = []
+    groups = list(batches(chosen))
+    for number, group in enumerate(groups):
+        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            results = list(pool.map(lambda case: made(case, scene), group))
+        for result in results:
+            _tell(result)
+        waiting += results
+        is_last = number + 1 == len(groups)
+        if is_last or group[0].deploys or groups[number + 1][0].deploys:
+            yield from _followed(waiting, scene)
+            waiting = []
+
+
+def _followed(results: Iterable[Result], scene: Scene) -> Iterator[Result]:
+    try:
+        word = f"passed in {scene.good_push():.0f} s"
+    except SandboxError as error:
+        word = f"NOT: {error}"
+    click.echo(f"  next push: {word}", err=True)
+    for result in results:
+        more = () if word.startswith("passed") else (f"the next push: {word}",)
+        yield dataclasses.replace(result, next_push=word, differences=(*result.differences, *more))
+
+
+def _tell(result: Result) -> None:
+    seen = result.seen
+    mark = "NOT AS WANTED" if result.differences else "as wanted"
+    click.echo(f"{result.case.name}: {mark} ({seen.outcome} at {seen.stage}, {seen.seconds:.0f} s)", err=True)
+    for line in seen.message.splitlines()[:8]:
+        click.echo(f"    {line}", err=True)
+    for difference in result.differences:
+        click.echo(f"  ! {difference}", err=True)
+
+
+def table(results: Iterable[Result]) -> str:
+    """Give the table of Markdown that the results make."""
+    rows = [
+        "| case | stage | outcome | message's first line | published? | held? | next push |",
+        "|" + "---|" * 7,
+    ]
+    for one in results:
+        seen = one.seen
+        cells = (
+            one.case.name + (" (!)" if one.differences else ""),
+            seen.stage or "–",
+            seen.outcome,
+            seen.first_line,
+            "yes" if seen.published else "no",
+            ", ".join(seen.held) or "no",
+            one.next_push,
+        )
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows)
+
+
+@click.command()
+@click.option("--section", type=click.Choice(SECTIONS), help="Only this section.")
+@click.option("--case", "names", multiple=True, help="Only this case; may be repeated.")
+@click.option("--fast", is_flag=True, help="Only the few that `make test` makes.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the results as JSON, not as a table."
+)
+def main(section: str | None, names: tuple[str, ...], fast: bool, as_json: bool) -> None:
+    """Make faults on the running sandbox, and see that each ends as it must."""
+    known = cases()
+    if unknown := sorted(set(names) - {case.name for case in known}):
+        raise click.UsageError(f"no case {', '.join(unknown)}; there are: {', '.join(c.name for c in known)}")
+    chosen = [
+        case
+        for case in known
+        if section in (None, case.section) and (not names or case.name in names) and (case.fast or not fast)
+    ]
+    start = time.monotonic()
+    scene = opened()
+    results = list(run(chosen, scene))
+    if as_json:
+        rows = [
+            {"case": one.case.name, "section": one.case.section, "next_push": one.next_push}
+            | {"differences": one.differences, **dataclasses.asdict(one.seen)}
+            for one in results
+        ]
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        click.echo(table(results))
+    wrong = sum(bool(one.differences) for one in results)
+    click.echo(
+        f"{len(results)} cases in {time.monotonic() - start:.0f} s, {wrong} not as wanted", err=True
+    )
+    sys.exit(1 if wrong else 0)
+
+
+def opened() -> Scene:
+    """Give the scene on the running sandbox, with the deployment configured as in examples/."""
+    sandbox = open_sandbox(progress=Progress(quiet=True))
+    project = Project(sandbox, sandbox.layout.state / "faults" / NAME)
+    project.clone.clone()
+    project.configure()
+    return Scene(project)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SandboxError as error:
+        print(f"faults: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
