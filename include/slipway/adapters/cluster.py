@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -48,38 +49,124 @@ def explained(what: str) -> Iterator[None]:
         raise Transient(f"{what}: the API server does not answer: {e}") from e
 
 
-def apply(api: ApiClient, manifests: Iterable[Mapping[str, Any]]) -> list[str]:
+def apply(api: ApiClient, manifests: Iterable[Mapping[str, Any]], *, force: bool = False) -> list[str]:
     """Apply objects under our field manager; give `Kind/name: unchanged|changed` for each.
 
-    :raises PolicyFailed: if the API server refuses one, or another field manager owns a field: named in the message.
+    :param force: take fields that another field manager owns, which undoes its change.
+    :raises PolicyFailed: if the API server refuses one, or (without ``force``) another field manager owns a field:
+        named in the message.
     """
-    from kubernetes.dynamic import DynamicClient
-    from kubernetes.dynamic.exceptions import NotFoundError
-
     changes = []
+    for title, resource, manifest in _resources(api, manifests):
+        with explained(f"applying {title}"):
+            before = _live(resource, manifest)
+            after = _applied(resource, manifest, force=force).metadata.resourceVersion
+        same = before is not None and before.metadata.resourceVersion == after
+        changes.append(f"{title}: {'created' if before is None else 'unchanged' if same else 'changed'}")
+    return changes
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What applying an object would change.
+
+    :param title: ``Kind/name``.
+    :param lines: a unified diff, as YAML, from what is live to what it would be; none if nothing would change.
+    :param owners: fields of the manifest that others have changed, each with the field manager that did.
+    """
+
+    title: str
+    lines: tuple[str, ...]
+    owners: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.lines or self.owners)
+
+
+def difference(
+    api: ApiClient, manifests: Iterable[Mapping[str, Any]], *, force: bool = False
+) -> list[Difference]:
+    """Give for each object what :func:`apply` would change, by a dry run in the API server: nothing is changed.
+
+    :param force: whether fields of another field manager are differences, rather than refused.
+    :raises PolicyFailed: if the API server refuses an object, as :func:`apply` does.
+    """
+    from kubernetes.dynamic.exceptions import ConflictError
+
+    found = []
+    for title, resource, manifest in _resources(api, manifests):
+        with explained(f"comparing {title}"):
+            live = _live(resource, manifest)
+            owners: tuple[str, ...] = ()
+            try:
+                wanted = _applied(resource, manifest, dry_run="All")
+            except ConflictError as e:
+                if not force:
+                    raise
+                owners = _owners(e)
+                wanted = _applied(resource, manifest, force=True, dry_run="All")
+        before, after = (_plain(one.to_dict()) if one is not None else [] for one in (live, wanted))
+        lines = difflib.unified_diff(before, after, f"{title} (live)", f"{title} (released)", lineterm="")
+        found.append(Difference(title, tuple(lines), owners))
+    return found
+
+
+def _resources(
+    api: ApiClient, manifests: Iterable[Mapping[str, Any]]
+) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+    from kubernetes.dynamic import DynamicClient
+
     with explained("discovering the cluster's APIs"):
         client = DynamicClient(api)
     for manifest in manifests:
-        name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
-        title = f"{manifest['kind']}/{name}"
-        with explained(f"applying {title}"):
+        title = f"{manifest['kind']}/{manifest['metadata']['name']}"
+        with explained(f"looking for the API of {title}"):
             resource = client.resources.get(api_version=manifest["apiVersion"], kind=manifest["kind"])
-            try:
-                before = resource.get(name=name, namespace=namespace).metadata.resourceVersion
-            except NotFoundError:
-                before = None
-            applied = resource.server_side_apply(
-                body=dict(manifest),
-                name=name,
-                namespace=namespace,
-                field_manager=FIELD_MANAGER,
-                force_conflicts=False,
-            )
-            after = applied.metadata.resourceVersion
-        changes.append(
-            f"{title}: {'created' if before is None else 'unchanged' if before == after else 'changed'}"
-        )
-    return changes
+        yield title, resource, manifest
+
+
+def _live(resource: Any, manifest: Mapping[str, Any]) -> Any:
+    from kubernetes.dynamic.exceptions import NotFoundError
+
+    try:
+        return resource.get(name=manifest["metadata"]["name"], namespace=manifest["metadata"]["namespace"])
+    except NotFoundError:
+        return None
+
+
+def _applied(resource: Any, manifest: Mapping[str, Any], *, force: bool = False, **options: Any) -> Any:
+    return resource.server_side_apply(
+        body=dict(manifest),
+        name=manifest["metadata"]["name"],
+        namespace=manifest["metadata"]["namespace"],
+        field_manager=FIELD_MANAGER,
+        force_conflicts=force,
+        **options,
+    )
+
+
+def _owners(conflict: Any) -> tuple[str, ...]:
+    """Give the fields that a conflict is about and whose they are: `.spec.replicas: kubectl`."""
+    try:
+        causes = json.loads(conflict.body)["details"]["causes"]
+    except (TypeError, ValueError, KeyError):
+        return (str(conflict.reason),)
+    # message: conflict with "kubectl" with subresource "scale" using apps/v1
+    return tuple(one["field"] + ": " + one["message"].split('"')[1] for one in causes)
+
+
+# what the API server itself writes about an object
+_SERVERS_OWN = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
+
+
+def _plain(found: dict[str, Any]) -> list[str]:
+    """Give an object as lines of YAML, without what the API server itself writes about it."""
+    import yaml
+
+    metadata = {key: value for key, value in found["metadata"].items() if key not in _SERVERS_OWN}
+    rest = {key: value for key, value in found.items() if key not in ("metadata", "status")}
+    text: str = yaml.safe_dump({**rest, "metadata": metadata}, default_flow_style=False, width=1000)
+    return text.splitlines()
 
 
 def put_secret(

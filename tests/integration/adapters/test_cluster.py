@@ -128,6 +128,50 @@ def test_field_of_another_manager_fails_and_is_named(
     assert f"ConfigMap/{name}" in caught.value.message
 
 
+def test_difference_is_shown_and_changes_nothing(api: client.ApiClient, name: str) -> None:
+    core, title = client.CoreV1Api(api), f"ConfigMap/{name}"
+    absent = cluster.difference(api, [config_map(name, a="1")])
+    assert [one.title for one in absent] == [title]
+    assert "+  a: '1'" in absent[0].lines
+    assert not [line for line in absent[0].lines if "managedFields" in line or "resourceVersion" in line]
+    with pytest.raises(client.ApiException, match="404"):
+        core.read_namespaced_config_map(name, NAMESPACE)
+    cluster.apply(api, [config_map(name, a="1")])
+    same = cluster.difference(api, [config_map(name, a="1")])
+    assert [(one.lines, one.owners, bool(one)) for one in same] == [((), (), False)]
+    changed = cluster.difference(api, [config_map(name, a="2")])
+    assert [line for line in changed[0].lines if line[0] in "+-" and line[:3] not in ("+++", "---")] == [
+        "-  a: '1'",
+        "+  a: '2'",
+    ]
+    assert core.read_namespaced_config_map(name, NAMESPACE).data == {"a": "1"}
+
+
+def test_difference_refuses_what_apply_would_refuse(api: client.ApiClient, name: str) -> None:
+    with pytest.raises(PolicyFailed, match="not a key"):
+        cluster.difference(api, [{**config_map(name), "data": {"not a key": "x"}}])
+    with pytest.raises(PolicyFailed, match="ConfigMapp"):
+        cluster.difference(api, [{**config_map(name), "kind": "ConfigMapp"}])
+
+
+def test_drift_of_another_manager_is_named_and_undone_by_force_alone(
+    api: client.ApiClient, admin: client.ApiClient, name: str
+) -> None:
+    cluster.apply(api, [config_map(name, a="1", b="1")])
+    client.CoreV1Api(admin).patch_namespaced_config_map(
+        name, NAMESPACE, {"data": {"a": "by hand", "theirs": "kept"}}, field_manager="kubectl-edit"
+    )
+    with pytest.raises(PolicyFailed, match=r"kubectl-edit.*\.data\.a"):
+        cluster.difference(api, [config_map(name, a="1", b="1")])
+    (found,) = cluster.difference(api, [config_map(name, a="1", b="1")], force=True)
+    assert found.owners == (".data.a: kubectl-edit",)
+    assert {"-  a: by hand", "+  a: '1'"} <= set(found.lines)
+    assert cluster.apply(api, [config_map(name, a="1", b="1")], force=True) == [f"ConfigMap/{name}: changed"]
+    assert not cluster.difference(api, [config_map(name, a="1", b="1")])[0]
+    data = client.CoreV1Api(api).read_namespaced_config_map(name, NAMESPACE).data
+    assert data == {"a": "1", "b": "1", "theirs": "kept"}  # what the release does not declare is not its own
+
+
 def test_object_that_the_server_refuses_fails_and_says_why(api: client.ApiClient, name: str) -> None:
     wrong = {**config_map(name), "data": {"not a key": "x"}}
     with pytest.raises(PolicyFailed, match="not a key"):
