@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 TIMED_OUT, KILLED = 124, 137
 
 _VERDICT = re.compile(r"(?:FAILED|NOT EVALUATED) [\w-]+: (.+)")
+_COUNTED = re.compile(r"\d+ findings? in ")
 
 RUN = "{{ run_id | label }}"
 """The run's id as names of containers and pods may have it (templated, with the DAG's own filter)."""
@@ -61,14 +62,19 @@ def evidence_of(context: Context, task_id: str) -> Evidence | None:
 
 
 def verdict_of(said: Sequence[str]) -> tuple[str, list[str]]:
-    """Give a gate's verdict and the findings that follow it, without the tools' own output that comes before.
+    """Give what a gate found first, with where it is, and the lines that follow; without the tools' own output before it.
 
-    A gate that ended without a verdict gives its last line, and the lines before it.
+    A gate without findings speaks with its verdict; one that ended without a verdict with its last line.
     """
     lines = [line for line in said if line.strip()]
     for at in reversed(range(len(lines))):
         if match := _VERDICT.fullmatch(lines[at].strip()):
-            return match[1], lines[at + 1 :][:20]
+            verdict, more = match[1], lines[at + 1 :][:20]
+            if more and _COUNTED.match(verdict):
+                return more[0].strip(), [*more[1:], verdict]
+            if more and verdict.endswith(":"):
+                return f"{verdict} {more[0].strip()}", more[1:]
+            return verdict, more
     return (lines[-1].strip() if lines else "it says nothing"), lines[-20:]
 
 

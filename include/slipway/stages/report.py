@@ -80,7 +80,11 @@ def report(service: Service) -> Any:
                 ledger.stage(ti.run_id, name, outcome, 0.0, why)
         opened = ledger.record(ti.run_id)
         assert opened is not None
-        outcomes = {one.name: one.outcome for one in opened.stages if one.name != ti.task_id}
+        # of several that failed side by side the first in the DAG's own order decides: one that does not compile has
+        # red lint and red tests, too
+        order = list(context["dag"].task_dict)
+        stages = sorted(opened.stages, key=lambda one: order.index(one.name) if one.name in order else -1)
+        outcomes = {one.name: one.outcome for one in stages if one.name != ti.task_id}
         status = fold(outcomes, required=["verify.health"])
         if any(state == "upstream_failed" for state in states.values()) and status is Status.PASSED:
             status = Status.ERRORED

@@ -10,9 +10,14 @@ def test_a_gate_speaks_with_its_verdict_and_findings_not_with_the_tools_output()
         "tests/unit/test_sentences.py:8: the text breaks off",
     ]
     assert verdict_of(said) == (
-        "1 finding in 69 tests of tests/unit",
-        ["tests/unit/test_sentences.py:8: the text breaks off"],
+        "tests/unit/test_sentences.py:8: the text breaks off",
+        ["1 finding in 69 tests of tests/unit"],
     )
+    said = [
+        "FAILED fetch-dependencies: the locks cannot be installed from wheels (exit 1):",
+        "  no such wheel",
+    ]
+    assert verdict_of(said) == ("the locks cannot be installed from wheels (exit 1): no such wheel", [])
     assert verdict_of(["NOT EVALUATED dependencies: advisories are too old"])[0] == "advisories are too old"
 
 
