@@ -136,6 +136,9 @@ class Scan(Entry):
     sast: Timed = Field(default_factory=Timed, description="Static analysis for security.")
     dependencies: Timed = Field(default_factory=Timed, description="Known vulnerabilities in the lock files.")
     secrets: Timed = Field(default_factory=Timed, description="Secrets in the source.")
+    dockerfile: Timed = Field(
+        default_factory=Timed, description="What the image is built from, and how its Dockerfile is written."
+    )
     dynamic: Dynamic = Field(description="Attack on the running service.")
 
 

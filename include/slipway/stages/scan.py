@@ -1,4 +1,4 @@
-"""Scan: static analysis for security, vulnerable dependencies, secrets, and an attack on the running service."""
+"""Scan: code, dependencies, secrets, the Dockerfile, and an attack on the running service."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def scan(service: Service) -> TaskGroup:
-    """Give the group of the four gates, with the running service's setup and teardown around the last."""
+    """Give the group of the five gates, with the running service's setup and teardown around the last."""
     locks, plan = service.source.dependencies, service.scan
     commands = {
         "sast": ("Static analysis", ["/opt/slipway/bin/sast"], plan.sast.timeout_s),
@@ -24,9 +24,14 @@ def scan(service: Service) -> TaskGroup:
             plan.dependencies.timeout_s,
         ),
         "secrets": ("Committed secrets", ["/opt/slipway/bin/secrets"], plan.secrets.timeout_s),
+        "dockerfile": (
+            "Dockerfile",
+            ["/opt/slipway/bin/dockerfile", service.image.dockerfile],
+            plan.dockerfile.timeout_s,
+        ),
     }
     with TaskGroup(
-        "scan", group_display_name="Security scan", tooltip="SAST, dependencies, secrets, DAST"
+        "scan", group_display_name="Security scan", tooltip="SAST, dependencies, secrets, Dockerfile, DAST"
     ) as group:
         for name, (title, command, timeout_s) in commands.items():
             ContainerOperator(

@@ -340,7 +340,7 @@ SCAN = [
                 "# hadolint ignore=DL3004\nRUN sudo true\nUSER 10001\n"
             )
         },
-        ["Dockerfile:1: no-syntax-line", "Dockerfile:5: DL3004"],
+        ["Dockerfile:1: no-syntax-line", "Dockerfile:3: base-image", "Dockerfile:5: DL3004"],
         arguments=["Dockerfile"],
     ),
     Case(

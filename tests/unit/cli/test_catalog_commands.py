@@ -42,7 +42,7 @@ def test_lint_tells_each_problem_with_its_place_and_exits_2(checkout: Path) -> N
         f"{path}:19:1: tolbox: `tolbox` is not a word of the catalog here; did you mean `toolbox`? "
         "(legal: service, title, team, description, source, config, toolbox, build, test, scan, image, "
         "deploy, verify)",
-        f"{path}:51:10: deploy.order: `befor` is not allowed; did you mean `before`? (legal: before, after)",
+        f"{path}:52:10: deploy.order: `befor` is not allowed; did you mean `before`? (legal: before, after)",
     ]
     problems = json.loads(slipway("lint", "--json", str(path.parent)).output)["problems"]
     assert [(one["line"], one["column"], one["meant"]) for one in problems] == [
