@@ -8,7 +8,7 @@ from airflow.sdk import DAG, Param
 
 from slipway.catalog import catalog_directory, load_service
 from slipway.release import label
-from slipway.stages import accept, build, checkout, deploy, gate, image, report, scan, test, verify
+from slipway.stages import accept, build, checkout, deploy, gate, image, lane, report, scan, test, verify
 from slipway.stages.outcome import DEFAULTS
 
 _DOC = """
@@ -19,6 +19,7 @@ _DOC = """
 One run takes one commit of `{repository}` ({branch}) to a healthy, verified, reported deployment in namespace
 `{namespace}`. All of build, test and scan must pass before an image is built. Migrations run only if the database lacks
 a changeset, the playbook only if it changed. **Clear** any task to try it again: each first looks at what is done already.
+Pushes are gated side by side; the newest that is ready is deployed, and older ones end superseded.
 
 Start it with `git push`, with `slipway release {service}`, or here: without a commit, the head of `{branch}` is released.
 """
@@ -41,7 +42,7 @@ def release_dag(name: str) -> DAG:
         ),
         schedule=None,
         catchup=False,
-        max_active_runs=1,
+        max_active_runs=4,  # gated side by side; the lane lets one at a time change the environment
         dagrun_timeout=timedelta(hours=2),
         tags=["release", service.service, f"team:{service.team}"],
         default_args={**DEFAULTS, "owner": service.team},
@@ -74,7 +75,10 @@ def release_dag(name: str) -> DAG:
         ]
         passed = gate.gate(required)
         published, deployed, verified = image.image(service), deploy.deploy(service), verify.verify(service)
-        sources >> fetched >> gates >> passed >> published >> deployed >> verified
+        taken = lane.lane(service)
+        left = lane.unlane(service).as_teardown(setups=taken)
+        sources >> fetched >> gates >> passed >> published >> taken >> deployed >> verified >> left
+        [one for one in deployed.iter_tasks() if one.is_teardown] >> left
         # of all that may still run when something has failed (groups leave their teardowns out); image and deploy are
         # chains that end in verify, and edges from each of them would only hide the graph
         teardowns = [one for one in dag.tasks if one.is_teardown]

@@ -63,6 +63,19 @@ class PolicyFailed(SlipwayError):
     exit_code = 1
 
 
+class Superseded(SlipwayError):
+    """A newer release goes instead of this one. No failure: the run ends green, the release `superseded`.
+
+    :param by: run id of the newer one.
+    """
+
+    exit_code = 0
+
+    def __init__(self, message: str, *, by: str, remedy: str = "") -> None:
+        self.by = by
+        super().__init__(message, remedy=remedy)
+
+
 class Permanent(SlipwayError):
     """Infrastructure or configuration is wrong in a way that a retry will not mend."""
 

@@ -15,10 +15,14 @@ from typing import IO
 from urllib.parse import quote, urlsplit
 
 from slipway import process
-from slipway.errors import PolicyFailed, Transient
+from slipway.errors import Permanent, PolicyFailed, Transient
 
 NOTES_REF = "refs/notes/slipway"
 _HASH = re.compile(r"[0-9a-f]{40}")
+# what git says when it is a server's answer that a retry will not change (http.c, remote-curl.c)
+_REFUSED = re.compile(
+    r"Authentication failed|could not read (Username|Password)|error: 40[134]|repository .* not found"
+)
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,15 @@ class Repository:
                     environment=environment,
                 )
             except Transient as e:
+                said = e.lines[-1] if e.lines else str(e)
+                if _REFUSED.search(said):
+                    raise Permanent(
+                        f"{self.url}: the git server refuses the account {self.username}: {said}",
+                        remedy="correct secret/slipway/git in Vault, or give that account the right to read the repository",
+                    ) from e
                 raise Transient(
-                    f"{self.url}: git {args[0]} failed: {e.lines[-1] if e.lines else e}",
-                    remedy="see that the git server answers and the account in Vault may read the repository",
+                    f"{self.url}: git {args[0]} failed: {said}",
+                    remedy="see that the git server answers",
                     lines=e.lines,
                 ) from e
 
@@ -107,9 +117,7 @@ class Repository:
 
     def fetch(self, commit: str | None = None) -> None:
         """Bring the mirror up to date; if ``commit`` is there already, do nothing."""
-        self.mirrors.mkdir(parents=True, exist_ok=True)
-        with (self.mirrors / f"{self._mirror.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._locked():
             if not (self._mirror / "HEAD").exists():
                 process.run(["git", "init", "--quiet", "--bare", self._mirror], timeout_s=20)
             if commit and self._has(commit):
@@ -123,6 +131,37 @@ class Repository:
                 "+refs/heads/*:refs/heads/*",
                 timeout_s=300,
             )
+
+    def on_branch(self, commit: str, branch: str) -> bool:
+        """Tell whether ``commit`` is on ``branch`` as the server has it now.
+
+        :raises PolicyFailed: if there is no such branch.
+        """
+        head = self.head(branch)
+        self.fetch(head)
+        return self._has(commit) and self._leads_to(commit, head)
+
+    def _leads_to(self, commit: str, head: str) -> bool:
+        # what of the commit's history is not in the head's: nothing, if the commit is in it itself
+        return not self._run("rev-list", "--max-count=1", commit, f"^{head}", timeout_s=60).strip()
+
+    def resolve(self, prefix: str, branch: str) -> list[str]:
+        """Give the commits of ``branch`` whose hashes begin with ``prefix`` (4 hexadecimal digits or more), sorted.
+
+        :raises PolicyFailed: if there is no such branch.
+        """
+        head = self.head(branch)
+        self.fetch(head)
+        named = self._run("rev-parse", f"--disambiguate={prefix}").decode().split()
+        return sorted(one for one in named if self._has(one) and self._leads_to(one, head))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Be the only one of this worker's processes that changes the mirror."""
+        self.mirrors.mkdir(parents=True, exist_ok=True)
+        with (self.mirrors / f"{self._mirror.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _has(self, commit: str) -> bool:
         said = process.run(
@@ -173,6 +212,10 @@ class Repository:
     def note(self, commit: str) -> str | None:
         """Give the note on ``commit`` under ``refs/notes/slipway``, as the server has it now."""
         self.fetch(commit)
+        with self._locked():
+            return self._note(commit)
+
+    def _note(self, commit: str) -> str | None:
         if not self._fetch_notes():
             return None
         listed = self._run("notes", "--ref", NOTES_REF, "list").decode().split()
@@ -193,12 +236,12 @@ class Repository:
 
         Another writer may push first: then the notes are fetched anew and the note is put on top of theirs.
         """
+        self.fetch(commit)
         for attempt in range(attempts):
-            if self.note(commit) == text:
-                return False
-            self.mirrors.mkdir(parents=True, exist_ok=True)
-            with (self.mirrors / f"{self._mirror.name}.lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            # one lock for looking, writing and pushing: another release's look would take back what is not pushed yet
+            with self._locked():
+                if self._note(commit) == text:
+                    return False
                 who = ["-c", "user.name=Slipway", "-c", "user.email=slipway@localhost"]
                 process.run(
                     ["git", *who, "notes", "--ref", NOTES_REF, "add", "--force", "--file=-", commit],

@@ -56,6 +56,8 @@ class Release:
     superseded_by: str | None
     reason: str | None
     stage: str | None
+    requested_at: datetime
+    ready_at: datetime | None
     started_at: datetime
     finished_at: datetime | None
     stages: tuple[Stage, ...] = ()
@@ -73,6 +75,9 @@ class Release:
             "schema_revision": self.schema_revision,
             "status": self.status.value,
             "superseded_by": self.superseded_by,
+            "stage": self.stage,
+            "reason": self.reason,
+            "attempts": self.attempts,
             "run_id": self.run_id,
             "started_at": self.started_at.isoformat(),
             "finished_at": self.finished_at.isoformat() if self.finished_at else None,

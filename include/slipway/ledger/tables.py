@@ -66,6 +66,8 @@ class ReleaseRow(Table):
     superseded_by: Mapped[str | None] = mapped_column(ForeignKey("releases.run_id"))
     reason: Mapped[str | None]
     stage: Mapped[str | None]
+    requested_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ready_at: Mapped[datetime | None]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
 
@@ -79,6 +81,7 @@ class ReleaseRow(Table):
         CheckConstraint("commit ~ '^([0-9a-f]{40}|[0-9a-f]{64})$'", "commit"),
         CheckConstraint("digest ~ '^sha256:[0-9a-f]{64}$'", "digest"),
         Index("releases_service_environment_started_idx", "service", "environment", text("started_at DESC")),
+        Index("releases_queue_idx", "service", "environment", text("requested_at DESC")),
         Index(
             "releases_service_commit_idx", "service", "commit", postgresql_ops={"commit": "text_pattern_ops"}
         ),
@@ -152,13 +155,16 @@ class EvidenceRow(Table):
 
 
 class LaneRow(Table):
-    """The exclusive right to change one service in one environment, until it expires."""
+    """The exclusive right to change one service in one environment, until it expires.
+
+    `run_id` need not be a release's: the nightly refresh repairs drift, too.
+    """
 
     __tablename__ = "lanes"
 
     service: Mapped[str] = mapped_column(primary_key=True)
     environment: Mapped[str] = mapped_column(primary_key=True)
-    run_id: Mapped[str] = mapped_column(ForeignKey("releases.run_id"))
+    run_id: Mapped[str]
     acquired_at: Mapped[datetime]
     expires_at: Mapped[datetime]
 

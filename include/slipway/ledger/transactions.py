@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -19,7 +20,7 @@ from slipway import release as decide
 from slipway.errors import Permanent, SlipwayError, Transient
 from slipway.ledger.records import Ambiguous, Evidence, Holder, Release, ReleaseFields, Stage
 from slipway.ledger.tables import DeploymentRow, EvidenceRow, LaneRow, ReleaseRow, StageRow
-from slipway.release import Outcome, Status
+from slipway.release import Contender, Outcome, Status
 
 _COLUMNS = tuple(field.name for field in fields(Release) if field.name not in ("status", "stages"))
 _KNOWN = frozenset(ReleaseFields.__annotations__)
@@ -95,8 +96,18 @@ class Ledger:
 
     # Releases
 
-    def begin(self, service: str, environment: str, commit: str, run_id: str, ref: str) -> Release:
+    def begin(
+        self,
+        service: str,
+        environment: str,
+        commit: str,
+        run_id: str,
+        ref: str,
+        requested_at: datetime | None = None,
+    ) -> Release:
         """Records that a release begins. A cleared run begins again: it is running, and keeps its stages.
+
+        :param requested_at: when it was asked for, which stays as the first attempt said; None is now.
 
         :raises Permanent: when `run_id` already is another release.
         """
@@ -104,7 +115,14 @@ class Ledger:
             values = {"service": service, "environment": environment, "commit": commit}
             session.execute(
                 insert(ReleaseRow)
-                .values(run_id=run_id, ref=ref, status=decide.begin(None).value, attempts=0, **values)
+                .values(
+                    run_id=run_id,
+                    ref=ref,
+                    status=decide.begin(None).value,
+                    attempts=0,
+                    requested_at=requested_at or _NOW,
+                    **values,
+                )
                 .on_conflict_do_nothing()
             )
             row = self._locked(session, run_id)
@@ -117,7 +135,7 @@ class Ledger:
                     remedy="Trigger the run with a free repeat number: <service>.<commit12>.r<N>.",
                 )
             row.status, row.ref, row.attempts = decide.begin(Status(row.status)).value, ref, row.attempts + 1
-            row.finished_at = row.reason = row.stage = row.superseded_by = None
+            row.finished_at = row.reason = row.stage = row.superseded_by = row.ready_at = None
             return _record(row, self._stages(session, run_id))
 
     def update(self, run_id: str, **known: Unpack[ReleaseFields]) -> None:
@@ -181,6 +199,50 @@ class Ledger:
             if row.status == Status.PASSED:
                 session.execute(update(DeploymentRow).where(DeploymentRow.run_id == run_id).values(good=True))
             return _record(row, self._stages(session, run_id))
+
+    def first_request(self, service: str, commit: str) -> datetime:
+        """Gives when a commit was first asked for; now, if it never was."""
+        with self._transaction() as session:
+            first = select(func.min(ReleaseRow.requested_at)).where(
+                ReleaseRow.service == service, ReleaseRow.commit == commit
+            )
+            return session.scalar(select(func.coalesce(first.scalar_subquery(), _NOW)))  # type: ignore[return-value]
+
+    def ready(self, run_id: str) -> None:
+        """Records that a release has passed every gate and its image is in the registry: it may be deployed."""
+        with self._transaction() as session:
+            self._locked(session, run_id).ready_at = session.scalar(select(_NOW))
+
+    def newer(self, run_id: str) -> list[Contender]:
+        """Gives the releases of the same service and environment that were asked for later than this one."""
+        with self._transaction() as session:
+            row = self._locked(session, run_id)
+            deployed = select(DeploymentRow.run_id).where(DeploymentRow.run_id == ReleaseRow.run_id).exists()
+            bad = (Outcome.FAILED, Outcome.ERRORED, Outcome.REJECTED, Outcome.CANCELLED)
+            failing = (
+                select(StageRow.run_id)
+                .where(StageRow.run_id == ReleaseRow.run_id, StageRow.outcome.in_([one.value for one in bad]))
+                .exists()
+            )
+            found = session.execute(
+                select(ReleaseRow, deployed.label("deployed"), failing.label("failing")).where(
+                    ReleaseRow.service == row.service,
+                    ReleaseRow.environment == row.environment,
+                    ReleaseRow.requested_at > row.requested_at,
+                )
+            )
+            return [
+                Contender(
+                    other.run_id,
+                    other.commit,
+                    other.requested_at,
+                    running=other.status == Status.RUNNING,
+                    ready=other.ready_at is not None,
+                    failing=failing_,
+                    deployed=deployed_,
+                )
+                for other, deployed_, failing_ in found
+            ]
 
     def deployed(self, run_id: str) -> None:
         """Records that this release is what now runs in its environment. Repeats are harmless."""
@@ -372,6 +434,29 @@ class Ledger:
         with self._transaction() as session:
             mine = (LaneRow.service == service, LaneRow.environment == environment, LaneRow.run_id == run_id)
             return session.scalar(delete(LaneRow).where(*mine).returning(LaneRow.run_id)) is not None
+
+    @contextmanager
+    def exclusive(self, name: str, timeout_s: float) -> Iterator[None]:
+        """Holds the lock ``name`` while the body runs: of all workers one at a time. A killed worker's ends with it.
+
+        :raises Transient: if another holds it for ``timeout_s`` seconds.
+        """
+        key, end = func.hashtextextended(name, 1), time.monotonic() + timeout_s
+        try:
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                while not connection.scalar(select(func.pg_try_advisory_lock(key))):
+                    if time.monotonic() > end:
+                        raise Transient(
+                            f"another task works on {name} for more than {timeout_s:.0f} s",
+                            remedy="see which other release is at the same stage; it is bounded in time",
+                        )
+                    time.sleep(0.2)
+                try:
+                    yield
+                finally:
+                    connection.execute(select(func.pg_advisory_unlock(key)))
+        except DBAPIError as error:
+            raise _failure(self.where, error) from error
 
     @staticmethod
     def _locked(session: Session, run_id: str) -> ReleaseRow:

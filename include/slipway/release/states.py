@@ -43,13 +43,12 @@ _DECIDES = (
     Outcome.ERRORED,
     Outcome.CANCELLED,
 )
-_RERUN = frozenset({Status.PASSED, Status.FAILED, Status.ERRORED, Status.ROLLED_BACK, Status.CANCELLED})
-# "Clear" of a late task in Airflow reruns it and the report without `begin`: one such end may follow another.
-# A superseded or rejected release must begin again, and one that passed was deployed: too late for either.
+_RERUN = frozenset(Status) - {Status.RUNNING, Status.REJECTED}
+# "Clear" of a late task in Airflow reruns it and the report without `begin`: one such end may follow another. A release
+# that passed may then be superseded, by one that was deployed since. A rejected one must begin again.
 _NEXT: Mapping[Status, frozenset[Status]] = {
     Status.RUNNING: frozenset(Status),
     **dict.fromkeys(_RERUN, _RERUN),
-    Status.SUPERSEDED: frozenset({Status.SUPERSEDED}),
     Status.REJECTED: frozenset({Status.REJECTED}),
 }
 

@@ -20,17 +20,25 @@ def accept(service: Service) -> Any:
     @stage(task_id="accept", task_display_name="Accept the push")
     def accept() -> dict[str, Any]:
         context = get_current_context()
-        params, run_id = context["params"], context["dag_run"].run_id
+        params, run = context["params"], context["dag_run"]
         branch = service.source.branch
         ref = params.get("ref") or f"refs/heads/{branch}"
+        platform, repository = connections.platform(), connections.repository(service.source)
+        commit = params.get("commit") or repository.head(branch)
+        # first, so that a refusal is on record, too
+        connections.ledger().begin(
+            service.service, platform.environment, commit, run.run_id, ref, requested_at=run.run_after
+        )
         if ref != f"refs/heads/{branch}":
             raise PolicyFailed(
                 f"{ref} is not released: {service.service} releases refs/heads/{branch} only",
                 remedy="push to that branch, or change `source.branch` in the catalog",
             )
-        platform = connections.platform()
-        commit = params.get("commit") or connections.repository(service.source).head(branch)
-        connections.ledger().begin(service.service, platform.environment, commit, run_id, ref)
+        if not repository.on_branch(commit, branch):
+            raise PolicyFailed(
+                f"{commit} is not on branch {branch} of {repository.url}",
+                remedy=f"push it to {branch}; if a forced push took it away, release what is there now",
+            )
         print(f"Releasing {service.service} {commit} ({ref}) to {platform.environment}")
         return {
             "service": service.service,

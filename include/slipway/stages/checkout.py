@@ -38,12 +38,14 @@ def checkout(service: Service, accepted: Any) -> Any:
         image, client = accepted["images"]["toolbox-python"], connections.engine_hook().api_client
         engine.ensure_image(client, image)
         volume, dependencies = f"slipway-src-{commit.tree[:20]}", f"slipway-deps-{key.hexdigest()[:20]}"
-        with repository.archive(commit.hash, prefix="src/") as tar:
+        ledger = connections.ledger()
+        # two releases may be of the same tree, or of the same lock files
+        with ledger.exclusive(volume, 240), repository.archive(commit.hash, prefix="src/") as tar:
             fresh = engine.fill_volume(client, image, volume, "/workspace", tar)
-        if not engine.has_file(client, image, dependencies, "/deps", ".complete"):
-            engine.prepare_volume(client, image, dependencies, "/deps", LABELS)
-        run_id = get_current_context()["dag_run"].run_id
-        connections.ledger().update(run_id, tree=commit.tree)
+        with ledger.exclusive(dependencies, 240):
+            if not engine.has_file(client, image, dependencies, "/deps", ".complete"):
+                engine.prepare_volume(client, image, dependencies, "/deps", LABELS)
+        ledger.update(get_current_context()["dag_run"].run_id, tree=commit.tree)
         print(f"{commit.hash} by {commit.author}: {commit.subject}")
         print(f"tree {commit.tree} in volume {volume} ({'filled now' if fresh else 'there already'})")
         return {

@@ -165,6 +165,9 @@ class ContainerOperator(DockerOperator):
         """
         with recorded(context):
             assert isinstance(self.container_name, str)
+            if self.fetches:
+                self._fetch(context)
+                return
             # what a killed attempt left: its verdict was never recorded, so the gate runs again
             engine.remove_container(self.cli, self.container_name)
             started = time.monotonic()
@@ -177,20 +180,26 @@ class ContainerOperator(DockerOperator):
                 )
                 reports.copy(connections.ledger(), known.run_id, context["ti"].run_id, self.task_id)
                 return
-            if self.fetches:
-                index = connections.platform().package_index
-                self.environment = {**self.environment, **index.environment}
-                if index.ca_volume:
-                    self.mounts = [
-                        *self.mounts,
-                        Mount("/run/slipway-ca", index.ca_volume, type="volume", read_only=True),
-                    ]
             self._run(context)
             if self.policy is not None and is_release(context):
                 took, ti = time.monotonic() - started, context["ti"]
                 connections.ledger().record_evidence(
                     self.key(), self.task_id, Outcome.PASSED, ti.run_id, self.tree, took
                 )
+
+    def _fetch(self, context: Context) -> None:
+        index, volume = connections.platform().package_index, self.mounts[1]["Source"]
+        self.environment = {**self.environment, **index.environment}
+        if index.ca_volume:
+            self.mounts = [
+                *self.mounts,
+                Mount("/run/slipway-ca", index.ca_volume, type="volume", read_only=True),
+            ]
+        # the volume belongs to all releases with these lock files; so does the container's name, to find what was killed
+        self.container_name = f"{volume}-fetch"
+        with connections.ledger().exclusive(volume, self.timeout_s):
+            engine.remove_container(self.cli, self.container_name)
+            self._run(context)
 
     def _run(self, context: Context) -> None:
         assert isinstance(self.container_name, str)

@@ -14,7 +14,7 @@ from airflow.sdk.log import mask_secret
 from slipway.adapters import cluster, vault
 from slipway.errors import PolicyFailed
 from slipway.release import label, manifests
-from slipway.stages import connections, links
+from slipway.stages import connections, lanes, links
 from slipway.stages.container import RUN, toolbox
 from slipway.stages.image import PUSHED
 from slipway.stages.outcome import stage
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 SECRET = f"slipway-{RUN}"
 """Name of the run's own Secret and ConfigMap (templated); both go when the run ends."""
+
+GOES_ON = "none_failed_min_one_success"
+"""The rule of what follows a branch: one way must have been gone, so that a superseded release goes none."""
 
 # Liquibase prints one line for each changeset that is not applied (status) and that is (history): `  path::id::author`.
 _PENDING = r"""
@@ -126,6 +129,7 @@ def _credentials(service: Service) -> Any:
     @stage(task_id="credentials", task_display_name="Credentials from Vault", pool="slipway_cluster")
     def credentials() -> None:
         context = get_current_context()
+        lanes.held(context)
         run_id, found = context["dag_run"].run_id, context["ti"].xcom_pull("deploy.config")
         api, client = connections.cluster(), connections.vault_client()
         if service.config.playbook:
@@ -235,7 +239,7 @@ def _migrations_needed(otherwise: str) -> Any:
         kind="branch",
         task_id="migrations",
         task_display_name="Migrations needed?",
-        trigger_rule="none_failed",
+        trigger_rule=GOES_ON,
     )
     def migrations_needed() -> str:
         context = get_current_context()
@@ -259,10 +263,11 @@ def _apply(service: Service) -> Any:
         task_id="apply",
         task_display_name="Apply manifests",
         pool="slipway_cluster",
-        trigger_rule="none_failed",
+        trigger_rule=GOES_ON,
     )
     def apply() -> list[str]:
         context = get_current_context()
+        lanes.held(context)
         ledger, run_id = connections.ledger(), context["dag_run"].run_id
         record = ledger.record(run_id)
         assert record is not None
@@ -298,7 +303,7 @@ def _record_schema(context: Any) -> None:
 
 
 def _settled() -> Any:
-    @stage(task_id="settled", task_display_name="Schema settled", trigger_rule="none_failed")
+    @stage(task_id="settled", task_display_name="Schema settled", trigger_rule=GOES_ON)
     def settled() -> None:
         _record_schema(get_current_context())
         print("manifests are applied, and the schema is what the changelog says")
@@ -355,7 +360,7 @@ def deploy(service: Service) -> TaskGroup:
                 task_id="pending",
                 task_display_name="Ask the database",
                 command=["sh", "-c", _PENDING],
-                trigger_rule="none_failed",
+                trigger_rule=GOES_ON,
                 **pod,
             )
             migrate = ReleasePod(

@@ -86,18 +86,16 @@ def image(service: Service) -> TaskGroup:
     def push(built: dict[str, str]) -> dict[str, str]:
         registry, account = connections.registry()
         repository, tag = built["repository"], built["tag"]
-        digest = registry.digest(plan.repository, tag)
-        if digest:
-            print(f"{repository}:{tag} is in the registry already")
-        else:
-            client = connections.engine_hook().api_client
-            digest = engine.push(client, repository, tag, account["username"], account["password"])
+        ledger, run_id = connections.ledger(), get_current_context()["dag_run"].run_id
+        with ledger.exclusive(f"{repository}:{tag}", 240):  # two releases may be of the same commit
+            if digest := registry.digest(plan.repository, tag):
+                print(f"{repository}:{tag} is in the registry already")
+            else:
+                client = connections.engine_hook().api_client
+                digest = engine.push(client, repository, tag, account["username"], account["password"])
         result = {"image": f"{repository}@{digest}", "digest": digest, "tag": tag}
-        connections.ledger().update(
-            get_current_context()["dag_run"].run_id,
-            image=f"{registry.address}/{plan.repository}",
-            digest=digest,
-        )
+        ledger.update(run_id, image=f"{registry.address}/{plan.repository}", digest=digest)
+        ledger.ready(run_id)
         print(f"{repository}:{tag} is {digest}")
         return result
 

@@ -21,7 +21,7 @@ from airflow.sdk.exceptions import (
     AirflowTaskTimeout,
 )
 
-from slipway.errors import PolicyFailed, SlipwayError, Transient
+from slipway.errors import PolicyFailed, SlipwayError, Superseded, Transient
 from slipway.release import Outcome
 from slipway.stages import connections
 
@@ -74,6 +74,10 @@ def recorded(context: Any) -> Iterator[None]:
     except AirflowSkipException as e:
         record(Outcome.SKIPPED, str(e))
         raise
+    except Superseded as e:
+        record(Outcome.SUPERSEDED, str(e))
+        context["ti"].xcom_push(key="superseded_by", value=e.by)
+        raise AirflowSkipException(e.message) from None
     except SlipwayError as e:
         outcome = Outcome.FAILED if isinstance(e, PolicyFailed) else Outcome.ERRORED
         record_safely(outcome, str(e))

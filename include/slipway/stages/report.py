@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, get_current_context
+from airflow.sdk import Asset, AssetAlias, get_current_context
 
-from slipway.errors import Transient
 from slipway.release import Outcome, Status, decisive, fold
 from slipway.stages import connections
 from slipway.stages.outcome import stage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from slipway.catalog import Service
     from slipway.ledger import Release
 
@@ -29,6 +30,14 @@ def asset(service: Service) -> Asset:
     return Asset(name=f"release/{service.service}", uri=f"slipway://releases/{service.service}")
 
 
+EVENT = ("environment", "commit", "status", "digest", "run_id", "config_revision", "schema_revision")
+
+
+def same(event: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
+    """Tell whether two events say the same: there is one for each environment, commit, digest and outcome."""
+    return all(event[key] == sent.get(key) for key in ("environment", "commit", "digest", "status"))
+
+
 def note(release: Release) -> str:
     """Give the text of the note on the commit."""
     lines = [
@@ -39,7 +48,12 @@ def note(release: Release) -> str:
     ]
     if release.digest:
         lines.append(f"image: {release.image}@{release.digest}")
-    for name, value in (("config", release.config_revision), ("schema", release.schema_revision)):
+    known = {
+        "superseded by": release.superseded_by,
+        "config": release.config_revision,
+        "schema": release.schema_revision,
+    }
+    for name, value in known.items():
         if value:
             lines.append(f"{name}: {value}")
     if release.stage:
@@ -49,13 +63,14 @@ def note(release: Release) -> str:
 
 def report(service: Service) -> Any:
     """Give the teardown task that reports. It never turns a failed run green: Airflow leaves teardowns out of account."""
-    outlet = asset(service)
+    told, outlet = asset(service), AssetAlias(f"release/{service.service}")
 
     @stage(
         task_id="report",
         task_display_name="Report",
         trigger_rule="all_done_setup_success",
-        outlets=[outlet],
+        inlets=[told],
+        outlets=[outlet],  # an alias: whether there is an event is for the task to say
         retries=6,
     )
     def report() -> dict[str, Any]:
@@ -64,7 +79,10 @@ def report(service: Service) -> Any:
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         opened = ledger.record(ti.run_id)
         if opened is None:
-            raise Transient(f"the ledger has no release {ti.run_id}")
+            print(
+                f"no commit is known of {ti.run_id}, so there is nothing to put a report on: see the task `accept`"
+            )
+            return {"status": str(Status.ERRORED), "stage": "accept"}
         recorded = {one.name: one for one in opened.stages}
         for name, state in sorted(states.items()):
             outcome = _STATES.get(str(state))
@@ -74,6 +92,7 @@ def report(service: Service) -> Any:
             agrees = kept is not None and (
                 kept.outcome == outcome
                 or (state == "failed" and kept.outcome in (Outcome.FAILED, Outcome.ERRORED))
+                or (state == "skipped" and kept.outcome is Outcome.SUPERSEDED)
             )
             if not agrees:
                 why = "the task ended without a word: it was killed" if state == "failed" else None
@@ -90,7 +109,8 @@ def report(service: Service) -> Any:
             status = Status.ERRORED
         worst = decisive(outcomes)
         reason = next((one.reason for one in opened.stages if one.name == worst), None)
-        release = ledger.finish(ti.run_id, status, reason=reason, stage=worst)
+        newer = ti.xcom_pull(worst, key="superseded_by") if status is Status.SUPERSEDED else None
+        release = ledger.finish(ti.run_id, status, reason=reason, stage=worst, superseded_by=newer)
         shown = release.show()
         try:
             repository = connections.repository(service.source)
@@ -101,10 +121,12 @@ def report(service: Service) -> Any:
                 print(f"no note: {e}")
             else:
                 raise
-        context["outlet_events"][outlet].extra = {
-            key: shown[key]
-            for key in ("commit", "status", "digest", "run_id", "config_revision", "schema_revision")
-        }
+        event = {key: shown[key] for key in EVENT}
+        since = ledger.first_request(release.service, release.commit).isoformat()
+        if any(same(event, sent.extra or {}) for sent in context["inlet_events"][told].after(since)):
+            print("the asset's event has been sent already")
+        else:
+            context["outlet_events"][outlet].add(told, extra=event)
         print(note(release))
         return {"status": str(status), "stage": worst}
 

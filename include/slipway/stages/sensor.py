@@ -9,8 +9,8 @@ from airflow.providers.standard.sensors.python import PythonSensor
 from airflow.sdk import PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
-from slipway.errors import PolicyFailed
-from slipway.stages import links
+from slipway.errors import PolicyFailed, SlipwayError
+from slipway.stages import lanes, links
 from slipway.stages.outcome import recorded, seconds
 
 if TYPE_CHECKING:
@@ -20,24 +20,31 @@ if TYPE_CHECKING:
 class StageSensor(PythonSensor):
     """Asks ``python_callable`` twice a second until it says done, ``timeout_s`` seconds at most.
 
+    :param late: the error that it is if the time is over; by default the service's own fault.
+    :param changes: whether it watches a change of the environment, and so holds the lane meanwhile.
+
     It pokes in its own process: the waits are of seconds, and a deferral costs two (see docs/decisions.md).
     """
 
     operator_extra_links = (links.PodsLink(), links.ReleaseLink())
 
     def __init__(
-        self, *, python_callable: Callable[[], PokeReturnValue], timeout_s: float, **kwargs: Any
+        self,
+        *,
+        python_callable: Callable[[], PokeReturnValue],
+        timeout_s: float,
+        late: type[SlipwayError] = PolicyFailed,
+        changes: bool = True,
+        **kwargs: Any,
     ) -> None:
-        self.timeout_s = timeout_s
+        self.timeout_s, self.late, self.changes = timeout_s, late, changes
         super().__init__(
             python_callable=python_callable,
-            poke_interval=0.5,
             timeout=timeout_s,
             mode="poke",
             soft_fail=False,
             execution_timeout=seconds(timeout_s),
-            pool="slipway_cluster",
-            **kwargs,
+            **{"poke_interval": 0.5, "pool": "slipway_cluster", **kwargs},
         )
 
     def execute(self, context: Context) -> Any:
@@ -46,10 +53,12 @@ class StageSensor(PythonSensor):
         :raises AirflowFailException: if the time is over, or the callable says that it never will be done.
         """
         with recorded(context):
+            if self.changes:
+                lanes.held(context)
             try:
                 return super().execute(context)
             except AirflowSensorTimeout as e:
-                raise PolicyFailed(
+                raise self.late(
                     f"{self.task_id}: not so after {self.timeout_s:.0f} s",
                     remedy="see what it waited for at the end of its log, or raise timeout_s in the catalog",
                 ) from e

@@ -21,6 +21,7 @@ def release(**known: object) -> Release:
             "schema_revision",
             "manifests",
             "superseded_by",
+            "ready_at",
             "reason",
             "stage",
             "finished_at",
@@ -35,6 +36,7 @@ def release(**known: object) -> Release:
         "status": Status.PASSED,
         "attempts": 1,
         "started_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "requested_at": datetime(2026, 1, 1, tzinfo=UTC),
     }
     return Release(**{**nothing, **fixed, **known})  # type: ignore[arg-type]
 

@@ -1,0 +1,50 @@
+"""Holding the lane of a service's environment: what a task does before it changes anything there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slipway.errors import Superseded, Transient
+from slipway.release import Contender, superseded_by
+from slipway.stages import connections
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow.sdk import Context
+
+MARGIN_S = 180
+"""Seconds that the lane is held beyond a task's own bound: until the next task begins, or this one is tried again."""
+
+
+def held(context: Context) -> None:
+    """Hold the lane for as long as this task may take.
+
+    :raises Superseded: if a newer release was deployed meanwhile. :raises Transient: if another run has the lane.
+    """
+    task, run_id = context["task"], context["dag_run"].run_id
+    service, environment = context["params"]["service"], connections.platform().environment
+    ttl_s = (task.execution_timeout.total_seconds() if task.execution_timeout else 0) + MARGIN_S
+    ledger = connections.ledger()
+    if ledger.lane_renew(service, environment, run_id, ttl_s):
+        return
+    give_way(one for one in ledger.newer(run_id) if one.deployed)
+    if holder := ledger.lane_acquire(service, environment, run_id, ttl_s):
+        raise Transient(
+            f"{holder.run_id} has the lane of {service} in {environment}, and this run's has expired",
+            remedy="when that run has ended, clear this run's task `lane` with downstream",
+        )
+
+
+def give_way(newer: Iterable[Contender]) -> None:
+    """End this release if one of the ``newer`` ones goes instead.
+
+    :raises Superseded: naming it.
+    """
+    if by := superseded_by(newer):
+        what = "was deployed" if by.deployed else "is ready"
+        raise Superseded(
+            f"superseded by {by.run_id}: commit {by.commit}, asked for later, {what}",
+            by=by.run_id,
+            remedy="nothing; to deploy this commit all the same: `slipway release SERVICE COMMIT --again`",
+        )
