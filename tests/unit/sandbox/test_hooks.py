@@ -108,3 +108,11 @@ def test_unreadable_rights_refuse_every_push(tmp_path: Path) -> None:
     done = subprocess.run(hook, env=environment, capture_output=True, text=True, timeout=15)
     assert done.returncode == 1
     assert "rights cannot be read" in done.stderr
+
+
+def test_settings_that_lack_a_word_are_named(repository: Path) -> None:
+    (repository / "slipway-hook.json").write_text('{"branch": "main", "password": "hunter2"}')
+    done = receive(repository, f"{NONE} {COMMIT} refs/heads/main\n")
+    assert done.returncode == 0
+    assert "slipway-hook.json lacks airflow_url, dag_id, service, username" in done.stdout
+    assert "hunter2" not in done.stdout
