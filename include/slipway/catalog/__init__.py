@@ -2,14 +2,19 @@
 
 from slipway.catalog.loading import catalog_directory, load_catalog, load_files, load_service
 from slipway.catalog.platform import Platform, load_platform
+from slipway.catalog.refresh import Refresh, Retention, load_refresh, refresh_file
 from slipway.catalog.service import Service
 
 __all__ = [
     "Platform",
+    "Refresh",
+    "Retention",
     "Service",
     "catalog_directory",
     "load_catalog",
     "load_files",
     "load_platform",
+    "load_refresh",
     "load_service",
+    "refresh_file",
 ]

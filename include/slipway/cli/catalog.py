@@ -75,12 +75,19 @@ def lint(ctx: click.Context, paths: tuple[Path, ...], as_json: bool) -> None:
 
     Each problem is told with file, line, column, what is wrong and what is legal. Exit 2 if there are any.
     """
-    from slipway.catalog import catalog_directory, load_files
+    from slipway.catalog import catalog_directory, load_files, load_refresh, refresh_file
     from slipway.errors import CatalogError, Problem
 
     problems: list[Problem] = []
     files: list[Path] = []
-    for path in paths or (catalog_directory(),):
+    refresh = refresh_file()
+    for path in paths or (catalog_directory(), *([refresh] if refresh.exists() else [])):
+        if path.name == refresh.name:
+            try:
+                load_refresh(path)
+            except CatalogError as error:
+                problems += error.problems or [Problem(str(path), 0, 0, "", error.message)]
+            continue
         found = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
         files += found
         if not found:
@@ -104,18 +111,23 @@ def lint(ctx: click.Context, paths: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--markdown", "as_markdown", is_flag=True, help="The reference, docs/catalog.md, instead.")
 @click.option("--print", "to_stdout", is_flag=True, help="Print it; write no file.")
 def schema(as_markdown: bool, to_stdout: bool) -> None:
-    """Write the catalog's JSON schema into its folder, for editors, or the reference into docs/."""
-    from slipway.catalog import catalog_directory
+    """Write the catalog's JSON schemas beside its files, for editors, or the reference into docs/."""
+    from slipway.catalog import Refresh, catalog_directory
     from slipway.catalog.schema import json_schema, markdown
 
     folder = catalog_directory()
-    path = folder.parents[1] / "docs/catalog.md" if as_markdown else folder / "catalog.schema.json"
-    text = markdown() if as_markdown else json_schema()
-    if to_stdout:
-        click.echo(text, nl=False)
+    if as_markdown:
+        texts = {folder.parents[1] / "docs/catalog.md": markdown()}
     else:
-        path.write_text(text)
-        click.echo(f"wrote {path}")
+        texts = {folder / "catalog.schema.json": json_schema()}
+        if not to_stdout:
+            texts[folder.parent / "refresh.schema.json"] = json_schema(Refresh)
+    for path, text in texts.items():
+        if to_stdout:
+            click.echo(text, nl=False)
+        else:
+            path.write_text(text)
+            click.echo(f"wrote {path}")
 
 
 @click.command()
