@@ -7,27 +7,41 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
+from slipway.cli.settings import credential, credential_path
 from slipway.errors import CatalogError, Permanent, Transient
 
 TIMEOUT_S = 20
 
 
+def _said(answer: dict[str, Any]) -> str:
+    """Gives the first line of what Airflow said: after it, it shows its schema."""
+    return next(iter(str(answer.get("detail", answer)).splitlines()), "")[:500]
+
+
 class Airflow:
     """Airflow as one of its accounts.
 
-    :param url: of the API server; `password` is exchanged for a token at once and not kept.
+    :param url: of the API server.
+    :param username: its password is the file airflow-<username> of the credentials, and is exchanged for a token at once.
     """
 
-    def __init__(self, url: str, username: str, password: str) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, url: str, username: str) -> None:
+        self.url, self.username = url.rstrip("/"), username
+        password, file = credential(f"airflow-{username}"), credential_path(f"airflow-{username}")
         self.session = requests.Session()
         # A proxy of the machine cannot know this machine's loopback.
         self.session.trust_env = urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1")
         status, answer = self._call("POST", "/auth/token", {"username": username, "password": password})
+        if status in (401, 403):
+            raise CatalogError(
+                f"Airflow at {self.url} refused the account `{username}` ({status}): no such account, or another password.",
+                remedy=f"The password is read from {file}, the account's name from SLIPWAY_AIRFLOW_USER.",
+            )
         if status not in (200, 201) or "access_token" not in answer:
             raise Permanent(
-                f"Airflow at {self.url} refused the account `{username}` ({status}).",
-                remedy=f"Check the file airflow-{username} in SLIPWAY_CREDENTIALS.",
+                f"Airflow at {self.url} gave the account `{username}` no token ({status}).",
+                remedy="Check AIRFLOW_URL, and the log of Airflow's API server.",
+                lines=[_said(answer)],
             )
         self.session.headers["Authorization"] = f"Bearer {answer['access_token']}"
 
@@ -61,12 +75,20 @@ class Airflow:
                 f"Airflow at {self.url} has no DAG `{dag_id}`.",
                 remedy="Look for its import errors in the UI; a new file is seen within some seconds.",
             )
-        raise Permanent(
-            f"Airflow would not start {run_id} ({status}).",
-            remedy="Let SLIPWAY_AIRFLOW_USER name an account that may trigger this DAG."
-            if status == 403
-            else "",
-            lines=[str(answer.get("detail", answer))[:500]],
+        if status == 403:
+            raise CatalogError(
+                f"Airflow at {self.url} does not let the account `{self.username}` start {run_id} (403).",
+                remedy="Let SLIPWAY_AIRFLOW_USER name an account that may trigger this DAG.",
+            )
+        if status in (400, 422):
+            raise CatalogError(
+                f"Airflow at {self.url} refused what {run_id} was asked for with: {_said(answer)}",
+                remedy="Its DAG is made of another catalog than the one here: compare SLIPWAY_CATALOG with the DAG's parameters.",
+            )
+        raise (Transient if status >= 500 else Permanent)(
+            f"Airflow at {self.url} would not start {run_id} ({status}).",
+            remedy="See the log of Airflow's API server; nothing is started twice if you try again.",
+            lines=[_said(answer)],
         )
 
     def state(self, dag_id: str, run_id: str) -> str:
@@ -74,7 +96,9 @@ class Airflow:
         status, answer = self._call("GET", f"/api/v2/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}")
         if status != 200:
             raise Permanent(
-                f"Airflow would not tell how {run_id} is ({status}).", lines=[str(answer.get("detail"))[:500]]
+                f"Airflow at {self.url} would not tell how {run_id} is ({status}).",
+                remedy="Look at it in the UI; `slipway releases show` tells what the ledger knows.",
+                lines=[_said(answer)],
             )
         return str(answer["state"])
 

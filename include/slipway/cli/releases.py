@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
@@ -48,7 +50,28 @@ def _status(value: str) -> Any:
 def _console() -> Any:
     from rich.console import Console
 
-    return Console(highlight=False)
+    # what is piped into a file or another program is not cut to the width of a terminal
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 2_000)
+
+
+def first_line(found: Release) -> str:
+    """Gives where and why a release ended, in one line; nothing if it went well."""
+    why = next(iter((found.reason or "").splitlines()), "")
+    if found.superseded_by and found.superseded_by not in why:
+        why = f"superseded by {found.superseded_by}" + (f": {why}" if why else "")
+    return why if not found.stage or why.startswith(found.stage) else f"{found.stage}: {why}".rstrip(": ")
+
+
+def page(found: Release, task: str | None = None) -> str | None:
+    """Gives the run's page in Airflow's UI, or that of one of its tasks; None if it is unknown where Airflow is."""
+    from slipway.cli.settings import address
+    from slipway.errors import CatalogError
+
+    try:
+        base = f"{address('AIRFLOW_URL')}/dags/release_{found.service.replace('-', '_')}"
+    except CatalogError:
+        return None
+    return f"{base}/runs/{quote(found.run_id)}" + (f"/tasks/{quote(task)}" if task else "")
 
 
 def _seconds(release: Release) -> str:
@@ -85,20 +108,17 @@ def list_(service: str, limit: int, as_json: bool) -> None:
         click.echo(f"No release of {_plain(service)} is recorded.")
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("COMMIT", "STATUS", "ENVIRONMENT", "STARTED (UTC)", "SECONDS", "DIGEST", "WHY"):
+    for heading in ("COMMIT", "STATUS", "STARTED (UTC)", "SECONDS", "WHY"):
         table.add_column(
-            heading, justify="right" if heading == "SECONDS" else "left", no_wrap=heading != "WHY"
+            heading, justify="right" if heading == "SECONDS" else "left", no_wrap=True, min_width=len(heading)
         )
     for one in found:
-        why = f"{one.stage}: {one.reason or ''}" if one.stage else one.reason
         table.add_row(
             _text(one.commit[:12]),
             _status(one.status.value),
-            _text(one.environment),
-            _text(f"{one.started_at:%Y-%m-%d %H:%M:%S}"),
+            _text(f"{one.started_at:%m-%d %H:%M:%S}"),
             _text(_seconds(one)),
-            _text((one.digest or "")[:19]),
-            _text((why or "").splitlines()[0] if why else ""),
+            _text(first_line(one)),
         )
     _console().print(table)
 
@@ -127,27 +147,31 @@ def show(service: str, commit: str | None, as_json: bool) -> None:
 def _print(found: Release) -> None:
     from rich.table import Table
 
+    console = _console()
+    _lead(console, found)
     facts, stages = Table.grid(padding=(0, 2)), Table(box=None, pad_edge=False)
     known = {
         "commit": found.commit,
         "environment": found.environment,
-        "run": found.run_id,
+        "run": found.run_id + (f", begun {found.attempts} times" if found.attempts > 1 else ""),
         "image": f"{found.image}@{found.digest}" if found.image and found.digest else None,
         "config": found.config_revision,
-        "schema": " → ".join(filter(None, (found.schema_revision_before, found.schema_revision))) or None,
+        "schema": " → ".join(
+            dict.fromkeys(filter(None, (found.schema_revision_before, found.schema_revision)))
+        ),
         "started": f"{found.started_at:%Y-%m-%d %H:%M:%S} UTC",
         "took": f"{_seconds(found)} s" if found.finished_at else None,
         "superseded by": found.superseded_by,
-        "stage": found.stage,
-        "why": found.reason,
     }
-    facts.add_row(_text(found.service, "bold"), _status(found.status.value))
     for name, value in known.items():
         if value:
             facts.add_row(_text(name, "dim"), _text(value))
     for heading in ("STAGE", "OUTCOME", "SECONDS", "WHY"):
         stages.add_column(
-            heading, justify="right" if heading == "SECONDS" else "left", no_wrap=heading != "WHY"
+            heading,
+            justify="right" if heading == "SECONDS" else "left",
+            no_wrap=True,
+            min_width=len(heading) if heading == "WHY" else None,
         )
     for one in found.stages:
         why = (one.reason or "").splitlines()
@@ -157,7 +181,25 @@ def _print(found: Release) -> None:
             _text(f"{one.seconds:.1f}"),
             _text(why[0] if why else ""),
         )
-    console = _console()
-    console.print(facts)
+    console.print("", facts, sep="\n")
     if found.stages:
-        console.print("", stages)
+        console.print("", stages, sep="\n")
+
+
+def _lead(console: Any, found: Release) -> None:
+    """Prints the one message: what became of the release, why, the useful lines, and how to go on."""
+    from slipway.release import advice
+
+    title = _text(f"{found.service} {found.commit[:12]} ", "bold") + _status(found.status.value)
+    if found.superseded_by:
+        title += _text(f" by {found.superseded_by}")
+    if found.stage:
+        title += _text(f" at {found.stage}")
+    console.print(title)
+    if found.reason:
+        console.print(_text(found.reason))
+    steps = advice(found.service, found.commit, found.status, found.stage, found.superseded_by)
+    for step in steps:
+        console.print(_text(f"How to go on: {step}"))
+    if steps and (at := page(found, found.stage)):
+        console.print(_text(f"In Airflow: {at}"))

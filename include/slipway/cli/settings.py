@@ -8,14 +8,27 @@ from pathlib import Path
 from slipway.errors import CatalogError
 
 
+def credential_path(name: str) -> Path:
+    """Gives the file of a secret in the folder of credential files: SLIPWAY_CREDENTIALS, or the sandbox's."""
+    state = Path(os.environ.get("SLIPWAY_STATE") or Path.home() / ".local/state/slipway/sandbox")
+    return Path(os.environ.get("SLIPWAY_CREDENTIALS") or state / "credentials") / name
+
+
 def credential(name: str) -> str:
-    """Gives a secret from the folder of credential files: SLIPWAY_CREDENTIALS, or the sandbox's.
+    """Gives the secret of that name.
 
     :raises CatalogError: when there is no such file.
     """
-    state = Path(os.environ.get("SLIPWAY_STATE") or Path.home() / ".local/state/slipway/sandbox")
-    path = Path(os.environ.get("SLIPWAY_CREDENTIALS") or state / "credentials") / name
-    return _read(path, "Start the sandbox (`slipway sandbox up`), or name the folder by SLIPWAY_CREDENTIALS.")
+    return _read(
+        credential_path(name),
+        "Start the sandbox (`slipway sandbox up`), or name the folder by SLIPWAY_CREDENTIALS.",
+    )
+
+
+def cache() -> Path:
+    """Gives the folder of what may be lost at any time: SLIPWAY_CACHE, or `slipway` in the user's own cache."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("SLIPWAY_CACHE") or base / "slipway")
 
 
 def _read(path: Path, remedy: str) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from slipway.adapters.git import Repository
+    from slipway.catalog import Service
     from slipway.cli.airflow import Airflow
 
 
@@ -19,7 +22,11 @@ if TYPE_CHECKING:
 @click.option(
     "--again", is_flag=True, help="Release a commit that was released already once more, as a run of its own."
 )
-@click.option("--wait", is_flag=True, help="Wait for its end; exit 1 if it failed, 3 if infrastructure did.")
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Wait for its end: exit 0 if it passed or a newer one went instead, 1 if it failed, 3 if infrastructure did.",
+)
 @click.option(
     "--timeout", "timeout_s", type=click.IntRange(1), default=3600, show_default=True, help="Seconds to wait."
 )
@@ -36,27 +43,17 @@ def release(
 ) -> None:
     """Start the release of COMMIT of SERVICE, or of its branch's head.
 
-    The run id comes from both, so that a repeat starts nothing twice. The account is SLIPWAY_AIRFLOW_USER
-    (`hook`), its password the file airflow-<account> in SLIPWAY_CREDENTIALS.
+    COMMIT is on the branch that the catalog releases; a prefix that fits one commit only is enough. The run id
+    comes from both, so that a repeat starts nothing twice. The account is SLIPWAY_AIRFLOW_USER (`hook`), its
+    password the file airflow-<account> in SLIPWAY_CREDENTIALS.
     """
-    from slipway.catalog import load_catalog
     from slipway.cli.airflow import Airflow
-    from slipway.cli.settings import address, credential
-    from slipway.errors import CatalogError
-    from slipway.release import run_id, short
+    from slipway.cli.settings import address
+    from slipway.release import run_id
 
-    catalog = load_catalog()
-    if service not in catalog:
-        raise CatalogError(
-            f"The catalog has no service `{service}`.", remedy=f"It has: {', '.join(catalog) or 'none'}."
-        )
-    entry = catalog[service]
-    if commit:
-        short(commit)  # refuses an abbreviation before anything is asked of anyone
-    else:
-        commit = _head(entry.source.url(address("GIT_URL")), entry.source.branch)
-    account = os.environ.get("SLIPWAY_AIRFLOW_USER", "hook")
-    airflow = Airflow(address("AIRFLOW_URL"), account, credential(f"airflow-{account}"))
+    entry = _known(service)
+    commit = _commit(entry, commit)
+    airflow = Airflow(address("AIRFLOW_URL"), os.environ.get("SLIPWAY_AIRFLOW_USER", "hook"))
     conf = {"service": service, "commit": commit, "ref": f"refs/heads/{entry.source.branch}"}
     for repeat in count():
         run = run_id(service, commit, repeat)
@@ -65,29 +62,96 @@ def release(
     page = airflow.page(entry.dag_id, run)
     if not as_json:
         click.echo(f"{run} {'started' if started else 'is known already, nothing is started twice'}: {page}")
+        if not started and not wait:
+            click.echo("--wait follows it; --again releases the commit once more, as a run of its own.")
     told = {"run_id": run, "dag_id": entry.dag_id, **conf, "started": started, "url": page}
     code = 0
     if wait:
-        told["status"], code = _follow(airflow, entry.dag_id, run, timeout_s)
+        ended, code = _follow(airflow, entry.dag_id, run, timeout_s)
+        told |= ended
         if not as_json:
-            click.echo(f"{run} {told['status']}")
+            by = f" by {ended['superseded_by']}" if ended.get("superseded_by") else ""
+            at = f" at {ended['stage']}" if ended.get("stage") else ""
+            click.echo(f"{run} {ended['status']}{by}{at}")
+            if ended.get("reason"):
+                click.echo(ended["reason"])
     if as_json:
         click.echo(json.dumps(told, indent=2))
     ctx.exit(code)
 
 
-def _head(url: str, branch: str) -> str:
-    from pathlib import Path
+def _known(service: str) -> Service:
+    """Gives the catalog's entry of a service, whatever is wrong in those of others."""
+    from difflib import get_close_matches
 
+    from slipway.catalog import catalog_directory, load_service
+    from slipway.errors import CatalogError
+
+    folder = catalog_directory()
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    if service in names:
+        return load_service(folder / f"{service}.yaml")
+    meant = get_close_matches(service, names, 1)
+    raise CatalogError(
+        f"The catalog has no service `{service[:80]}`" + (f"; did you mean `{meant[0]}`?" if meant else "."),
+        remedy=f"{folder} has: {', '.join(names) or 'none'}. `slipway new` adds one.",
+    )
+
+
+def _commit(service: Service, text: str | None) -> str:
+    """Gives the full hash of the commit on the released branch that `text` names, or of the branch's head."""
     from slipway.adapters.git import Repository
-    from slipway.cli.settings import credential
+    from slipway.cli.settings import address, cache, credential, credential_path
+    from slipway.errors import CatalogError, Permanent, PolicyFailed
 
-    account = os.environ.get("SLIPWAY_GIT_USER", "slipway")
-    return Repository(url, account, credential(f"git-{account}"), Path(os.devnull)).head(branch)
+    branch = service.source.branch
+    if text is not None and not re.fullmatch("[0-9a-fA-F]{4,40}", text):
+        raise CatalogError(
+            f"`{text[:80]}` is not a commit: 4 to 40 hexadecimal digits are.",
+            remedy=f"Give what `git rev-parse` says of it, or leave COMMIT out for the head of `{branch}`.",
+        )
+    account, mirrors = os.environ.get("SLIPWAY_GIT_USER", "slipway"), cache() / "mirrors"
+    url = service.source.url(address("GIT_URL"))
+    repository = Repository(url, account, credential(f"git-{account}"), mirrors)
+    try:
+        return _on_branch(repository, text.lower(), branch) if text else repository.head(branch)
+    except PolicyFailed as error:  # nothing was judged: what was asked for is not there
+        raise CatalogError(error.message, remedy=error.remedy, lines=error.lines) from error
+    except Permanent as error:  # its remedy is for the workers
+        raise CatalogError(
+            error.message,
+            remedy=f"Its password is read from {credential_path(f'git-{account}')}, its name from SLIPWAY_GIT_USER.",
+        ) from error
+    except OSError as error:
+        raise CatalogError(
+            f"The mirror of {url} cannot be kept in {mirrors}: {error.strerror}.",
+            remedy="Name a folder that you may write to by SLIPWAY_CACHE.",
+        ) from error
 
 
-def _follow(airflow: Airflow, dag_id: str, run: str, timeout_s: int) -> tuple[str, int]:
-    """Waits for the run's end. Gives the status by the ledger (or by Airflow), and our exit code."""
+def _on_branch(repository: Repository, text: str, branch: str) -> str:
+    from slipway.errors import CatalogError
+
+    found = repository.resolve(text, branch)
+    if len(found) > 1:
+        raise CatalogError(
+            f"{text} fits {len(found)} commits on branch {branch} of {repository.url}",
+            remedy="give more digits",
+            lines=[*found[:10], *(["…"] if len(found) > 10 else [])],
+        )
+    if not found:
+        raise CatalogError(
+            f"{text} is not on branch {branch} of {repository.url}",
+            remedy=f"push it to {branch}; if a forced push took it away, release what is there now",
+        )
+    return found[0]
+
+
+def _follow(airflow: Airflow, dag_id: str, run: str, timeout_s: int) -> tuple[dict[str, Any], int]:
+    """Waits for the run's end. Gives what the ledger (else Airflow) says of it, and our exit code.
+
+    The ledger decides: a superseded release is green in Airflow, and red does not say whose fault it was.
+    """
     import time
 
     from slipway.cli.settings import ledger_url
@@ -101,15 +165,21 @@ def _follow(airflow: Airflow, dag_id: str, run: str, timeout_s: int) -> tuple[st
                 f"{run} is still {state} after {timeout_s} s.", remedy=f"Look at {airflow.page(dag_id, run)}"
             )
         time.sleep(1)
-    if state == "success":
-        return "passed", 0
     try:
-        recorded = Ledger(ledger_url()).record(run)
+        url = ledger_url()
     except CatalogError:  # no ledger is named here: Airflow's word must do
-        return state, PolicyFailed.exit_code
+        passed = state == "success"
+        return {"status": "passed" if passed else state}, 0 if passed else PolicyFailed.exit_code
+    ledger = Ledger(url)
+    try:
+        recorded = ledger.record(run)
+    finally:
+        ledger.close()
     if recorded is None:
-        return state, Transient.exit_code
-    return recorded.status.value, 3 if recorded.status.value in (
-        "errored",
-        "running",
-    ) else PolicyFailed.exit_code
+        return {"status": state}, Transient.exit_code
+    status = recorded.status.value
+    ended = {name: getattr(recorded, name) for name in ("stage", "reason", "superseded_by")}
+    codes = {"passed": 0, "superseded": 0, "errored": 3, "running": 3}
+    return {"status": status} | {k: v for k, v in ended.items() if v}, codes.get(
+        status, PolicyFailed.exit_code
+    )

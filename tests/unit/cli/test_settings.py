@@ -61,32 +61,5 @@ def test_addresses_come_from_variables_then_the_platform(monkeypatch: pytest.Mon
     assert address("AIRFLOW_URL") == "http://127.0.0.1:8080"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says", "code"),
-    [
-        (["nosuch"], "has no service `nosuch`", 2),
-        (["ai-generation", "abc"], "not a full commit name", 2),
-        (["ai-generation", "a" * 40], "airflow-hook cannot be read", 2),
-    ],
-)
-def test_release_says_what_it_lacks(
-    arguments: list[str], says: str, code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AIRFLOW_URL", "http://127.0.0.1:1")
-    result = CliRunner().invoke(main, ["release", *arguments])
-    assert result.exit_code == code
-    assert says in result.output
-
-
-def test_release_without_airflow_exits_3(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (state / "credentials").mkdir(parents=True)
-    (state / "credentials/airflow-hook").write_text("hunter2")
-    monkeypatch.setenv("AIRFLOW_URL", "http://127.0.0.1:1")
-    result = CliRunner().invoke(main, ["release", "ai-generation", "a" * 40])
-    assert result.exit_code == 3
-    assert "cannot be reached" in result.output
-    assert "hunter2" not in result.output
-
-
 def test_text_of_pushed_code_cannot_command_the_terminal() -> None:
     assert _plain("a\x1b[2Jb\r\nc\x07") == "a�[2Jb�\nc�"

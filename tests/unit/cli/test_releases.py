@@ -1,0 +1,108 @@
+"""How the command shows a release to a person: the one message first, then the facts, then the stages."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from slipway.cli.releases import _print, first_line, page
+from slipway.ledger import Release, Stage
+from slipway.release import Outcome, Status
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+WHY = "test.unit failed: tests/unit/test_a.py:8: assert 1 == 2\n  1 finding in 69 tests\nWhat to do: mend it"
+GOOD = Release(
+    run_id="web.0123456789ab",
+    service="web",
+    environment="staging",
+    commit="0123456789abcdef0123456789abcdef01234567",
+    ref="refs/heads/main",
+    status=Status.PASSED,
+    attempts=1,
+    tree=None,
+    image="r/web",
+    digest="sha256:1",
+    config_revision="c1",
+    infra_hash=None,
+    schema_revision_before="003",
+    schema_revision="003",
+    manifests=None,
+    superseded_by=None,
+    reason=None,
+    stage=None,
+    requested_at=BEGAN,
+    ready_at=None,
+    started_at=BEGAN,
+    finished_at=BEGAN + timedelta(seconds=49),
+    stages=(Stage("test.unit", Outcome.PASSED, 1.0, None, BEGAN),),
+)
+FAILED = replace(
+    GOOD,
+    status=Status.FAILED,
+    stage="test.unit",
+    reason=WHY,
+    attempts=2,
+    stages=(Stage("test.unit", Outcome.FAILED, 1.0, WHY, BEGAN),),
+)
+
+
+@pytest.fixture(autouse=True)
+def airflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_URL", "http://airflow")
+
+
+def shown(release: Release, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    _print(release)
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_failure_leads_with_what_where_why_and_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(FAILED, capsys)
+    clear = "clear test.unit with downstream in Airflow, or `slipway release web 0123456789ab --again`"
+    assert lines[:8] == [
+        "web 0123456789ab failed at test.unit",
+        *WHY.splitlines(),
+        "How to go on: push a commit that mends it",
+        f"How to go on: if the fault was not in the commit (the configuration, the cluster): mend that, then {clear}",
+        "In Airflow: http://airflow/dags/release_web/runs/web.0123456789ab/tasks/test.unit",
+        "",
+    ]
+    assert "run          web.0123456789ab, begun 2 times" in lines
+    assert lines[-1] == "test.unit  failed       1.0  test.unit failed: tests/unit/test_a.py:8: assert 1 == 2"
+
+
+def test_good_release_is_said_in_a_line_before_its_facts(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(GOOD, capsys)
+    assert lines[:2] == ["web 0123456789ab passed", ""]
+    assert "schema       003" in lines
+    assert "How to go on" not in "\n".join(lines)
+
+
+def test_superseded_release_names_the_newer_one(capsys: pytest.CaptureFixture[str]) -> None:
+    by = "web.ba9876543210.r2"
+    lines = shown(replace(GOOD, status=Status.SUPERSEDED, stage="deploy.lane", superseded_by=by), capsys)
+    assert lines[0] == f"web 0123456789ab superseded by {by} at deploy.lane"
+    assert "`slipway releases show web ba9876543210`" in lines[1]
+    assert "`slipway release web 0123456789ab --again`" in lines[2]
+
+
+def test_what_pipes_get_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "x" * 500
+    assert long in "\n".join(shown(replace(FAILED, reason=long), capsys))
+
+
+def test_first_line_names_the_stage_once() -> None:
+    assert first_line(GOOD) == ""
+    assert first_line(FAILED) == WHY.splitlines()[0]
+    assert first_line(replace(FAILED, reason="no test ran")) == "test.unit: no test ran"
+    assert first_line(replace(FAILED, reason=None)) == "test.unit"
+    assert first_line(replace(GOOD, superseded_by="web.1.r2")) == "superseded by web.1.r2"
+
+
+def test_page_is_left_out_where_airflow_is_not_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    monkeypatch.delenv("AIRFLOW_URL")
+    monkeypatch.delenv("SLIPWAY_PLATFORM", raising=False)
+    monkeypatch.setenv("SLIPWAY_STATE", str(tmp_path))
+    assert page(GOOD) is None

@@ -1,0 +1,51 @@
+"""The release's page, rendered as the plugin does."""
+
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+ROOT = Path(__file__).parents[3]
+
+
+class Moment:
+    def isoformat(self, timespec: str) -> str:
+        return f"now, in {timespec}"
+
+
+def rendered(**known: object) -> str:
+    fixed = {
+        "service": "web", "commit": "0123456789abcdef", "environment": "staging", "status": "failed",
+        "superseded_by": None, "stage": "test.unit", "reason": "test.unit failed: <b>1</b> finding",
+        "run_id": "web.0123456789ab", "ref": "refs/heads/main", "tree": None, "digest": None, "image": None,
+        "config_revision": None, "schema_revision": None, "schema_revision_before": None, "manifests": None,
+        "attempts": 1, "started_at": Moment(), "finished_at": None, "stages": [],
+    }  # fmt: skip
+    page = Environment(autoescape=True, undefined=StrictUndefined)
+    template = page.from_string((ROOT / "plugins/release.html").read_text())
+    steps = ["push a commit", "or `slipway release web 0123 --again`"]
+    return template.render(release={**fixed, **known}, dag_id="release_web", reported=set(), steps=steps)
+
+
+def test_page_leads_with_status_stage_reason_and_how_to_go_on() -> None:
+    page = rendered()
+    order = [
+        "failed</span>",
+        ">test.unit</a></h1>",
+        "test.unit failed: ",
+        "How to go on",
+        "push a commit",
+        "Commit</th>",
+    ]
+    assert [page.index(one) for one in order] == sorted(page.index(one) for one in order)
+    assert "<code>slipway release web 0123 --again</code>" in page
+    assert 'href="/dags/release_web/runs/web.0123456789ab/tasks/test.unit"' in page
+
+
+def test_words_of_pushed_code_are_never_markup() -> None:
+    assert "&lt;b&gt;1&lt;/b&gt;" in rendered()
+    assert "<b>1" not in rendered()
+
+
+def test_superseded_release_links_to_the_newer_one() -> None:
+    page = rendered(status="superseded", superseded_by="web.ba9876543210")
+    assert '<a href="/slipway/runs/web.ba9876543210">web.ba9876543210</a>' in page
