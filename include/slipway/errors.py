@@ -6,6 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 
+def plain(text: str, limit: int) -> str:
+    """Give text that every store takes: words of pushed code may hold NUL or halves of characters, and have no end."""
+    text = text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 class SlipwayError(Exception):
     """Base of all errors of Slipway.
 
@@ -17,8 +23,9 @@ class SlipwayError(Exception):
     exit_code = 3  # of the command line: 1 the thing failed (policy), 2 usage or catalog, 3 infrastructure
 
     def __init__(self, message: str, *, remedy: str = "", lines: Iterable[str] = ()) -> None:
-        super().__init__(message)
-        self.message, self.remedy, self.lines = message, remedy, tuple(lines)
+        self.message, self.remedy = plain(message, 2000), remedy
+        self.lines = tuple(plain(line, 500) for line in lines)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         parts = [self.message, *(f"  {line}" for line in self.lines)]

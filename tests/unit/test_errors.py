@@ -27,3 +27,9 @@ def test_problem_reads_as_editors_expect() -> None:
         "a.yaml:3:5: b.c: `x` is not allowed; did you mean `y`? (legal: y, z)"
     )
     assert str(Problem("a.yaml", 0, 0, "", "empty")) == "a.yaml: empty"
+
+
+def test_words_of_pushed_code_are_made_storable() -> None:
+    error = PolicyFailed("a\0b\udc80", lines=["x" * 10_000])
+    assert error.message == "a\ufffdb?"
+    assert str(error).splitlines()[1] == "  " + "x" * 499 + "…"

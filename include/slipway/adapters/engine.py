@@ -6,13 +6,15 @@ Everything is given to the engine as a stream: it may run on another machine.
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import os
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -38,6 +40,31 @@ BOUNDS: dict[str, Any] = {
     "ipc_mode": "private",
 }
 """What holds for every container that runs pushed code, besides memory, CPU, user and network, which the caller gives."""
+
+
+LOG_HEAD, LOG_TAIL = 1_000_000, 200_000
+"""Bytes of a container's output that are kept from its beginning and from its end: pushed code may write without end."""
+
+
+def bounded(chunks: Iterable[bytes], head: int = LOG_HEAD, tail: int = LOG_TAIL) -> Iterator[bytes]:
+    """Give an output's beginning and end, and between them how much was left out; whole characters in each chunk."""
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    given = held = left_out = 0
+    kept: deque[bytes] = deque()
+    for chunk in chunks:
+        text = decode(chunk).encode()
+        if given < head:
+            given += len(text)
+            yield text
+            continue
+        kept.append(text)
+        held += len(text)
+        while held - len(kept[0]) >= tail:
+            left_out += len(kept[0])
+            held -= len(kept.popleft())
+    if left_out:
+        yield f"\n… {left_out} bytes of output are left out here …\n".encode()
+    yield from kept
 
 
 @contextmanager
@@ -277,16 +304,18 @@ def wait_until(client: APIClient, name: str, probe: Sequence[str], timeout_s: fl
     with explained(f"waiting for {name}"):
         while True:
             if not client.inspect_container(name)["State"]["Running"]:
+                said = log_tail(client, name)
                 raise PolicyFailed(
-                    f"{name} ended by itself before it was ready", lines=log_tail(client, name)
+                    f"{name} ended by itself before it was ready: {said[-1] if said else 'it says nothing'}",
+                    lines=said[:-1],
                 )
             probed = client.exec_create(name, list(probe))["Id"]
-            said = client.exec_start(probed).decode(errors="replace")
+            answer = client.exec_start(probed).decode(errors="replace").strip()
             if client.exec_inspect(probed)["ExitCode"] == 0:
                 return
             if time.monotonic() > deadline:
                 raise PolicyFailed(
-                    f"{name} is not ready after {timeout_s:.0f} s: {said.strip()[-300:]}",
+                    f"{name} is not ready after {timeout_s:.0f} s: {answer[-300:]}",
                     lines=log_tail(client, name),
                 )
             time.sleep(0.2)

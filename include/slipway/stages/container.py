@@ -156,6 +156,9 @@ class ContainerOperator(DockerOperator):
         plain = client.create_host_config
         bounds = {**engine.BOUNDS, "nano_cpus": int(self.cpus * 1e9)}
         client.create_host_config = lambda *a, **k: plain(*a, **{**k, **bounds})
+        attach = client.attach
+        # the operator keeps every line, and Airflow's log has them, too
+        client.attach = lambda *a, **k: engine.bounded(attach(*a, **k))
         return hook
 
     def execute(self, context: Context) -> None:

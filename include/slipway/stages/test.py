@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import TaskGroup
 
-from slipway.errors import PolicyFailed, Transient
+from slipway.adapters import engine
+from slipway.errors import PolicyFailed
 from slipway.stages import sidecar
 from slipway.stages.container import ContainerOperator, toolbox
 
@@ -15,24 +16,30 @@ if TYPE_CHECKING:
 
 
 def verdict(reports: dict[str, bytes]) -> str:
-    """Read junit.xml of tests that ended well: at least one must have run.
+    """Read junit.xml of tests that ended well: at least one must have run, and none may have failed.
 
-    :raises PolicyFailed: if none did. :raises Transient: if there is no readable report: then nothing is known.
+    :raises PolicyFailed: if that is not so, or there is no such report within engine.REPORT_LIMIT.
     """
     import defusedxml.ElementTree
     from junitparser import JUnitXml
 
     if "junit.xml" not in reports:
-        raise Transient("the tests left no /out/junit.xml")
+        # the gate has read one before it ended well
+        raise PolicyFailed(
+            f"the tests left no /out/junit.xml of at most {engine.REPORT_LIMIT} bytes",
+            remedy="see what else writes to /out, and whether tests print very much",
+        )
     try:
         suites = JUnitXml.fromroot(defusedxml.ElementTree.fromstring(reports["junit.xml"]))
-    except (defusedxml.DefusedXmlException, defusedxml.ElementTree.ParseError) as e:
+        suites.update_statistics()  # type: ignore[no-untyped-call]  # counts the cases, whatever the file says
+        ran, wrong, took = suites.tests - suites.skipped, suites.failures + suites.errors, float(suites.time)
+    except Exception as e:  # the file is pushed code's to write: whatever reading it raises is its fault
         raise PolicyFailed(f"the tests' junit.xml cannot be read: {e}") from e
-    suites.update_statistics()  # type: ignore[no-untyped-call]  # counts the cases, whatever the file says
-    ran = suites.tests - suites.skipped
+    if wrong:
+        raise PolicyFailed(f"the tests ended well, but their junit.xml has {wrong} that failed")
     if ran <= 0:
         raise PolicyFailed("no test ran", remedy="put tests where `test` in the catalog says")
-    return f"{ran} tests passed, {suites.skipped} skipped, in {suites.time:.1f} s"
+    return f"{ran} tests passed, {suites.skipped} skipped, in {took:.1f} s"
 
 
 def test(service: Service) -> TaskGroup:

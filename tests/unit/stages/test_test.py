@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slipway.errors import PolicyFailed, Transient
+from slipway.errors import PolicyFailed
 from slipway.stages.test import verdict
 
 
@@ -30,16 +30,27 @@ def test_no_test_that_ran_is_a_failure_whatever_the_counts_say(cases: str) -> No
         verdict(junit(cases, tests=7))
 
 
-def test_without_a_report_nothing_is_known() -> None:
-    with pytest.raises(Transient, match=r"no /out/junit.xml"):
+def test_a_report_that_is_missing_or_too_large_to_be_kept_is_a_failure() -> None:
+    with pytest.raises(PolicyFailed, match=r"no /out/junit.xml of at most"):
         verdict({"other.txt": b""})
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"<testsuites>", b'<!DOCTYPE x [<!ENTITY a "b">]><testsuites>&a;</testsuites>'],
-    ids=["broken", "entities"],
+    [
+        b"<testsuites>",
+        b'<!DOCTYPE x [<!ENTITY a "b">]><testsuites>&a;</testsuites>',
+        b"<report/>",
+        b'<testsuite><testcase name="a" time="soon"/></testsuite>',
+        b"\xff",
+    ],
+    ids=["broken", "entities", "another format", "no number", "no text"],
 )
 def test_a_hostile_report_is_a_failure(content: bytes) -> None:
     with pytest.raises(PolicyFailed, match=r"junit.xml cannot be read"):
         verdict({"junit.xml": content})
+
+
+def test_a_report_with_a_failure_fails_though_the_gate_ended_well() -> None:
+    with pytest.raises(PolicyFailed, match="1 that failed"):
+        verdict(junit(CASE + '<testcase classname="a" name="c"><failure>no</failure></testcase>', failures=0))
