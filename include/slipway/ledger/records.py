@@ -11,7 +11,10 @@ from slipway.release import Outcome, Status
 
 
 class ReleaseFields(TypedDict, total=False):
-    """What becomes known of a release while it runs. `manifests` is any JSON value, without secrets."""
+    """What becomes known of a release while it runs. `manifests` is any JSON value, without secrets.
+
+    `images`: base and toolbox images that it is made with, by name.
+    """
 
     tree: str
     image: str
@@ -21,6 +24,7 @@ class ReleaseFields(TypedDict, total=False):
     schema_revision_before: str
     schema_revision: str
     manifests: Any
+    images: Any
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Release:
     started_at: datetime
     finished_at: datetime | None
     stages: tuple[Stage, ...] = ()
+    images: Any = None
 
     def show(self) -> dict[str, Any]:
         """Gives the release as `slipway releases show --json` does: a contract, only ever added to."""

@@ -63,6 +63,7 @@ class ReleaseRow(Table):
     schema_revision_before: Mapped[str | None]
     schema_revision: Mapped[str | None]
     manifests: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    images: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
     superseded_by: Mapped[str | None] = mapped_column(ForeignKey("releases.run_id"))
     reason: Mapped[str | None]
     stage: Mapped[str | None]

@@ -26,9 +26,11 @@ def accept(service: Service) -> Any:
         platform, repository = connections.platform(), connections.repository(service.source)
         commit = params.get("commit") or repository.head(branch)
         # first, so that a refusal is on record, too
-        connections.ledger().begin(
+        ledger = connections.ledger()
+        ledger.begin(
             service.service, platform.environment, commit, run.run_id, ref, requested_at=run.run_after
         )
+        ledger.update(run.run_id, images=dict(platform.images))
         if ref != f"refs/heads/{branch}":
             raise PolicyFailed(
                 f"{ref} is not released: {service.service} releases refs/heads/{branch} only",
