@@ -98,7 +98,8 @@ def _alive(context: Context, service: Service, newer: list[Contender]) -> list[C
 
 def _runs(context: Context, service: Service, run_id: str) -> bool:
     try:
-        return str(context["ti"].get_dagrun_state(service.dag_id, run_id)) in ("queued", "running")
+        state: str = context["ti"].get_dagrun_state(service.dag_id, run_id)
+        return state in ("queued", "running")  # equal to these words, though it may be an enum of its own
     except AirflowRuntimeError as e:
         if (e.error.detail or {}).get("status_code") == 404:  # deleted from Airflow
             return False
