@@ -10,6 +10,7 @@ import codecs
 import io
 import json
 import os
+import re
 import tarfile
 import tempfile
 import time
@@ -65,6 +66,12 @@ def bounded(chunks: Iterable[bytes], head: int = LOG_HEAD, tail: int = LOG_TAIL)
     if left_out:
         yield f"\n… {left_out} bytes of output are left out here …\n".encode()
     yield from kept
+
+
+_UNREACHABLE = re.compile(
+    r"dial tcp|i/o timeout|connection re(fused|set)|unexpected status.*: 5\d\d|TLS handshake"
+)
+"""What BuildKit says when the registry of a base image does not answer (containerd's resolver, Go's net/http)."""
 
 
 @contextmanager
@@ -422,6 +429,12 @@ def build(
                     lines=e.lines,
                 ) from e
             useful = [line for line in e.lines if "ERROR" in line or "error" in line] or e.lines
+            if any(_UNREACHABLE.search(line) for line in e.lines):
+                raise Transient(
+                    f"the image could not be built: {useful[-1]}",
+                    remedy="see that the registry answers the engine",
+                    lines=e.lines,
+                ) from e
             raise PolicyFailed(
                 f"the image does not build: {useful[-1] if useful else e}",
                 remedy=f"correct {dockerfile}; a build has no network and only the pinned base images",

@@ -24,9 +24,11 @@ def accept(service: Service) -> Any:
         branch = service.source.branch
         ref = params.get("ref") or f"refs/heads/{branch}"
         platform, repository = connections.platform(), connections.repository(service.source)
-        commit = params.get("commit") or repository.head(branch)
-        # first, so that a refusal is on record, too
         ledger = connections.ledger()
+        # a cleared run stays with its commit, though the branch may have moved on
+        known = ledger.record(run.run_id)
+        commit = params.get("commit") or (known.commit if known else repository.head(branch))
+        # first, so that a refusal is on record, too
         ledger.begin(
             service.service, platform.environment, commit, run.run_id, ref, requested_at=run.run_after
         )

@@ -114,10 +114,14 @@ def _config(service: Service) -> Any:
             if service.config.playbook not in files:
                 raise PolicyFailed(f"{service.config.playbook} is not in the config repository at {revision}")
             infra = manifests.content_hash(files)
+        # what the API server would refuse is refused before anything is changed, here or in the database
+        changes = [one for one in cluster.difference(connections.cluster(), rendered) if one]
         # infra_hash is recorded when the playbook has run
         ledger.update(run_id, config_revision=revision, manifests=rendered)
         names = [f"{one['kind']}/{one['metadata']['name']}" for one in rendered]
         print(f"config {revision}: {', '.join(names)}")
+        for change in changes:
+            print(f"{change.title} will change:", *change.lines, sep="\n  ")
         return {"revision": revision, "infra": infra}
 
     return config()

@@ -14,10 +14,21 @@ from slipway.stages.container import ContainerOperator, toolbox
 from slipway.stages.outcome import seconds, stage
 
 if TYPE_CHECKING:
+    from slipway.adapters.registry import Registry
     from slipway.catalog import Service
 
 PUSHED = "{{ ti.xcom_pull('image.push')['image'] }}"
 """The pushed image by its digest (templated)."""
+
+
+BASE = "org.opencontainers.image.base.name"
+
+
+def _tag(registry: Registry, repository: str, commit: str, base: str) -> str:
+    """Give the tag of a commit's image on a base. A tag is never moved: on a newer base the commit gets another one."""
+    tag = short(commit)
+    there = registry.labels(repository, tag)
+    return tag if not there or there.get(BASE) == base else f"{tag}-{base.rpartition(':')[2][:8]}"
 
 
 def image(service: Service) -> TaskGroup:
@@ -35,7 +46,8 @@ def image(service: Service) -> TaskGroup:
         accepted, sources = ti.xcom_pull("accept"), ti.xcom_pull("checkout")
         commit, images = accepted["commit"], accepted["images"]
         registry, account = connections.registry()
-        repository, tag = f"{registry.address}/{plan.repository}", short(commit)
+        repository = f"{registry.address}/{plan.repository}"
+        tag = _tag(registry, plan.repository, commit, images["base-python"])
         client = connections.engine_hook().api_client
         if digest := registry.digest(plan.repository, tag):
             print(f"{repository}:{tag} is in the registry already: {digest}")
@@ -70,7 +82,7 @@ def image(service: Service) -> TaskGroup:
                 labels={
                     "org.opencontainers.image.revision": commit,
                     "org.opencontainers.image.title": service.title,
-                    "org.opencontainers.image.base.name": images["base-python"],
+                    BASE: images["base-python"],
                     "slipway.tree": sources["tree"],
                     "slipway.run": ti.run_id,
                 },
