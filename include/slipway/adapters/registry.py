@@ -1,11 +1,15 @@
-"""The registry: which digest a tag has, asked over the distribution API (OCI distribution spec 1.1, section 4.4)."""
+"""The registry: which images it has, and their removal, over the distribution API (OCI distribution spec 1.1, section 4.4)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from slipway.errors import Permanent, Transient
+
+if TYPE_CHECKING:
+    from requests import Response
 
 _MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json, "
@@ -32,12 +36,47 @@ class Registry:
         :raises Permanent: if the account is refused.
         :raises Transient: if the registry does not answer, or with something else.
         """
+        answer = self._ask("HEAD", f"{repository}/manifests/{tag}")
+        return answer.headers["Docker-Content-Digest"] if answer is not None else None
+
+    def tags(self, repository: str) -> list[str]:
+        """Give the tags of a repository; of one that is not there, none."""
+        answer = self._ask("GET", f"{repository}/tags/list")
+        return sorted(answer.json().get("tags") or []) if answer is not None else []
+
+    def labels(self, repository: str, digest: str) -> dict[str, str]:
+        """Give the labels of an image; none if it is not there."""
+        if (manifest := self._manifest(repository, digest)) is None or "config" not in manifest:
+            return {}
+        answer = self._ask("GET", f"{repository}/blobs/{manifest['config']['digest']}")
+        found = (answer.json().get("config") or {}).get("Labels") if answer is not None else None
+        return dict(found or {})
+
+    def size(self, repository: str, digest: str) -> int:
+        """Give the bytes of an image's layers and configuration, which other images may share; 0 if it is not there."""
+        manifest = self._manifest(repository, digest) or {}
+        blobs = [manifest.get("config") or {}, *(manifest.get("layers") or [])]
+        return sum(int(blob.get("size", 0)) for blob in blobs)
+
+    def delete(self, repository: str, digest: str) -> bool:
+        """Remove an image with all its tags; False if it was not there. Its layers stay for the registry's own collection.
+
+        :raises Permanent: if the registry does not allow it.
+        """
+        return self._ask("DELETE", f"{repository}/manifests/{digest}") is not None
+
+    def _manifest(self, repository: str, digest: str) -> dict[str, Any] | None:
+        answer = self._ask("GET", f"{repository}/manifests/{digest}")
+        return dict(answer.json()) if answer is not None else None
+
+    def _ask(self, method: str, path: str) -> Response | None:
+        """Give the answer; None for what is not there."""
         import requests
 
-        url = f"https://{self.address}/v2/{repository}/manifests/{tag}"
         try:
-            answer = requests.head(
-                url,
+            answer = requests.request(
+                method,
+                f"https://{self.address}/v2/{path}",
                 auth=(self.username, self.password),
                 headers={"Accept": _MANIFESTS},
                 verify=str(self.ca_file) if self.ca_file else True,
@@ -52,9 +91,14 @@ class Registry:
             return None
         if answer.status_code in (401, 403):
             raise Permanent(
-                f"registry {self.address} refuses {self.username} ({answer.status_code}) for {repository}",
+                f"registry {self.address} refuses {self.username} ({answer.status_code}) for {path}",
                 remedy="correct secret/slipway/registry in Vault",
             )
-        if answer.status_code != 200:
-            raise Transient(f"registry {self.address} answered {answer.status_code} for {repository}:{tag}")
-        return answer.headers["Docker-Content-Digest"]
+        if answer.status_code == 405 and method == "DELETE":
+            raise Permanent(
+                f"registry {self.address} does not delete images",
+                remedy="allow it (`storage.delete.enabled`), or let the registry's own rules remove old images",
+            )
+        if answer.status_code not in (200, 202):
+            raise Transient(f"registry {self.address} answered {answer.status_code} for {path}")
+        return answer
