@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import Permanent, PolicyFailed, Transient
@@ -60,7 +61,7 @@ def apply(api: ApiClient, manifests: Iterable[Mapping[str, Any]], *, force: bool
     for title, resource, manifest in _resources(api, manifests):
         with explained(f"applying {title}"):
             before = _live(resource, manifest)
-            after = _applied(resource, manifest, force=force).metadata.resourceVersion
+            after = _server_side(resource, manifest, force=force).metadata.resourceVersion
         same = before is not None and before.metadata.resourceVersion == after
         changes.append(f"{title}: {'created' if before is None else 'unchanged' if same else 'changed'}")
     return changes
@@ -99,12 +100,12 @@ def difference(
             live = _live(resource, manifest)
             owners: tuple[str, ...] = ()
             try:
-                wanted = _applied(resource, manifest, dry_run="All")
+                wanted = _server_side(resource, manifest, dry_run="All")
             except ConflictError as e:
                 if not force:
                     raise
                 owners = _owners(e)
-                wanted = _applied(resource, manifest, force=True, dry_run="All")
+                wanted = _server_side(resource, manifest, force=True, dry_run="All")
         before, after = (_plain(one.to_dict()) if one is not None else [] for one in (live, wanted))
         lines = difflib.unified_diff(before, after, f"{title} (live)", f"{title} (released)", lineterm="")
         found.append(Difference(title, tuple(lines), owners))
@@ -134,7 +135,7 @@ def _live(resource: Any, manifest: Mapping[str, Any]) -> Any:
         return None
 
 
-def _applied(resource: Any, manifest: Mapping[str, Any], *, force: bool = False, **options: Any) -> Any:
+def _server_side(resource: Any, manifest: Mapping[str, Any], *, force: bool = False, **options: Any) -> Any:
     return resource.server_side_apply(
         body=dict(manifest),
         name=manifest["metadata"]["name"],
@@ -238,7 +239,7 @@ def secret_annotations(api: ApiClient, namespace: str, name: str) -> dict[str, s
 
 
 def delete(api: ApiClient, kind: str, namespace: str, name: str) -> None:
-    """Delete a `secret` or `config_map`; none is fine."""
+    """Delete a `secret`, `config_map` or `pod`; none is fine."""
     from kubernetes.client import CoreV1Api
     from kubernetes.client.exceptions import ApiException
 
@@ -248,6 +249,47 @@ def delete(api: ApiClient, kind: str, namespace: str, name: str) -> None:
         except ApiException as e:
             if e.status != 404:
                 raise
+
+
+@dataclass(frozen=True)
+class OfRun:
+    """An object in the namespace that belongs to one run and goes with it.
+
+    :param kind: ``secret``, ``config_map`` or ``pod``, as for :func:`delete`.
+    :param run: the run, if it says so.
+    :param lease: Vault's lease of the credentials in it.
+    """
+
+    kind: str
+    name: str
+    created: datetime
+    run: str | None = None
+    lease: str | None = None
+
+
+def of_runs(api: ApiClient, namespace: str) -> list[OfRun]:
+    """Give the Secrets, ConfigMaps and pods that releases made for themselves."""
+    from kubernetes.client import CoreV1Api
+
+    core, found = CoreV1Api(api), []
+    with explained(f"listing what runs have made in {namespace}"):
+        own = "slipway/purpose=release"
+        kept = {
+            "secret": core.list_namespaced_secret(namespace, label_selector=own).items,
+            "config_map": core.list_namespaced_config_map(namespace, label_selector=own).items,
+        }
+        pods = core.list_namespaced_pod(namespace, label_selector="kubernetes_pod_operator=True,run_id").items
+    for kind, objects in kept.items():
+        for one in objects:
+            notes = one.metadata.annotations or {}
+            if one.metadata.name.startswith("slipway-"):  # not the service's own Secret
+                run, lease = notes.get("slipway/run"), notes.get("slipway/lease")
+                found.append(OfRun(kind, one.metadata.name, one.metadata.creation_timestamp, run, lease))
+    found += [
+        OfRun("pod", one.metadata.name, one.metadata.creation_timestamp, one.metadata.labels["run_id"])
+        for one in pods
+    ]
+    return found
 
 
 @dataclass(frozen=True)
@@ -266,8 +308,12 @@ _FATAL = (
     "ImagePullBackOff",
     "InvalidImageName",
     "CreateContainerConfigError",
+    "CreateContainerError",
     "RunContainerError",
 )
+SETTLES_S = 5.0
+"""Seconds after which a pod that no node takes is given up: those of an earlier rollout may still be going away."""
+_TRIED = 4  # times that the kubelet has tried the same in vain, which takes it about four seconds
 
 
 def rollout(api: ApiClient, namespace: str, deployment: str, digest: str) -> Rollout:
@@ -284,49 +330,134 @@ def rollout(api: ApiClient, namespace: str, deployment: str, digest: str) -> Rol
         selector = ",".join(f"{k}={v}" for k, v in sorted(seen.spec.selector.match_labels.items()))
         pods = core.list_namespaced_pod(namespace, label_selector=selector).items
     wanted, status = seen.spec.replicas or 0, seen.status
-    for condition in status.conditions or []:
-        if condition.type == "Progressing" and condition.status == "False":
+    serving = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
+    image_ids = tuple(one for pod in serving for one in _image_ids(pod))
+    names = tuple(pod.metadata.name for pod in serving)
+    if (status.observed_generation or 0) < seen.metadata.generation:
+        # its conditions are those of what was there before
+        return Rollout(False, "the deployment controller has not seen the change yet", names, image_ids)
+    updated, available = status.updated_replicas or 0, status.available_replicas or 0
+    is_even = updated >= wanted and available >= wanted and (status.replicas or 0) <= wanted
+    if not is_even or any(_unable(pod) for pod in serving):
+        with explained(f"reading the newest pods of {namespace}/{deployment}"):
+            newest = _newest(apps, seen, selector)
+            _fail_if_stuck(core, seen, newest, [pod for pod in serving if _is_of(pod, newest)])
+    if not is_even:
+        return Rollout(
+            False,
+            f"{updated} of {wanted} updated, {available} available, {status.replicas or 0} there",
+            names,
+            image_ids,
+        )
+    strangers = [pod for pod in serving if not any(i.endswith(digest) for i in _image_ids(pod))]
+    if strangers or len(serving) != wanted:
+        others = [i for pod in strangers for i in _image_ids(pod)]
+        return Rollout(False, f"{len(serving)} pods, other images: {others}", names, image_ids)
+    return Rollout(True, f"{wanted} pods run {digest}", names, image_ids)
+
+
+def _image_ids(pod: Any) -> list[str]:
+    return [one.image_id or "" for one in pod.status.container_statuses or []]
+
+
+def _newest(apps: Any, deployment: Any, selector: str) -> Any | None:
+    """Give the ReplicaSet of the deployment's present template; None if it is not there yet."""
+    revision = (deployment.metadata.annotations or {}).get(_REVISION)
+    for one in apps.list_namespaced_replica_set(deployment.metadata.namespace, label_selector=selector).items:
+        if _is_of(one, deployment) and (one.metadata.annotations or {}).get(_REVISION) == revision:
+            return one
+    return None
+
+
+_REVISION = "deployment.kubernetes.io/revision"
+
+
+def _is_of(thing: Any, owner: Any | None) -> bool:
+    owners = thing.metadata.owner_references or []
+    return owner is not None and any(one.uid == owner.metadata.uid for one in owners)
+
+
+def _fail_if_stuck(core: Any, deployment: Any, newest: Any | None, pods: list[Any]) -> None:
+    for pod in pods:
+        if problem := _unable(pod) or _unstarted(core, pod):
+            words = _last_words(core, [pod])
             raise PolicyFailed(
-                f"the rollout stopped: {condition.reason}: {condition.message}",
-                lines=_last_words(core, pods, digest),
+                ": ".join([f"pod {pod.metadata.name}", problem, *words[-1:]]),
+                remedy="see the pod's last lines, and its configuration",
+                lines=words,
             )
+    for condition in (newest.status.conditions if newest else None) or []:
         if condition.type == "ReplicaFailure" and condition.status == "True":
             raise PolicyFailed(
                 f"pods cannot be created: {condition.message}", remedy="see quota and admission policies"
             )
-    ours = [pod for pod in pods if any(digest in (c.image or "") for c in pod.spec.containers)]
-    for pod in ours:
-        for container in pod.status.container_statuses or []:
-            if stuck := _stuck(container):
-                raise PolicyFailed(
-                    f"pod {pod.metadata.name}: {stuck}",
-                    remedy="see the pod's last lines, and its configuration",
-                    lines=_last_words(core, [pod], digest),
-                )
-        for condition in pod.status.conditions or []:
-            if (
-                condition.type == "PodScheduled"
-                and condition.status == "False"
-                and condition.reason == "Unschedulable"
-            ):
-                raise PolicyFailed(f"pod {pod.metadata.name} cannot be scheduled: {condition.message}")
-    serving = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
-    image_ids = tuple(c.image_id or "" for pod in serving for c in pod.status.container_statuses or [])
-    state = Rollout(False, "", tuple(pod.metadata.name for pod in serving), image_ids)
-    if (status.observed_generation or 0) < seen.metadata.generation:
-        return Rollout(False, "the deployment controller has not seen the change yet", state.pods, image_ids)
-    updated, available = status.updated_replicas or 0, status.available_replicas or 0
-    if updated < wanted or available < wanted or (status.replicas or 0) > wanted:
-        return Rollout(
-            False,
-            f"{updated} of {wanted} updated, {available} available, {status.replicas or 0} there",
-            state.pods,
-            image_ids,
-        )
-    strangers = [i for i in image_ids if not i.endswith(digest)]
-    if strangers or len(serving) != wanted:
-        return Rollout(False, f"{len(serving)} pods, other images: {strangers}", state.pods, image_ids)
-    return Rollout(True, f"{wanted} pods run {digest}", state.pods, image_ids)
+    for condition in deployment.status.conditions or []:
+        if condition.type == "Progressing" and condition.status == "False":
+            # the controller leaves the condition of an earlier rollout when a template comes back that was there before
+            if condition.last_update_time and condition.last_update_time < _changed_at(deployment):
+                continue
+            unready = [pod for pod in pods if not _is_ready(pod)]
+            why = next(filter(None, (_event(core, pod, "Unhealthy") for pod in unready)), None)
+            what = f"pod {unready[0].metadata.name} is not ready: {why.message}; " if why else ""
+            raise PolicyFailed(
+                f"{what}the rollout stopped: {condition.reason}: {condition.message}",
+                remedy="see the pod's last lines, and what its readiness probe asks for",
+                lines=_last_words(core, unready),
+            )
+
+
+def _changed_at(deployment: Any) -> datetime:
+    """Give when we last changed the deployment, by the API server's clock."""
+    ours = [one.time for one in deployment.metadata.managed_fields or [] if one.manager == FIELD_MANAGER]
+    return max(filter(None, ours), default=datetime.min.replace(tzinfo=UTC))
+
+
+def _is_ready(pod: Any) -> bool:
+    return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or [])
+
+
+def cannot_start(api: ApiClient, pod: Any) -> str | None:
+    """Give why a pod that is still to start never will by waiting, with its reason first; None if it may."""
+    from kubernetes.client import CoreV1Api
+
+    with explained(f"reading the events of pod {pod.metadata.name}"):
+        return _unable(pod) or _unstarted(CoreV1Api(api), pod)
+
+
+def _unable(pod: Any) -> str | None:
+    for container in [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]:
+        if stuck := _stuck(container):
+            return stuck
+    for condition in pod.status.conditions or []:
+        if (
+            condition.type == "PodScheduled"
+            and condition.status == "False"
+            and condition.reason == "Unschedulable"
+            and (datetime.now(UTC) - condition.last_transition_time).total_seconds() > SETTLES_S
+        ):
+            return f"Unschedulable: {condition.message}"
+    return None
+
+
+def _unstarted(core: Any, pod: Any) -> str | None:
+    """Give what the kubelet tries in vain before there is a container, such as to mount what is missing."""
+    statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
+    waiting = {one.state.waiting.reason for one in statuses if one.state and one.state.waiting}
+    if not waiting & {"ContainerCreating", "PodInitializing"}:
+        return None
+    for reason in ("FailedMount", "FailedCreatePodSandBox"):
+        event = _event(core, pod, reason)
+        if event and (event.count or 0) >= _TRIED:
+            return f"{reason}: {event.message}"
+    return None
+
+
+def _event(core: Any, pod: Any, reason: str) -> Any | None:
+    """Give the pod's newest event of a reason."""
+    found = core.list_namespaced_event(
+        pod.metadata.namespace, field_selector=f"involvedObject.uid={pod.metadata.uid},reason={reason}"
+    ).items
+    return max(found, key=lambda one: one.last_timestamp or one.metadata.creation_timestamp, default=None)
 
 
 def _stuck(container: Any) -> str | None:
@@ -340,19 +471,18 @@ def _stuck(container: Any) -> str | None:
     if ended is None and looping and container.last_state:
         ended = container.last_state.terminated
     if ended is not None and ended.exit_code != 0 and (crashes := container.restart_count + 1) >= 2:
-        return f"CrashLoopBackOff: {container.name} crashed {crashes} times, at last with exit code {ended.exit_code}"
+        why = f"{ended.reason}, " if ended.reason not in (None, "Error") else ""
+        return f"CrashLoopBackOff: {container.name} crashed {crashes} times, at last with {why}exit code {ended.exit_code}"
     if waiting and waiting.reason in _FATAL:
         return f"{waiting.reason}: {waiting.message or ''}".rstrip(": ")
     return None
 
 
-def _last_words(core: Any, pods: Iterable[Any], digest: str) -> list[str]:
-    """Give the last log lines of the first pod of ``digest`` that wrote any, of the crashed container if it crashed."""
+def _last_words(core: Any, pods: Iterable[Any]) -> list[str]:
+    """Give the last log lines of the first pod that wrote any, of the crashed container if it crashed."""
     from kubernetes.client.exceptions import ApiException
 
     for pod in pods:
-        if not any(digest in (c.image or "") for c in pod.spec.containers):
-            continue
         # of a container that has ended, the current log is that of its end; one that just began again may have none yet
         for previous in (False, True):
             try:
@@ -361,6 +491,7 @@ def _last_words(core: Any, pods: Iterable[Any], digest: str) -> list[str]:
                     pod.metadata.name,
                     pod.metadata.namespace,
                     tail_lines=15,
+                    limit_bytes=100_000,
                     previous=previous,
                     _preload_content=False,
                 )

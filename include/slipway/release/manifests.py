@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from slipway.errors import PolicyFailed
 
 Manifest = dict[str, Any]
 
+_PINNED = re.compile(r"@sha256:[0-9a-f]{64}$")
 # configuration first, what uses it last
 _ORDER = ("ServiceAccount", "ConfigMap", "Secret", "Service", "Deployment")
 
@@ -44,6 +46,8 @@ def load(files: Mapping[str, bytes], *, namespace: str, kinds: Iterable[str]) ->
                     f"{path}: a document is no Kubernetes object", remedy="give kind and metadata"
                 )
             kind, name = document.get("kind"), document["metadata"].get("name")
+            if not isinstance(name, str):
+                raise PolicyFailed(f"{path}: {kind} has no name", remedy="give metadata.name")
             if kind not in allowed:
                 raise PolicyFailed(
                     f"{path}: kind {kind} ({name}) is not allowed here",
@@ -69,29 +73,54 @@ def release_of(
 ) -> list[Manifest]:
     """Give copies in which ``container`` of ``deployment`` runs ``image``, and all say which release they are of.
 
-    :raises PolicyFailed: if there is no such deployment or container, or another container has an image of its own.
+    :raises PolicyFailed: if there is no such deployment or container, or the image of another is not pinned by digest.
     """
-    result, found = [], False
+    result, found, unpinned = [], False, list[str]()
     for manifest in manifests:
         manifest = copy.deepcopy(manifest)
-        labels = manifest["metadata"].setdefault("labels", {})
-        labels["app.kubernetes.io/managed-by"] = "slipway"
-        labels["app.kubernetes.io/part-of"] = service
-        if manifest["kind"] == "Deployment":
-            template = manifest["spec"]["template"]
-            template.setdefault("metadata", {}).setdefault("annotations", {})["slipway/commit"] = commit
-            manifest["metadata"].setdefault("annotations", {})["slipway/commit"] = commit
-            if manifest["metadata"]["name"] == deployment:
-                for one in template["spec"]["containers"]:
-                    if one["name"] == container:
-                        one["image"], found = image, True
+        title = f"{manifest['kind']} {manifest['metadata']['name']}"
+        try:
+            _mark(manifest, commit, service)
+            for one in _containers(manifest):
+                if manifest["metadata"]["name"] == deployment and one["name"] == container:
+                    one["image"], found = image, True
+                elif not _PINNED.search(str(one.get("image"))):
+                    unpinned.append(f"container {one['name']} of {title}: image {one.get('image')}")
+        except (KeyError, TypeError, AttributeError) as e:
+            raise PolicyFailed(
+                f"{title} has not the form of one: {type(e).__name__}: {e}",
+                remedy="correct it in the config repository",
+            ) from e
         result.append(manifest)
     if not found:
         raise PolicyFailed(
             f"no container {container} in a Deployment {deployment}",
             remedy="correct the manifests, or `deploy.deployment` and `deploy.container` in the catalog",
         )
+    if unpinned:
+        raise PolicyFailed(
+            f"{unpinned[0]} is not pinned by digest",
+            remedy="write it as name@sha256:…, so that what was looked at is what runs",
+            lines=unpinned[1:],
+        )
     return result
+
+
+def _mark(manifest: Manifest, commit: str, service: str) -> None:
+    labels = manifest["metadata"].setdefault("labels", {})
+    labels["app.kubernetes.io/managed-by"] = "slipway"
+    labels["app.kubernetes.io/part-of"] = service
+    if manifest["kind"] == "Deployment":
+        for one in (manifest, manifest["spec"]["template"]):
+            one.setdefault("metadata", {}).setdefault("annotations", {})["slipway/commit"] = commit
+
+
+def _containers(manifest: Manifest) -> list[Manifest]:
+    """Give the containers of a Deployment, initial ones first; none of another kind."""
+    if manifest["kind"] != "Deployment":
+        return []
+    spec = manifest["spec"]["template"]["spec"]
+    return [*(spec.get("initContainers") or []), *spec["containers"]]
 
 
 def content_hash(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,20 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.sdk.exceptions import AirflowException
 
-from slipway.errors import PolicyFailed, Transient
-from slipway.stages import connections, links
+from slipway.adapters import cluster
+from slipway.errors import PolicyFailed, SlipwayError, Transient
+from slipway.stages import connections, lanes, links
+from slipway.stages.image import PUSHED
 from slipway.stages.outcome import recorded, seconds
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from slipway.catalog import Service
+
+
+LOG_LIMIT = 5_000_000
+"""Characters that a pod may write: the operator hands every line on to Airflow's log."""
 
 
 class ReleasePod(KubernetesPodOperator):
@@ -47,7 +54,8 @@ class ReleasePod(KubernetesPodOperator):
         **kwargs: Any,
     ) -> None:
         self._said: deque[str] = deque(maxlen=40)
-        self.timeout_s = timeout_s
+        self._heard = 0
+        self.timeout_s, self.is_service = timeout_s, image == PUSHED
         restricted = {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -113,7 +121,6 @@ class ReleasePod(KubernetesPodOperator):
                 "spec": spec,
             },
             startup_timeout_seconds=120,
-            startup_check_interval_seconds=1,
             base_container_status_polling_interval=0.3,
             log_pod_spec_on_failure=False,
             log_events_on_failure=True,
@@ -128,22 +135,55 @@ class ReleasePod(KubernetesPodOperator):
         self.log_formatter = self._hear
 
     def _hear(self, _container: str, message: str) -> str:
+        self._heard += len(message)
+        if self._heard > LOG_LIMIT:
+            raise PolicyFailed(
+                f"{self.task_id} wrote more than {LOG_LIMIT} characters and was ended",
+                lines=list(self._said)[-20:],
+            )
         if (
             message.strip() and message not in self._said
         ):  # the operator reads the last second again, now and then
             self._said.append(message)
         return message
 
+    def await_pod_start(self, pod: Any) -> None:
+        """Wait until the pod has left Pending, and give up as soon as the cluster says that it never will.
+
+        :raises Transient: what it needs (a node, an image, a Secret) is the platform's.
+        """
+        deadline = time.monotonic() + self.startup_timeout_seconds
+        while True:
+            seen = self.pod_manager.read_pod(pod)
+            if seen.status.phase not in ("Pending", "Unknown"):
+                return
+            problem = cluster.cannot_start(connections.cluster(), seen)
+            if problem is None and time.monotonic() > deadline:
+                problem = f"it is {seen.status.phase} after {self.startup_timeout_seconds} s"
+            if problem:
+                raise Transient(
+                    f"{self.task_id}: pod {seen.metadata.name} does not start: {problem}",
+                    remedy="see that the cluster has room for it, and what it mounts and pulls",
+                )
+            time.sleep(0.3)
+
     def execute(self, context: Context) -> None:
         """Run the pod.
 
-        :raises AirflowFailException: if its container ends with 1. :raises AirflowException: if it ends otherwise.
+        :raises AirflowFailException: if its container ends with 1, or it is the service's own and ends with another.
+        :raises AirflowException: if it ends otherwise.
         """
         with recorded(context):
+            lanes.held(context)
             self._said.clear()
+            self._heard = 0
             try:
-                super().execute(context)
+                with cluster.explained(f"running the pod of {self.task_id}"):
+                    super().execute(context)
             except AirflowException as e:
+                # the operator's clean-up raises its own over ours
+                if isinstance(e.__context__, SlipwayError):
+                    raise e.__context__ from None
                 raise self._failure(e) from e
             # by hand: the operator's own do_xcom_push would put a sidecar into the pod for it
             context["ti"].xcom_push(key="return_value", value=self._told())
@@ -164,17 +204,36 @@ class ReleasePod(KubernetesPodOperator):
         return None
 
     def _failure(self, error: Exception) -> Exception:
-        ended, lines = self._terminated(), list(self._said)[-20:]
+        lines = list(self._said)[-20:]
         if self.remote_pod and self.remote_pod.status.reason == "DeadlineExceeded":
             return PolicyFailed(
-                f"{self.task_id} took longer than {self.timeout_s:.0f} s and was ended", lines=lines
+                f"{self.task_id} took longer than {self.timeout_s:.0f} s and was ended",
+                remedy="make it quicker, or raise timeout_s in the catalog",
+                lines=lines,
             )
-        if ended and ended["exit_code"] == 1:
-            return PolicyFailed(
-                f"{self.task_id} failed: {lines[-1] if lines else 'it says nothing'}", lines=lines
-            )
-        if ended:
-            return Transient(
-                f"{self.task_id} ended with {ended['exit_code']} ({ended.get('reason')})", lines=lines
-            )
-        return Transient(f"{self.task_id}: the pod did not run: {error}", lines=lines)
+        return verdict(self.task_id, self._terminated(), lines, is_service=self.is_service) or Transient(
+            f"{self.task_id}: the pod did not run: {error}", lines=lines
+        )
+
+
+def verdict(
+    task_id: str, ended: dict[str, Any] | None, lines: list[str], *, is_service: bool
+) -> Exception | None:
+    """Give the error that the end of a pod's container is; None if it has not ended, which is no verdict.
+
+    :param ended: the state `terminated` of the container.
+    :param is_service: whether its image is the service's own: then whatever it ends with is the service's doing; of a
+        toolbox only 1 is.
+    """
+    if not ended:
+        return None
+    # what it tells in /dev/termination-log, or the runtime's words if it could not be started
+    told = str(ended.get("message") or "").strip().splitlines()
+    why = told[-1] if told else lines[-1] if lines else "it says nothing"
+    code, reason = ended["exit_code"], ended.get("reason")
+    if reason == "OOMKilled":
+        return PolicyFailed(f"{task_id} used more memory than it may and was ended", lines=lines)
+    if code == 1:
+        return PolicyFailed(f"{task_id} failed: {why}", lines=lines)
+    kind = PolicyFailed if is_service else Transient
+    return kind(f"{task_id} ended with exit code {code} ({reason}): {why}", lines=lines)

@@ -11,8 +11,11 @@ from slipway.release import manifests
 KINDS = ("ConfigMap", "Deployment", "Service")
 
 
-def deployment(**metadata: str) -> bytes:
-    containers = [{"name": "app", "image": "placeholder"}, {"name": "proxy", "image": "proxy:1"}]
+PROXY = f"proxy@sha256:{'0' * 64}"
+
+
+def deployment(*, proxy: str = PROXY, **metadata: str) -> bytes:
+    containers = [{"name": "app", "image": "placeholder"}, {"name": "proxy", "image": proxy}]
     return yaml.safe_dump(
         {
             "apiVersion": "apps/v1",
@@ -57,6 +60,7 @@ def test_what_is_used_is_applied_before_what_uses_it() -> None:
         (b"a: [", "m/x.yaml is not valid YAML"),
         (b"\xff\xfe\xfa", "m/x.yaml is not valid YAML"),
         (b"---\n", "no manifests"),
+        (b"{kind: ConfigMap, metadata: {name: [1]}}", "m/x.yaml: ConfigMap has no name"),
     ],
 )
 def test_anything_else_is_refused_by_file_and_object(content: bytes, said: str) -> None:
@@ -71,7 +75,7 @@ def test_only_the_named_container_gets_the_image() -> None:
         loaded, deployment="web", container="app", image="r/web@sha256:1", commit="c", service="web"
     )
     images = {one["name"]: one["image"] for one in made[0]["spec"]["template"]["spec"]["containers"]}
-    assert images == {"app": "r/web@sha256:1", "proxy": "proxy:1"}
+    assert images == {"app": "r/web@sha256:1", "proxy": PROXY}
     assert made[0]["spec"]["template"]["metadata"]["annotations"] == {"slipway/commit": "c"}
     assert loaded[0]["spec"]["template"]["spec"]["containers"][0]["image"] == "placeholder"
 
@@ -87,6 +91,33 @@ def test_a_release_without_its_container_is_refused(name: str, container: str) -
             commit="c",
             service="s",
         )
+
+
+def release(content: bytes) -> list[manifests.Manifest]:
+    return manifests.release_of(
+        load({"m/x.yaml": content}), deployment="web", container="app", image="i", commit="c", service="s"
+    )
+
+
+def test_an_image_that_is_not_pinned_is_refused_with_its_container() -> None:
+    with pytest.raises(PolicyFailed, match="container proxy of Deployment web: image proxy:1 is not pinned"):
+        release(deployment(proxy="proxy:1"))
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "",
+        "spec: ",
+        "spec: {template: }",
+        "spec: {template: {spec: {containers: 3}}}",
+        "spec: {template: {spec: {containers: [3]}}}",
+        "spec: {template: {metadata: {annotations: 3}}}",
+    ],
+)
+def test_a_deployment_without_the_form_of_one_is_the_services_fault(rest: str) -> None:
+    with pytest.raises(PolicyFailed, match="Deployment web has not the form of one"):
+        release(f"kind: Deployment\nmetadata: {{name: web}}\n{rest}\n".encode())
 
 
 def test_content_hash_is_of_content_alone() -> None:
