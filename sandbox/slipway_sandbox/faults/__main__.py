@@ -135,9 +135,7 @@ def table(results: Iterable[Result]) -> str:
 @click.option("--section", type=click.Choice(SECTIONS), help="Only this section.")
 @click.option("--case", "names", multiple=True, help="Only this case; may be repeated.")
 @click.option("--fast", is_flag=True, help="Only the few that `make test` makes.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the results as JSON, not as a table."
-)
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON, not as a table.")
 def main(section: str | None, names: tuple[str, ...], fast: bool, as_json: bool) -> None:
     """Make faults on the running sandbox, and see that each ends as it must."""
     known = cases()
@@ -161,9 +159,7 @@ def main(section: str | None, names: tuple[str, ...], fast: bool, as_json: bool)
     else:
         click.echo(table(results))
     wrong = sum(bool(one.differences) for one in results)
-    click.echo(
-        f"{len(results)} cases in {time.monotonic() - start:.0f} s, {wrong} not as wanted", err=True
-    )
+    click.echo(f"{len(results)} cases in {time.monotonic() - start:.0f} s, {wrong} not as wanted", err=True)
     sys.exit(1 if wrong else 0)
 
 

@@ -33,6 +33,7 @@ class Scene:
 
     project: Project
     _pushing: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _good: str | None = field(default=None, init=False)
 
     @property
     def sandbox(self) -> Sandbox:
@@ -43,6 +44,10 @@ class Scene:
     def dag_id(self) -> str:
         """The service's DAG."""
         return self.project.service.dag_id
+
+    def example(self, path: str, folder: str = NAME) -> str:
+        """Give the text of one of the example's files."""
+        return (self.project.examples / folder / path).read_text()
 
     # --- what people do ---
     def push(
@@ -190,7 +195,15 @@ class Scene:
         commit = self.record(seen.run_id).commit
         if self.serving() != commit:
             raise SandboxError(f"{commit} was released, but {self.serving()} serves")
+        self._good = commit
         return seen.seconds
+
+    def good(self) -> str:
+        """Give a commit that was released and serves, or served last; push one if there is none yet."""
+        if self._good is None:
+            self.good_push()
+        assert self._good is not None
+        return self._good
 
     # --- what is still held ---
     def held(self, run: str) -> list[str]:

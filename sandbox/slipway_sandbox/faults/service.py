@@ -2,35 +2,476 @@
 
 from __future__ import annotations
 
+import dataclasses
+import secrets
+import string
+import time
+from collections.abc import Callable, Mapping, Sequence
+
 from slipway_sandbox.faults.case import Case, Seen, Wanted
 from slipway_sandbox.faults.scene import Scene
 
 SECTION = "service"
+DRAFT = "src/ai_generation/draft.py"
+APP = "src/ai_generation/app.py"
+# of a real old release; CVE-2023-30608
+VULNERABLE = (
+    "sqlparse==0.4.3 --hash=sha256:0323c0ec29cd52bceabc1b4d9d579e311f3e4961b98d174201d5622a23b85e34\n"
+)
+
+Files = Mapping[str, str]
+Acts = Callable[[Scene], Seen]
 
 
-def _compile_error(scene: Scene) -> Seen:
-    return scene.push("Leave a bracket open", files={"src/ai_generation/draft.py": "WORDS = (1,\n"})
+# --- what is pushed ---
+def pushed(*scenarios: str, files: Files | None = None, remove: Sequence[str] = ()) -> Acts:
+    """Give the act that pushes the example with these over it."""
+    return lambda scene: scene.push("Break it on purpose", *scenarios, files=files, remove=remove)
 
 
-def _missing_dockerfile(scene: Scene) -> Seen:
-    return scene.push("Lose the Dockerfile", remove=["Dockerfile"])
+def edited(path: str, old: str, new: str, files: Files | None = None) -> Acts:
+    """Give the act that pushes the example with `old` replaced by `new` in one of its files."""
+
+    def act(scene: Scene) -> Seen:
+        text = scene.example(path)
+        assert old in text, f"the example's {path} has no {old!r} any more"
+        return scene.push("Break it on purpose", files={path: text.replace(old, new), **(files or {})})
+
+    return act
 
 
-CASES: tuple[Case, ...] = (
-    Case(
+def appended(path: str, more: str) -> Acts:
+    """Give the act that pushes the example with lines added to one of its files."""
+    return lambda scene: scene.push("Break it on purpose", files={path: scene.example(path) + more})
+
+
+def _route(body: str) -> Acts:
+    mark = '    @app.get("/metrics"'
+    return edited(APP, mark, f'    @app.get("/draft", tags=["operations"])\n{body}\n{mark}')
+
+
+def _secret(scene: Scene) -> Seen:
+    # made here, so that no scanner finds one in this file
+    token = "ghp_" + "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(36))
+    seen = scene.push("Commit a token", files={"deploy.env": f"GITHUB_TOKEN={token}\n"})
+    return _noted(seen, *(["the secret is in the message"] if token in seen.message else []))
+
+
+# --- what is configured ---
+def configured(files: Files | None = None) -> Acts:
+    """Give the act that releases a good commit again with these files in the config repository."""
+
+    def act(scene: Scene) -> Seen:
+        commit = scene.good()
+        with scene.configured(files):
+            return scene.again(commit)
+
+    return act
+
+
+def reconfigured(old: str, new: str, path: str = "manifests/deployment.yaml") -> Acts:
+    """Give the act that releases a good commit again with `old` replaced by `new` in one of the config files."""
+
+    def act(scene: Scene) -> Seen:
+        text = scene.example(path, "ai-generation-config")
+        assert old in text, f"the example's {path} has no {old!r} any more"
+        return configured({path: text.replace(old, new)})(scene)
+
+    return act
+
+
+def _deadline(old: str, new: str) -> Acts:
+    def act(scene: Scene) -> Seen:
+        path = "manifests/deployment.yaml"
+        text = scene.example(path, "ai-generation-config")
+        assert old in text
+        assert "progressDeadlineSeconds: 120" in text
+        text = text.replace("progressDeadlineSeconds: 120", "progressDeadlineSeconds: 15")
+        return configured({path: text.replace(old, new)})(scene)
+
+    return act
+
+
+def _sidecar(image: str) -> Acts:
+    container = f"        - {{name: beside, image: '{image}'}}\n"
+    return reconfigured(
+        "      volumes:\n        - name: database\n", f"{container}      volumes:\n        - name: database\n"
+    )
+
+
+# --- what is asked of the database ---
+def _schema(scene: Scene) -> list[tuple[object, ...]]:
+    """Give every column of the service's own tables, and every changeset that is recorded."""
+    migrations = scene.project.service.deploy.migrations
+    assert migrations is not None
+    columns = (
+        "SELECT table_name, column_name, data_type FROM information_schema.columns"
+        " WHERE table_schema = 'public' AND table_name NOT LIKE 'databasechangelog%%' ORDER BY 1, 2"
+    )
+    applied = "SELECT id, author, md5sum FROM databasechangelog ORDER BY orderexecuted, id"
+    return [*scene.rows(migrations.database, columns), *scene.rows(migrations.database, applied)]
+
+
+def _half_way(scene: Scene) -> Seen:
+    """A changeset whose second statement fails on the rows that only the real database has."""
+    name = f"faults-{time.time_ns()}"
+    table = name.replace("-", "_")
+    sql = (
+        f"--liquibase formatted sql logicalFilePath:{name}.sql\n\n--changeset faults:{name} labels:expand\n"
+        f"create table {table} (id integer);\n"
+        f"alter table generations add constraint {table} check (created_at > now() - interval '1 second');\n"
+        f"--rollback drop table {table};\n"
+    )
+    include = f"  - include: {{file: changesets/{name}.sql, relativeToChangelogFile: true}}\n"
+    scene.good()  # leaves rows
+    before = _schema(scene)
+    path = "migrations/changelog.yaml"
+    files = {path: scene.example(path) + include, f"migrations/changesets/{name}.sql": sql}
+    seen = scene.push("Add a changeset that fails half-way", files=files)
+    return _noted(seen, *(["the database is not as it was before"] if _schema(scene) != before else []))
+
+
+def _edited_changeset(scene: Scene) -> Seen:
+    """A changeset that was applied long ago and is edited now: only a database that has it can tell."""
+    scene.good()
+    before, path = _schema(scene), "migrations/changesets/0003-model.sql"
+    seen = scene.push("Edit an old changeset", files={path: scene.example(path).replace("'5s'", "'6s'")})
+    return _noted(seen, *(["the database is not as it was before"] if _schema(scene) != before else []))
+
+
+def _noted(seen: Seen, *notes: str) -> Seen:
+    return dataclasses.replace(seen, notes=(*seen.notes, *notes))
+
+
+def _quick(seen: Seen, scene: Scene, stage: str, seconds: float) -> Seen:
+    took = next((one.seconds for one in scene.record(seen.run_id).stages if one.name == stage), 0.0)
+    return _noted(seen, *([f"{stage} took {took:.0f} s to see it"] if took > seconds else []))
+
+
+def within(seconds: float, stage: str, act: Acts) -> Acts:
+    """Give the act, with a note if its stage took longer than `seconds` to see the fault."""
+    return lambda scene: _quick(act(scene), scene, stage, seconds)
+
+
+def _gate(name: str, title: str, stage: str, message: str, act: Acts, *, fast: bool = False) -> Case:
+    return Case(name, SECTION, title, Wanted(stage, "failed", rf"^{stage} failed: {message}"), act, fast)
+
+
+def _deploy(
+    name: str, title: str, stage: str, message: str, act: Acts, *, fast: bool = False, replaced: bool = False
+) -> Case:
+    wanted = Wanted(stage, "failed", message, published=True, replaced=replaced)
+    return Case(name, SECTION, title, wanted, act, fast, deploys=True)
+
+
+GATES: tuple[Case, ...] = (
+    _gate(
         "compile-error",
-        SECTION,
         "a file that does not compile",
-        Wanted("build.compile", "failed", r"src/ai_generation/draft\.py:1: syntax: '\(' was never closed"),
-        _compile_error,
+        "build.compile",
+        r"src/ai_generation/draft\.py:1: syntax: '\(' was never closed",
+        pushed(files={DRAFT: "WORDS = (1,\n"}),
         fast=True,
     ),
-    Case(
-        "missing-dockerfile",
-        SECTION,
-        "no Dockerfile",
-        Wanted("scan.dockerfile", "failed", r"Dockerfile is missing"),
-        _missing_dockerfile,
+    _gate(
+        "red-lint",
+        "an import that nothing uses",
+        "build.lint",
+        r"src/ai_generation/draft\.py:1: F401: `os` imported but unused",
+        pushed(files={DRAFT: "import os\n"}),
+    ),
+    _gate(
+        "type-error",
+        "a function that returns what it does not promise",
+        "build.analyze",
+        r"src/ai_generation/draft\.py:2: return-value: Incompatible return value type",
+        pushed(files={DRAFT: 'def words() -> int:\n    return "many"\n'}),
+    ),
+    _gate(
+        "failing-unit-test",
+        "a unit test that the code does not pass",
+        "test.unit",
+        r"tests/unit/test_sentences\.py:8: .*test_text_always_ends_with_its_sentence: AssertionError: the text breaks off",
+        pushed("failing-test"),
         fast=True,
+    ),
+    _gate(
+        "failing-integration-test",
+        "an integration test that the code does not pass",
+        "test.integration",
+        r"tests/integration/test_draft\.py:2: .*test_draft: (AssertionError: )?assert 2 == 3",
+        pushed(
+            files={
+                "tests/integration/test_draft.py": 'def test_draft() -> None:\n    assert len("ab") == 3\n'
+            }
+        ),
+    ),
+    Case(
+        "hanging-unit-test",
+        SECTION,
+        "a unit test that does not end",
+        Wanted("test.unit", "failed", r"^test\.unit took longer than 60 s and was ended"),
+        pushed(
+            files={
+                "tests/unit/test_draft.py": "import time\n\n\ndef test_draft() -> None:\n    time.sleep(3600)\n"
+            }
+        ),
+    ),
+    _gate(
+        "no-tests",
+        "unit tests of which none is collected",
+        "test.unit",
+        r"no test ran under tests/unit",
+        pushed(
+            files={"tests/unit/test_later.py": "# to be written\n"},
+            remove=[f"tests/unit/test_{name}.py" for name in ("generator", "http", "settings")],
+        ),
+    ),
+    _gate(
+        "sast-finding",
+        "a shell command made of a parameter",
+        "scan.sast",
+        r"src/ai_generation/draft\.py:5: \S*shell\S*: ",
+        pushed(
+            files={
+                DRAFT: "import subprocess\n\n\ndef count(path: str) -> None:\n"
+                '    subprocess.run(f"wc {path}", shell=True, check=True)\n'
+            }
+        ),
+    ),
+    _gate("committed-secret", "a token in a file", "scan.secrets", r"deploy\.env:1: github-pat: ", _secret),
+    _gate(
+        "vulnerable-dependency",
+        "an old release with a known vulnerability",
+        "scan.dependencies",
+        r"requirements\.txt:\d+: .*(CVE-2023-30608|GHSA-).*: sqlparse 0\.4\.3: ",
+        appended("requirements.txt", VULNERABLE),
+    ),
+    _gate(
+        "unhashed-dependency",
+        "a dependency without a hash",
+        "dependencies",
+        r"requirements\.txt:\d+: lock-hash: sqlparse==0\.4\.3 has no hash",
+        appended("requirements.txt", "sqlparse==0.4.3\n"),
+    ),
+    _gate(
+        "server-error",
+        "an operation that answers 500",
+        "scan.dynamic",
+        r".*GET /draft: .*(500|[Ss]erver error)",
+        _route('    def draft() -> Health:\n        """Not yet."""\n        raise RuntimeError("not yet")\n'),
+    ),
+    _gate(
+        "schema-violation",
+        "an answer that is not what the description says",
+        "scan.dynamic",
+        r".*GET /draft: .*schema",
+        _route(
+            "    def draft(response: Response) -> Health:\n"
+            '        """Not yet."""\n        return JSONResponse({"status": 3})  # type: ignore[return-value]\n'
+        ),
+    ),
+    _gate(
+        "missing-dockerfile",
+        "no Dockerfile",
+        "scan.dockerfile",
+        r"Dockerfile is missing: the catalog says that the image is built from it",
+        pushed(remove=["Dockerfile"]),
+        fast=True,
+    ),
+    _gate(
+        "invalid-dockerfile",
+        "a Dockerfile with an instruction that there is not",
+        "scan.dockerfile",
+        r"Dockerfile:\d+: DL1000: ",
+        edited("Dockerfile", "WORKDIR /app", "WORKDIRECTORY /app"),
+    ),
+    _gate(
+        "foreign-base",
+        "an image built on one that nobody pinned",
+        "scan.dockerfile",
+        r"Dockerfile:\d+: base-image: `FROM python:3\.11` is not pinned by the pipeline",
+        edited(
+            "Dockerfile", "FROM ${BASE_PYTHON}\nCOPY --from=builder", "FROM python:3.11\nCOPY --from=builder"
+        ),
+    ),
+    Case(
+        "invalid-changelog",
+        SECTION,
+        "a changelog that includes a changeset that is not there",
+        Wanted(
+            "test.database",
+            "failed",
+            r"^migrations/changelog\.yaml cannot be applied to an empty database: .*0009-lost\.sql",
+        ),
+        appended(
+            "migrations/changelog.yaml",
+            "  - include: {file: changesets/0009-lost.sql, relativeToChangelogFile: true}\n",
+        ),
+    ),
+    _gate(
+        "full-disk",
+        "a unit test that fills /tmp",
+        "test.unit",
+        r"tests/unit/test_draft\.py:\d+: .*test_draft: OSError: \[Errno 28\] No space left on device",
+        pushed(
+            files={
+                "tests/unit/test_draft.py": "from pathlib import Path\n\n\ndef test_draft(tmp_path: Path) -> None:\n"
+                "    for number in range(40):\n"
+                '        (tmp_path / f"{number}").write_bytes(b"x" * 20_000_000)\n'
+            }
+        ),
+    ),
+    Case(
+        "image-does-not-build",
+        SECTION,
+        "a Dockerfile that copies what is not there",
+        Wanted("image.build", "failed", r"the image does not build: .*/?nowhere"),
+        edited("Dockerfile", "COPY smoke /app/smoke", "COPY nowhere /app/smoke"),
     ),
 )
+
+DEPLOYMENTS: tuple[Case, ...] = (
+    _deploy(
+        "foreign-namespace",
+        "a manifest of another namespace",
+        "deploy.config",
+        r"^manifests/service\.yaml: Service ai-generation is for namespace kube-system",
+        reconfigured("metadata:\n", "metadata:\n  namespace: kube-system\n", "manifests/service.yaml"),
+        fast=True,
+    ),
+    _deploy(
+        "forbidden-kind",
+        "a manifest of a kind that the catalog does not allow",
+        "deploy.config",
+        r"^manifests/role\.yaml: kind Role \(everything\) is not allowed here",
+        configured(
+            {
+                "manifests/role.yaml": "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: everything}\n"
+                'rules: [{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}]\n'
+            }
+        ),
+    ),
+    _deploy(
+        "invalid-manifest",
+        "a manifest that does not validate",
+        "deploy.config",
+        r"Deployment/ai-generation: .*replicas",
+        reconfigured("  replicas: 2\n", "  replicas: many\n"),
+    ),
+    _deploy(
+        "unpinned-sidecar",
+        "a second container whose image is not pinned by digest",
+        "deploy.config",
+        r"container beside of Deployment ai-generation: image busybox is not pinned by digest",
+        _sidecar("busybox"),
+    ),
+    _deploy(
+        "unpullable-image",
+        "a second container whose image is nowhere",
+        "deploy.rollout",
+        r"^pod ai-generation-\S+: (ErrImagePull|ImagePullBackOff): ",
+        within(30, "deploy.rollout", _sidecar("registry.slipway.test/nothing@sha256:" + "0" * 64)),
+    ),
+    _deploy(
+        "unschedulable",
+        "pods that no node takes",
+        "deploy.rollout",
+        r"^pod ai-generation-\S+: Unschedulable: 0/1 nodes are available: ",
+        within(
+            20,
+            "deploy.rollout",
+            reconfigured(
+                "      serviceAccountName:", "      nodeSelector: {place: nowhere}\n      serviceAccountName:"
+            ),
+        ),
+        fast=True,
+    ),
+    _deploy(
+        "quota",
+        "pods that ask for more than the namespace may have",
+        "deploy.rollout",
+        r"^pods cannot be created: .*exceeded quota: ai-generation, requested: requests\.cpu=50",
+        within(20, "deploy.rollout", reconfigured("requests: {cpu: 50m,", 'requests: {cpu: "50",')),
+    ),
+    _deploy(
+        "missing-volume",
+        "pods that mount a Secret that is not there",
+        "deploy.rollout",
+        r'^pod ai-generation-\S+: FailedMount: .*secret "nothing" not found',
+        within(
+            40, "deploy.rollout", reconfigured("secretName: ai-generation-database ", "secretName: nothing ")
+        ),
+    ),
+    _deploy(
+        "never-ready",
+        "pods whose readiness probe fails",
+        "deploy.rollout",
+        r"^pod ai-generation-\S+ is not ready: Readiness probe failed: HTTP probe failed with statuscode: 404",
+        within(60, "deploy.rollout", _deadline("path: /readyz", "path: /nowhere")),
+    ),
+    _deploy(
+        "cannot-start",
+        "an image whose command does not start",
+        "deploy.rollout",
+        r"^pod ai-generation-\S+: CrashLoopBackOff: app crashed 2 times, at last with exit code 1: .*ai_generation\.nowhere",
+        within(
+            60,
+            "deploy.rollout",
+            edited("Dockerfile", '"ai_generation.app:create_app"', '"ai_generation.nowhere:create_app"'),
+        ),
+        fast=True,
+    ),
+    _deploy(
+        "failing-playbook",
+        "a playbook that fails",
+        "deploy.infra",
+        r"^deploy\.infra failed: .*nobody knows",
+        reconfigured(
+            "  tasks:\n",
+            "  tasks:\n    - name: Draft\n      ansible.builtin.fail: {msg: nobody knows}\n",
+            "infra/site.yaml",
+        ),
+    ),
+    _deploy(
+        "edited-changeset",
+        "a changeset that was edited after it was applied",
+        "deploy.pending",
+        r"^deploy\.pending failed: .*0003-model\.sql::0003-record-the-model::generation",
+        _edited_changeset,
+    ),
+    _deploy(
+        "half-way-changeset",
+        "a changeset that fails half-way, on the real database only",
+        "deploy.migrate",
+        r"^deploy\.migrate failed: .*faults-\d+.*is violated by some row",
+        _half_way,
+    ),
+    _deploy(
+        "failing-smoke-test",
+        "a smoke test that fails",
+        "verify.smoke",
+        r"^verify\.smoke failed: FAILED version: status of GET /version: found 200, wanted 201",
+        edited(
+            "smoke/smoke.py",
+            'expect("status of GET /version", status, 200)',
+            'expect("status of GET /version", status, 201)',
+        ),
+        replaced=True,
+    ),
+    _deploy(
+        "wrong-version",
+        "a service that says it is another commit",
+        "verify.health",
+        r"^/version answers 200 with commit c0ffee, but [0-9a-f]{40} was released",
+        edited(
+            "Dockerfile",
+            "ENV SLIPWAY_COMMIT=${COMMIT}",
+            "ENV SLIPWAY_COMMIT=c0ffee",
+            {"smoke/smoke.py": 'print("smoke test passed")\n'},
+        ),
+        replaced=True,
+    ),
+)
+
+CASES: tuple[Case, ...] = (*GATES, *DEPLOYMENTS)

@@ -1,0 +1,72 @@
+"""How what was seen of a fault is held against what is wanted, and which faults are made side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from slipway_sandbox.faults.__main__ import SECTIONS, Result, batches, cases, table
+from slipway_sandbox.faults.case import Case, Seen, Wanted, compare
+
+WANTED = Wanted("test.unit", "failed", r"^test\.unit failed: a\.py:1")
+CASE = Case("one", "service", "a fault", WANTED, lambda scene: SEEN)
+SEEN = Seen("test.unit", "failed", "test.unit failed: a.py:1: no\nmore")
+
+
+def test_as_wanted_is_no_difference() -> None:
+    assert compare(CASE, SEEN) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"stage": "gate"}, "ended at gate, not at test.unit"),
+        ({"outcome": "errored"}, "ended errored, not failed"),
+        ({"message": "exit code 1\ntest.unit failed: a.py:1"}, "the message does not say"),
+        ({"message": ""}, "the message does not say"),
+        ({"published": True}, "an image was published"),
+        ({"replaced": True}, "what served before does not serve any more"),
+        ({"attempts": 2}, "was tried 2 times"),
+        ({"held": ("lane a b",)}, "still held: lane a b"),
+        ({"notes": ("the database changed",)}, "the database changed"),
+    ],
+)
+def test_each_difference_is_told(change: dict[str, object], said: str) -> None:
+    found = compare(CASE, dataclasses.replace(SEEN, **change))  # type: ignore[arg-type]
+    assert len(found) == 1
+    assert said in found[0]
+
+
+def test_what_may_be_published_and_replaced_need_not_be() -> None:
+    wanted = dataclasses.replace(WANTED, published=True, replaced=True)
+    case = dataclasses.replace(CASE, wanted=wanted)
+    assert compare(case, SEEN) == []
+    assert compare(case, dataclasses.replace(SEEN, published=True, replaced=True)) == []
+
+
+def test_faults_of_the_platform_may_be_retried() -> None:
+    case = dataclasses.replace(CASE, section="platform")
+    assert compare(case, dataclasses.replace(SEEN, attempts=4)) == []
+
+
+def test_gates_are_pushed_side_by_side_and_everything_else_alone() -> None:
+    gate, deploys = CASE, dataclasses.replace(CASE, name="two", deploys=True)
+    platform = dataclasses.replace(CASE, name="three", section="platform")
+    chosen = [gate, gate, gate, gate, deploys, gate, platform, platform]
+    found = [[case.name for case in batch] for batch in batches(chosen)]
+    assert found == [["one"] * 3, ["one"], ["two"], ["one"], ["three"], ["three"]]
+
+
+def test_the_table_shows_what_was_seen() -> None:
+    result = Result(CASE, dataclasses.replace(SEEN, message="a | b"), ("wrong",), "passed in 30 s")
+    assert table([result]).splitlines()[-1] == (
+        "| one (!) | test.unit | failed | a \\| b | no | no | passed in 30 s |"
+    )
+
+
+def test_cases_have_names_of_their_own_and_a_fast_choice() -> None:
+    known = cases()
+    assert len({case.name for case in known}) == len(known)
+    assert {case.section for case in known} <= set(SECTIONS)
+    assert 4 <= sum(case.fast for case in known if case.section == "service") <= 6
