@@ -80,6 +80,8 @@ class Airflow(Part):
                 "min_serialized_dag_update_interval": 1,
                 # the DAG files call slipway.dag and need not name both words that the safe mode looks for
                 "dag_discovery_safe_mode": False,
+                # an import error is the error's own message; the traceback is in the dag-processor's log
+                "dagbag_import_error_tracebacks": False,
                 # the log server is on loopback, and so the name under which a task's host is known
                 "hostname_callable": "slipway_sandbox.local_http.loopback",
             },
@@ -104,8 +106,18 @@ class Airflow(Part):
                 "secrets_backend": local,
                 "secrets_backend_kwargs": local_arguments,
                 "min_heartbeat_interval": 1,
+                # a minute without the API server ends no task: it may be restarted
+                "max_failed_heartbeats": 60,
             },
-            "scheduler": {"scheduler_idle_sleep_time": 0.1, "enable_health_check": False},
+            "scheduler": {
+                "scheduler_idle_sleep_time": 0.1,
+                "enable_health_check": False,
+                # what a killed scheduler or worker leaves is found within a minute, not after five
+                "task_instance_heartbeat_timeout": 60,
+                "orphaned_tasks_check_interval": 20,
+                "task_queued_timeout": 90,
+                "task_queued_timeout_check_interval": 20,
+            },
             "dag_processor": {
                 # a changed DAG file is parsed at the next look at the folder, its imports at the interval
                 "refresh_interval": 5,
