@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from slipway.catalog.reading import read, refused
+from slipway.catalog.reading import position, read, refused
 from slipway.catalog.service import Service
 from slipway.errors import CatalogError, Problem
 
@@ -25,7 +25,7 @@ def load_service(path: Path | str) -> Service:
     service = read(path, Service)
     if path.name != f"{service.service}.yaml":
         what = f"the file of service `{service.service}` must be called `{service.service}.yaml`"
-        raise refused([Problem(str(path), 0, 0, "service", what)])
+        raise refused([Problem(str(path), *position(path, ("service",)), "service", what)])
     return service
 
 
@@ -56,7 +56,8 @@ def load_files(paths: Iterable[Path]) -> dict[str, Service]:
         target = (service.deploy.namespace, service.deploy.deployment)
         if (other := owners.setdefault(target, service.service)) != service.service:
             what = f"service `{other}` deploys the same Deployment {'/'.join(target)}; give each its own"
-            problems.append(Problem(str(path), 0, 0, "deploy.deployment", what))
+            at = position(path, ("deploy", "deployment"))
+            problems.append(Problem(str(path), *at, "deploy.deployment", what))
         services[service.service] = service
     if problems:
         raise refused(problems)

@@ -184,6 +184,12 @@ def read(path: Path, model: type[Model]) -> Model:
         raise refused(_problem(path, model, one, reader) for one in found) from None
 
 
+def position(path: Path, place: Place) -> tuple[int, int]:
+    """Gives line and column of a value that a file is known to have, counted from 1."""
+    mark = _parse(path)[1].marks[place]
+    return mark.line + 1, mark.column + 1
+
+
 def refused(problems: Any) -> CatalogError:
     """Gives the error for problems found in catalog files, in the order of the files and lines."""
     ordered = sorted(problems, key=lambda one: (one.file, one.line, one.column))

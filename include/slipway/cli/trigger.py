@@ -53,7 +53,7 @@ def release(
 
     entry = _known(service)
     commit = _commit(entry, commit)
-    airflow = Airflow(address("AIRFLOW_URL"), os.environ.get("SLIPWAY_AIRFLOW_USER", "hook"))
+    airflow = Airflow(address("AIRFLOW_URL"), os.environ.get("SLIPWAY_AIRFLOW_USER") or "hook")
     conf = {"service": service, "commit": commit, "ref": f"refs/heads/{entry.source.branch}"}
     for repeat in count():
         run = run_id(service, commit, repeat)
@@ -110,7 +110,7 @@ def _commit(service: Service, text: str | None) -> str:
             f"`{text[:80]}` is not a commit: 4 to 40 hexadecimal digits are.",
             remedy=f"Give what `git rev-parse` says of it, or leave COMMIT out for the head of `{branch}`.",
         )
-    account, mirrors = os.environ.get("SLIPWAY_GIT_USER", "slipway"), cache() / "mirrors"
+    account, mirrors = os.environ.get("SLIPWAY_GIT_USER") or "slipway", cache() / "mirrors"
     url = service.source.url(address("GIT_URL"))
     repository = Repository(url, account, credential(f"git-{account}"), mirrors)
     try:

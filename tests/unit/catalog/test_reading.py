@@ -144,7 +144,7 @@ def test_missing_file_is_told(tmp_path: Path) -> None:
 
 def test_file_must_be_named_after_its_service(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text(GOOD)
-    with pytest.raises(CatalogError, match=r"must be called `ai-generation\.yaml`"):
+    with pytest.raises(CatalogError, match=r"other\.yaml:3:10: service: .*must be called `ai-generation\.yaml`"):
         load_catalog(tmp_path)
 
 
@@ -159,5 +159,9 @@ def test_catalog_tells_the_problems_of_all_files(tmp_path: Path) -> None:
 def test_two_services_may_not_share_a_deployment(tmp_path: Path) -> None:
     (tmp_path / "ai-generation.yaml").write_text(GOOD)
     (tmp_path / "other.yaml").write_text(GOOD.replace("service: ai-generation", "service: other", 1))
-    with pytest.raises(CatalogError, match="the same Deployment ai-generation/ai-generation"):
+    line = next(n for n, text in enumerate(GOOD.splitlines(), 1) if text.startswith("  deployment:"))
+    with pytest.raises(
+        CatalogError,
+        match=rf"other\.yaml:{line}:15: deploy.deployment: .*the same Deployment ai-generation/ai-generation",
+    ):
         load_files(sorted(tmp_path.iterdir()))
