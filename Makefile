@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test unit lint integration e2e up down status bench lock help
+.PHONY: demo test unit lint integration e2e up down status bench faults lock help
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -41,6 +41,9 @@ e2e: up ## pushes through the whole sequence
 
 bench: up ## push five times; how long until the first task runs and until healthy, and which share of it is work
 	$(BIN)/python -m slipway_sandbox.bench
+
+faults: up ## make every fault for real: the table of how each ends, what is held, and how the next push goes
+	$(BIN)/python -m slipway_sandbox.faults
 
 lock: $(STAMP) ## compile requirements*.in into lock files with hashes
 	$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements.in -o requirements.txt

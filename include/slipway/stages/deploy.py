@@ -30,33 +30,42 @@ SECRET = f"slipway-{RUN}"
 GOES_ON = "none_failed_min_one_success"
 """The rule of what follows a branch: one way must have been gone, so that a superseded release goes none."""
 
-# Liquibase prints one line for each changeset that is not applied (status) and that is (history): `  path::id::author`.
-_PENDING = r"""
+# A changelog or a changeset that fails is the service's fault; a database that is not there, or is locked, is not.
+_LIQUIBASE = r"""
 set -eu
 lb() { liquibase --defaults-file=/run/slipway/liquibase.properties --search-path=/work --changelog-file="$CHANGELOG" "$@"; }
+failed() {
+  cat "$@"
+  if cat "$@" | grep -qiE "$ABSENT"; then exit 3; fi
+  exit 1
+}
+ABSENT='connection (could not|refused)|could not connect|the connection attempt failed|authentication failed'
+ABSENT="$ABSENT|could not acquire change log lock|terminating connection|the database system is|unknown host"
+"""
+
+# Liquibase prints one line for each changeset that is not applied (status) and that is (history): `  path::id::author`.
+_PENDING = (
+    _LIQUIBASE
+    + r"""
 lb history --format=TEXT >/tmp/history 2>/tmp/history.log & history=$!
-lb status --verbose >/tmp/status 2>/tmp/status.log || { cat /tmp/status.log /tmp/status; exit 3; }
-wait $history || { cat /tmp/history.log; exit 3; }
+lb status --verbose >/tmp/status 2>/tmp/status.log || failed /tmp/status /tmp/status.log
+wait $history || failed /tmp/history.log
 cat /tmp/status
 pending=$(grep -cE '^ +[^ ]+::.+::' /tmp/status || true)
 revision=$(sed -n 's/^  \([^ ].*::.*::.*\)$/\1/p' /tmp/history | tail -n 1 | tr -d '"\\')
 printf '{"pending": %d, "revision": "%s"}' "$pending" "$revision" >/dev/termination-log
 """
+)
 
-_MIGRATE = r"""
-set -eu
-if liquibase --defaults-file=/run/slipway/liquibase.properties --search-path=/work --changelog-file="$CHANGELOG" \
-    update >/tmp/update 2>&1; then
-  cat /tmp/update
-else
-  cat /tmp/update
-  # a changeset that fails is the service's fault; a database that is not there is not
-  if grep -qiE 'connection (could not|refused)|could not connect|the connection attempt failed' /tmp/update; then exit 3; fi
-  exit 1
-fi
+_MIGRATE = (
+    _LIQUIBASE
+    + r"""
+lb update >/tmp/update 2>&1 || failed /tmp/update
+cat /tmp/update
 revision=$(sed -n 's/^Running Changeset: //p' /tmp/update | tail -n 1 | tr -d '"\\')
 printf '{"revision": "%s"}' "$revision" >/dev/termination-log
 """
+)
 
 _PLAYBOOK = r"""
 set -eu

@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from slipway.adapters import cluster
 from slipway.errors import PolicyFailed, SlipwayError, Transient
+from slipway.release.telling import telling
 from slipway.stages import connections, lanes, links
 from slipway.stages.image import PUSHED
 from slipway.stages.outcome import recorded, seconds
@@ -229,7 +230,7 @@ def verdict(
         return None
     # what it tells in /dev/termination-log, or the runtime's words if it could not be started
     told = str(ended.get("message") or "").strip().splitlines()
-    why = told[-1] if told else lines[-1] if lines else "it says nothing"
+    why = told[-1] if told else telling(lines)
     code, reason = ended["exit_code"], ended.get("reason")
     if reason == "OOMKilled":
         return PolicyFailed(f"{task_id} used more memory than it may and was ended", lines=lines)

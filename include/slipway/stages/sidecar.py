@@ -11,8 +11,9 @@ from docker.types import Mount
 from slipway.adapters import engine
 from slipway.errors import PolicyFailed, Transient
 from slipway.release import label
+from slipway.release.telling import telling
 from slipway.stages import connections
-from slipway.stages.container import RUN, evidence_of, scratch, toolbox
+from slipway.stages.container import RUN, TIMED_OUT, evidence_of, scratch, toolbox
 from slipway.stages.outcome import DEFAULTS, stage
 
 if TYPE_CHECKING:
@@ -92,12 +93,17 @@ def _start_database(
     code = engine.wait_exit(client, f"{name}-schema", migrations.timeout_s)
     said = engine.log_tail(client, f"{name}-schema", 40)
     print("\n".join(said))
-    if code != 0:
-        errors = [line for line in said if "ERROR" in line or "Error" in line or "exception" in line.lower()]
+    if code == TIMED_OUT:
         raise PolicyFailed(
-            f"{migrations.changelog} cannot be applied to an empty database",
+            f"{migrations.changelog} took longer than {migrations.timeout_s:.0f} s on an empty database",
+            remedy="make it quicker, or raise deploy.migrations.timeout_s in the catalog",
+            lines=said[-15:],
+        )
+    if code != 0:
+        raise PolicyFailed(
+            f"{migrations.changelog} cannot be applied to an empty database: {telling(said)}",
             remedy="correct the changeset that is named",
-            lines=(errors or said)[:15],
+            lines=said[-15:],
         )
 
 

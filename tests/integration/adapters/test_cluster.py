@@ -237,6 +237,7 @@ def test_crash_loop_fails_soon_with_the_last_lines(
     cluster.apply(api, [manifest])
     with pytest.raises(PolicyFailed, match=f"pod {name}-.*CrashLoopBackOff") as caught:
         followed(api, name, image.partition("@")[2])
+    assert caught.value.message.endswith("exit code 3: no database there")
     assert caught.value.lines == ("no database there",)
 
 
@@ -247,6 +248,69 @@ def test_pod_that_admission_refuses_fails_soon(
     manifest["spec"]["template"]["spec"]["hostNetwork"] = True
     cluster.apply(api, [manifest])
     with pytest.raises(PolicyFailed, match=r"pods cannot be created.*PodSecurity"):
+        followed(api, name, images["base-python"].partition("@")[2])
+
+
+def probed(name: str, image: str, command: list[str]) -> dict[str, Any]:
+    """Give a deployment whose pods are ready when /tmp/ready is there, and that has ten seconds for it."""
+    manifest = deployment(name, image, command)
+    manifest["spec"]["progressDeadlineSeconds"] = 10
+    manifest["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = {
+        "exec": {"command": ["ls", "/tmp/ready"]},
+        "periodSeconds": 1,
+    }
+    return manifest
+
+
+READY, UNREADY = (
+    ["sh", "-c", "touch /tmp/ready; exec sleep 600"],
+    ["sh", "-c", "echo warming up; exec sleep 600"],
+)
+
+
+def test_pod_that_is_never_ready_fails_with_what_its_probe_says(
+    api: client.ApiClient, name: str, images: dict[str, str]
+) -> None:
+    cluster.apply(api, [probed(name, images["base-python"], UNREADY)])
+    with pytest.raises(
+        PolicyFailed, match=rf"^pod {name}-\S+ is not ready: Readiness probe failed: .*/tmp/ready"
+    ) as caught:
+        followed(api, name, images["base-python"].partition("@")[2])
+    assert "ProgressDeadlineExceeded" in caught.value.message
+    assert caught.value.lines == ("warming up",)
+
+
+def test_template_that_comes_back_is_not_judged_by_the_failed_one_between(
+    api: client.ApiClient, name: str, images: dict[str, str]
+) -> None:
+    image = images["base-python"]
+    digest = image.partition("@")[2]
+    cluster.apply(api, [probed(name, image, READY)])
+    followed(api, name, digest)
+    cluster.apply(api, [probed(name, image, UNREADY)])
+    with pytest.raises(PolicyFailed, match="is not ready"):
+        followed(api, name, digest)
+    cluster.apply(api, [probed(name, image, READY)])
+    assert followed(api, name, digest).complete
+
+
+def test_pod_that_no_node_takes_fails_soon(api: client.ApiClient, name: str, images: dict[str, str]) -> None:
+    manifest = deployment(name, images["base-python"], ["sleep", "600"])
+    manifest["spec"]["template"]["spec"]["nodeSelector"] = {"place": "nowhere"}
+    cluster.apply(api, [manifest])
+    began = time.monotonic()
+    with pytest.raises(PolicyFailed, match=f"^pod {name}-.*: Unschedulable: 0/1 nodes are available"):
+        followed(api, name, images["base-python"].partition("@")[2])
+    assert time.monotonic() - began < 20
+
+
+def test_volume_that_is_missing_fails_soon(api: client.ApiClient, name: str, images: dict[str, str]) -> None:
+    manifest = deployment(name, images["base-python"], ["sleep", "600"])
+    spec = manifest["spec"]["template"]["spec"]
+    spec["volumes"] = [{"name": "lost", "secret": {"secretName": "nothing"}}]
+    spec["containers"][0]["volumeMounts"] = [{"name": "lost", "mountPath": "/lost"}]
+    cluster.apply(api, [manifest])
+    with pytest.raises(PolicyFailed, match=f'^pod {name}-.*: FailedMount: .*secret "nothing" not found'):
         followed(api, name, images["base-python"].partition("@")[2])
 
 

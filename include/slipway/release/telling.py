@@ -1,0 +1,23 @@
+"""Which of the lines that a tool wrote says why it failed: often not the last."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_LIQUIBASE = re.compile(r"Unexpected error running Liquibase: (.+)")
+_ANSIBLE = re.compile(r"(?:fatal|failed): \[.*")
+
+
+def telling(lines: Sequence[str]) -> str:
+    """Give the line of `lines` that says why a tool failed: of Liquibase, of Ansible, or else the last."""
+    said = [line.strip() for line in lines]
+    for at, line in enumerate(said):
+        if match := _LIQUIBASE.match(line):
+            # the changeset is in the first line, the database's words are in a later one
+            reasons = [more for more in said[at + 1 : at + 4] if more.startswith("Reason: ")]
+            return " ".join([match[1].rstrip(), *reasons[:1]])
+    for line in said:
+        if _ANSIBLE.match(line) and "...ignoring" not in line:
+            return line
+    return next((line for line in reversed(said) if line), "it says nothing")
