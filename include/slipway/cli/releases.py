@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -74,6 +75,12 @@ def page(found: Release, task: str | None = None) -> str | None:
     return f"{base}/runs/{quote(found.run_id)}" + (f"/tasks/{quote(task)}" if task else "")
 
 
+def _short(found: Release) -> str:
+    """Gives the commit, and which repeat of it this is: what `show` takes."""
+    repeat = found.run_id.removeprefix(f"{found.service}.{found.commit[:12]}")
+    return found.commit[:12] + (repeat if repeat.startswith(".r") else "")
+
+
 def _seconds(release: Release) -> str:
     return f"{(release.finished_at - release.started_at).total_seconds():.0f}" if release.finished_at else ""
 
@@ -114,11 +121,11 @@ def list_(service: str, limit: int, as_json: bool) -> None:
         )
     for one in found:
         table.add_row(
-            _text(one.commit[:12]),
+            _text(_short(one)),
             _status(one.status.value),
             _text(f"{one.started_at:%m-%d %H:%M:%S}"),
             _text(_seconds(one)),
-            _text(first_line(one)),
+            _text(shorten(first_line(one), 200, placeholder=" …")),
         )
     _console().print(table)
 
@@ -128,11 +135,14 @@ def list_(service: str, limit: int, as_json: bool) -> None:
 @click.argument("commit", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON: the words are a contract.")
 def show(service: str, commit: str | None, as_json: bool) -> None:
-    """Show the newest release of SERVICE, or that of COMMIT (a prefix is enough)."""
+    """Show the newest release of SERVICE, or that of COMMIT: a prefix is enough, COMMIT.r1 is its first repeat."""
     from slipway.errors import CatalogError
 
     with _ledger() as ledger:
-        found = ledger.release(service, commit)
+        if commit and "." in commit:
+            found = ledger.record(f"{service}.{commit.removeprefix(f'{service}.')}")
+        else:
+            found = ledger.release(service, commit)
     if not found:
         raise CatalogError(
             f"No release of {_plain(service)}{f' at {_plain(commit)}' if commit else ''} is recorded.",

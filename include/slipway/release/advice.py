@@ -20,7 +20,7 @@ def advice(
     if status is Status.RUNNING:
         return [f"follow it with `{command} --wait`"]
     if status is Status.SUPERSEDED:
-        newer = (superseded_by or "").removeprefix(f"{service}.").partition(".")[0]
+        newer = (superseded_by or "").removeprefix(f"{service}.")
         return [
             f"nothing is left to do; see the newer one with `slipway releases show {service} {newer}`".rstrip(),
             f"to deploy this one all the same, ask for it anew: `{command} --again`",

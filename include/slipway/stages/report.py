@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias, get_current_context
 
-from slipway.release import Outcome, Status, decisive, fold
+from slipway.release import Outcome, Status, advice, decisive, fold
 from slipway.stages import connections
 from slipway.stages.outcome import stage
 
@@ -58,6 +58,8 @@ def note(release: Release) -> str:
             lines.append(f"{name}: {value}")
     if release.stage:
         lines += [f"stage: {release.stage}", "", *(release.reason or "").splitlines()[:20]]
+    steps = advice(release.service, release.commit, release.status, release.stage, release.superseded_by)
+    lines += [f"How to go on: {step}" for step in steps]
     return "\n".join(lines) + "\n"
 
 

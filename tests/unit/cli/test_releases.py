@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from slipway.cli.releases import _print, first_line, page
+from slipway.cli.releases import _print, _short, first_line, page
 from slipway.ledger import Release, Stage
 from slipway.release import Outcome, Status
 
@@ -82,7 +82,7 @@ def test_superseded_release_names_the_newer_one(capsys: pytest.CaptureFixture[st
     by = "web.ba9876543210.r2"
     lines = shown(replace(GOOD, status=Status.SUPERSEDED, stage="deploy.lane", superseded_by=by), capsys)
     assert lines[0] == f"web 0123456789ab superseded by {by} at deploy.lane"
-    assert "`slipway releases show web ba9876543210`" in lines[1]
+    assert "`slipway releases show web ba9876543210.r2`" in lines[1]
     assert "`slipway release web 0123456789ab --again`" in lines[2]
 
 
@@ -97,6 +97,12 @@ def test_first_line_names_the_stage_once() -> None:
     assert first_line(replace(FAILED, reason="no test ran")) == "test.unit: no test ran"
     assert first_line(replace(FAILED, reason=None)) == "test.unit"
     assert first_line(replace(GOOD, superseded_by="web.1.r2")) == "superseded by web.1.r2"
+
+
+def test_repeats_of_a_commit_are_told_apart() -> None:
+    assert _short(GOOD) == "0123456789ab"
+    assert _short(replace(GOOD, run_id="web.0123456789ab.r2")) == "0123456789ab.r2"
+    assert _short(replace(GOOD, run_id="manual__2026")) == "0123456789ab"
 
 
 def test_page_is_left_out_where_airflow_is_not_known(

@@ -51,6 +51,6 @@ def test_note_names_what_is_deployed() -> None:
 
 def test_note_of_a_failure_leads_with_stage_and_reason() -> None:
     text = note(release(status=Status.FAILED, stage="test.unit", reason="test.unit failed\n  assert 1 == 2"))
-    assert text.endswith("stage: test.unit\n\ntest.unit failed\n  assert 1 == 2\n")
+    assert "stage: test.unit\n\ntest.unit failed\n  assert 1 == 2\nHow to go on: push a commit" in text
     assert text.startswith("slipway: failed\n")
     assert "image:" not in text
