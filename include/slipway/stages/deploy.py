@@ -304,7 +304,9 @@ def _rollout(service: Service) -> Callable[[], PokeReturnValue]:
         print(state.message)
         return PokeReturnValue(
             state.complete,
-            {"pods": list(state.pods), "image_ids": list(state.image_ids)} if state.complete else None,
+            {"pods": list(state.pods), "image_ids": list(state.image_ids)}
+            if state.complete
+            else state.message,
         )
 
     return rollout

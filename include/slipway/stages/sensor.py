@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class StageSensor(PythonSensor):
     """Asks ``python_callable`` twice a second until it says done, ``timeout_s`` seconds at most.
 
+    What the callable gives beside "not yet" is what it waits for: told if the time is over.
+
     :param late: the error that it is if the time is over; by default the service's own fault.
     :param changes: whether it watches a change of the environment, and so holds the lane meanwhile.
 
@@ -38,6 +40,7 @@ class StageSensor(PythonSensor):
         **kwargs: Any,
     ) -> None:
         self.timeout_s, self.late, self.changes = timeout_s, late, changes
+        self.waits_for: str | None = None
         super().__init__(
             python_callable=python_callable,
             timeout=timeout_s,
@@ -59,6 +62,13 @@ class StageSensor(PythonSensor):
                 return super().execute(context)
             except AirflowSensorTimeout as e:
                 raise self.late(
-                    f"{self.task_id}: not so after {self.timeout_s:.0f} s",
+                    f"{self.task_id}: not so after {self.timeout_s:.0f} s: {self.waits_for or 'it waits'}",
                     remedy="see what it waited for at the end of its log, or raise timeout_s in the catalog",
                 ) from e
+
+    def poke(self, context: Context) -> PokeReturnValue | bool:
+        """Ask once, and remember what there is to wait for."""
+        found = super().poke(context)
+        if isinstance(found, PokeReturnValue) and not found.is_done:
+            self.waits_for = found.xcom_value
+        return found

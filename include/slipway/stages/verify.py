@@ -33,10 +33,10 @@ def verify(service: Service) -> TaskGroup:
             state = cluster.rollout(api, namespace, service.deploy.deployment, digest)
             status, body = cluster.get(api, namespace, health.service, health.port, health.ready)
             if not state.complete or status != 200:
-                print(
-                    f"not healthy yet: {state.message}; {health.ready} answers {status} {body[:200].decode(errors='replace')}"
-                )
-                return PokeReturnValue(False)
+                said = body[:200].decode(errors="replace")
+                waits_for = f"{state.message}; {health.ready} answers {status} {said}"
+                print(f"not healthy yet: {waits_for}")
+                return PokeReturnValue(False, waits_for)
             status, body = cluster.get(api, namespace, health.service, health.port, health.version)
             reported = _commit(body) if status == 200 else None
             if reported != commit:
