@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -53,6 +52,22 @@ def _console() -> Any:
 
     # what is piped into a file or another program is not cut to the width of a terminal
     return Console(highlight=False, width=None if sys.stdout.isatty() else 2_000)
+
+
+def _table(headings: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Any:
+    """Gives a table with one line for each row, of which a narrow terminal cuts the last column only: why."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        justify: Any = "right" if heading == "SECONDS" else "left"
+        table.add_column(heading, justify=justify, no_wrap=heading != headings[-1])
+    for row in rows:
+        row[-1].truncate(200, overflow="ellipsis")
+        # a column that may wrap is the one that gives way; its text does not make use of that
+        row[-1].no_wrap, row[-1].overflow = True, "ellipsis"
+        table.add_row(*row)
+    return table
 
 
 def first_line(found: Release) -> str:
@@ -104,8 +119,6 @@ def releases() -> None:
 )
 def list_(service: str, limit: int, as_json: bool) -> None:
     """List the newest releases of SERVICE."""
-    from rich.table import Table
-
     with _ledger() as ledger:
         found = ledger.releases(service, limit)
     if as_json:
@@ -114,19 +127,17 @@ def list_(service: str, limit: int, as_json: bool) -> None:
     if not found:
         click.echo(f"No release of {_plain(service)} is recorded.")
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("COMMIT", "STATUS", "STARTED (UTC)", "SECONDS", "WHY"):
-        table.add_column(
-            heading, justify="right" if heading == "SECONDS" else "left", no_wrap=True, min_width=len(heading)
-        )
-    for one in found:
-        table.add_row(
+    rows = [
+        (
             _text(_short(one)),
             _status(one.status.value),
             _text(f"{one.started_at:%m-%d %H:%M:%S}"),
             _text(_seconds(one)),
-            _text(shorten(first_line(one), 200, placeholder=" …")),
+            _text(first_line(one)),
         )
+        for one in found
+    ]
+    table = _table(("COMMIT", "STATUS", "STARTED (UTC)", "SECONDS", "WHY"), rows)
     _console().print(table)
 
 
@@ -159,7 +170,7 @@ def _print(found: Release) -> None:
 
     console = _console()
     _lead(console, found)
-    facts, stages = Table.grid(padding=(0, 2)), Table(box=None, pad_edge=False)
+    facts = Table.grid(padding=(0, 2))
     known = {
         "commit": found.commit,
         "environment": found.environment,
@@ -176,21 +187,16 @@ def _print(found: Release) -> None:
     for name, value in known.items():
         if value:
             facts.add_row(_text(name, "dim"), _text(value))
-    for heading in ("STAGE", "OUTCOME", "SECONDS", "WHY"):
-        stages.add_column(
-            heading,
-            justify="right" if heading == "SECONDS" else "left",
-            no_wrap=True,
-            min_width=len(heading) if heading == "WHY" else None,
-        )
-    for one in found.stages:
-        why = (one.reason or "").splitlines()
-        stages.add_row(
+    rows = [
+        (
             _text(one.name),
             _status(one.outcome.value),
             _text(f"{one.seconds:.1f}"),
-            _text(why[0] if why else ""),
+            _text(next(iter((one.reason or "").splitlines()), "")),
         )
+        for one in found.stages
+    ]
+    stages = _table(("STAGE", "OUTCOME", "SECONDS", "WHY"), rows)
     console.print("", facts, sep="\n")
     if found.stages:
         console.print("", stages, sep="\n")

@@ -1,9 +1,11 @@
 """How the command shows a release to a person: the one message first, then the facts, then the stages."""
 
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from rich.console import Console
 
 from slipway.cli.releases import _print, _short, first_line, page
 from slipway.ledger import Release, Stage
@@ -89,6 +91,21 @@ def test_superseded_release_names_the_newer_one(capsys: pytest.CaptureFixture[st
 def test_what_pipes_get_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
     long = "x" * 500
     assert long in "\n".join(shown(replace(FAILED, reason=long), capsys))
+
+
+def test_narrow_terminal_cuts_nothing_but_why(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the package has a command of the module's name
+    monkeypatch.setattr(
+        sys.modules[_print.__module__], "_console", lambda: Console(width=60, highlight=False)
+    )
+    row = shown(
+        replace(FAILED, stages=(Stage("test.integration", Outcome.FAILED, 1.0, WHY, BEGAN),)), capsys
+    )[-1]
+    assert row.startswith("test.integration  failed       1.0  test.unit failed:")
+    assert row.endswith("…")
+    assert len(row) == 60
 
 
 def test_first_line_names_the_stage_once() -> None:
