@@ -62,7 +62,9 @@ class ReleasePod(KubernetesPodOperator):
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }
-        volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}, {"name": "work", "emptyDir": {}}]
+        volumes: list[dict[str, Any]] = [
+            {"name": name, "emptyDir": {"sizeLimit": "512Mi"}} for name in ("tmp", "work")
+        ]
         mounts = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "work", "mountPath": "/work"}]
         if secret:
             volumes.append({"name": "secret", "secret": {"secretName": secret, "defaultMode": 0o440}})
@@ -212,6 +214,10 @@ class ReleasePod(KubernetesPodOperator):
                 remedy="make it quicker, or raise timeout_s in the catalog",
                 lines=lines,
             )
+        if self.remote_pod and self.remote_pod.status.reason == "Evicted":
+            why = self.remote_pod.status.message or "it is not said why"
+            kind = PolicyFailed if "exceeds the limit" in why else Transient
+            return kind(f"{self.task_id}: the pod was evicted: {why}", lines=lines)
         return verdict(self.task_id, self._terminated(), lines, is_service=self.is_service) or Transient(
             f"{self.task_id}: the pod did not run: {error}", lines=lines
         )
