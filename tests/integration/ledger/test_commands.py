@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from slipway.cli import main
+from slipway.cli.trigger import _follow
 from slipway.ledger import Ledger
 from slipway.release import run_id
 
@@ -64,3 +65,48 @@ def test_show_of_what_is_not_or_is_several_exits_2() -> None:
     assert "No release of svc at ffff" in missing.output
     assert A in several.output
     assert B in several.output
+
+
+def test_show_takes_a_repeat_as_the_list_shows_it(ledger: Ledger) -> None:
+    again = run_id("svc", A, 1)
+    ledger.begin("svc", "staging", A, again, "refs/heads/main")
+    assert slipway("list", "svc").output.splitlines()[1].split()[:2] == [f"{A[:12]}.r1", "running"]
+    for named in (f"{A[:12]}.r1", again):
+        assert json.loads(slipway("show", "svc", named, "--json").output)["run_id"] == again
+    assert slipway("show", "svc", f"{A[:12]}.r2").exit_code == 2
+
+
+class Ended:
+    """Airflow, whose runs have all ended."""
+
+    def __init__(self, state: str) -> None:
+        self.ended = state
+
+    def state(self, _dag_id: str, _run_id: str) -> str:
+        return self.ended
+
+
+@pytest.mark.parametrize(
+    ("status", "airflow", "code"),
+    [
+        ("passed", "success", 0),
+        ("superseded", "success", 0),
+        ("failed", "failed", 1),
+        ("errored", "failed", 3),
+        ("errored", "success", 3),
+        (None, "failed", 3),
+        (None, "success", 3),
+    ],
+)
+def test_wait_believes_the_ledger_whatever_airflow_says(
+    ledger: Ledger, status: str | None, airflow: str, code: int
+) -> None:
+    run = run_id("svc", "c" * 40)
+    if status:
+        ledger.begin("svc", "staging", "c" * 40, run, "refs/heads/main")
+        by = run_id("svc", A) if status == "superseded" else None
+        ledger.finish(run, status, "why", "deploy.lane", superseded_by=by)
+    ended, got = _follow(Ended(airflow), "release_svc", run, 1)  # type: ignore[arg-type]
+    assert got == code
+    assert ended["status"] == (status or airflow)
+    assert ended.get("superseded_by") == (run_id("svc", A) if status == "superseded" else None)
