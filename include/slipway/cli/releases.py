@@ -29,7 +29,7 @@ def _ledger() -> Iterator[Ledger]:
         ledger.close()
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
     """Gives text that a terminal shows and never obeys: reasons hold words of pushed code."""
     text = "" if value is None else str(value)
     return "".join(
@@ -40,7 +40,7 @@ def _plain(value: object) -> str:
 def _text(value: object, style: str = "") -> Any:
     from rich.text import Text
 
-    return Text(_plain(value), style=style)
+    return Text(plain(value), style=style)
 
 
 def _status(value: str) -> Any:
@@ -125,7 +125,7 @@ def list_(service: str, limit: int, as_json: bool) -> None:
         click.echo(json.dumps([one.show() for one in found], indent=2))
         return
     if not found:
-        click.echo(f"No release of {_plain(service)} is recorded.")
+        click.echo(f"No release of {plain(service)} is recorded.")
         return
     rows = [
         (
@@ -156,8 +156,8 @@ def show(service: str, commit: str | None, as_json: bool) -> None:
             found = ledger.release(service, commit)
     if not found:
         raise CatalogError(
-            f"No release of {_plain(service)}{f' at {_plain(commit)}' if commit else ''} is recorded.",
-            remedy=f"`slipway releases list {_plain(service)}` shows those that are.",
+            f"No release of {plain(service)}{f' at {plain(commit)}' if commit else ''} is recorded.",
+            remedy=f"`slipway releases list {plain(service)}` shows those that are.",
         )
     if as_json:
         click.echo(json.dumps(found.show(), indent=2))

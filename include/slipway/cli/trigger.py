@@ -70,14 +70,18 @@ def release(
         ended, code = _follow(airflow, entry.dag_id, run, timeout_s)
         told |= ended
         if not as_json:
-            by = f" by {ended['superseded_by']}" if ended.get("superseded_by") else ""
-            at = f" at {ended['stage']}" if ended.get("stage") else ""
-            click.echo(f"{run} {ended['status']}{by}{at}")
-            if ended.get("reason"):
-                click.echo(ended["reason"])
+            click.echo(_end(run, ended))
     if as_json:
         click.echo(json.dumps(told, indent=2))
     ctx.exit(code)
+
+
+def _end(run: str, ended: dict[str, Any]) -> str:
+    from slipway.cli.releases import plain
+
+    by = f" by {ended['superseded_by']}" if ended.get("superseded_by") else ""
+    at = f" at {ended['stage']}" if ended.get("stage") else ""
+    return plain("\n".join(filter(None, (f"{run} {ended['status']}{by}{at}", ended.get("reason")))))
 
 
 def _known(service: str) -> Service:

@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from slipway.cli import main
-from slipway.cli.releases import _plain
+from slipway.cli.releases import plain
 from slipway.cli.settings import address, ledger_url
 from slipway.errors import CatalogError
 
@@ -62,4 +62,4 @@ def test_addresses_come_from_variables_then_the_platform(monkeypatch: pytest.Mon
 
 
 def test_text_of_pushed_code_cannot_command_the_terminal() -> None:
-    assert _plain("a\x1b[2Jb\r\nc\x07") == "a�[2Jb�\nc�"
+    assert plain("a\x1b[2Jb\r\nc\x07") == "a�[2Jb�\nc�"

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from slipway.cli import main
+from slipway.cli.trigger import _end
 
 ROOT = Path(__file__).parents[3]
 NOWHERE = "0123456789abcdef0123456789abcdef01234567"
@@ -194,6 +195,16 @@ def test_mirror_that_cannot_be_kept_is_told(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "file"))
     assert "cannot be kept in" in refused("ai-generation", first)
+
+
+def test_end_is_told_with_stage_reason_and_nothing_that_commands_the_terminal() -> None:
+    ended = {"status": "failed", "stage": "test.unit", "reason": "test.unit failed: a\x1b[2Jb\n  more"}
+    assert (
+        _end("web.1", ended)
+        == "web.1 failed at test.unit\ntest.unit failed: a\N{REPLACEMENT CHARACTER}[2Jb\n  more"
+    )
+    assert _end("web.1", {"status": "passed"}) == "web.1 passed"
+    assert _end("web.1", {"status": "superseded", "superseded_by": "web.2"}) == "web.1 superseded by web.2"
 
 
 def test_git_server_that_does_not_answer_is_no_fault_of_the_caller(
