@@ -146,6 +146,22 @@ def test_report_with_a_failure_names_place_and_assertion() -> None:
     assert str(finding) == "tests/unit/test_a.py:7: tests.unit.test_a::b: assert 1 == 2"
 
 
+def test_failure_in_a_library_names_the_services_own_place_and_a_full_disk_what_to_do() -> None:
+    said = (
+        "tests/unit/test_a.py:4: in b\n    path.write_bytes(b'')\n/usr/lib/python3.11/pathlib.py:1069: in open\n"
+        "    io.open()\nE   OSError: [Errno 28] No space left on device"
+    )
+    case = (
+        f'<testcase classname="tests.unit.test_a" name="b"><failure message="x">{said}</failure></testcase>'
+    )
+    (finding,) = pytest_gate.judged(_junit(case), 1, "tests/unit").findings
+    first, advice = str(finding).splitlines()
+    assert (
+        first == "tests/unit/test_a.py:4: tests.unit.test_a::b: OSError: [Errno 28] No space left on device"
+    )
+    assert "a gate may write to /tmp only" in advice
+
+
 @pytest.mark.parametrize(
     ("junit", "code", "says"),
     [

@@ -12,6 +12,7 @@ from xml.etree import ElementTree  # noqa: ICN001
 import gate
 
 PYTHON = gate.DEPS / "venv/bin/python"
+FULL = "a gate may write to /tmp only, and not without end (docs/security.md): write less, or remove it between tests"
 
 
 def kind(name: str, default: str) -> Callable[[list[str]], gate.Verdict]:
@@ -92,5 +93,8 @@ def _finding(case: ElementTree.Element, bad: ElementTree.Element) -> gate.Findin
         re.findall(r"^E\s+(.*)$", text, re.MULTILINE)[:3] or (bad.get("message") or "failed").splitlines()[:3]
     )
     where = re.findall(r"^([^\s:]+\.py):(\d+):", text, re.MULTILINE)
-    path, line = where[-1] if where else (case.get("classname", "").replace(".", "/"), "0")
-    return gate.Finding(path, int(line), name, " / ".join(part.strip()[:300] for part in said))
+    # the deepest place of the service's own: what it calls of others is shown by its full path
+    own = [place for place in where if not place[0].startswith(("/", ".."))]
+    path, line = (own or where or [(case.get("classname", "").replace(".", "/"), "0")])[-1]
+    message = " / ".join(part.strip()[:300] for part in said)
+    return gate.Finding(path, int(line), name, message, FULL if "[Errno 28]" in message else "")
