@@ -4,7 +4,9 @@ import json
 import os
 import socket
 import subprocess
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,59 @@ def test_unreadable_rights_refuse_every_push(tmp_path: Path) -> None:
     done = subprocess.run(hook, env=environment, capture_output=True, text=True, timeout=15)
     assert done.returncode == 1
     assert "rights cannot be read" in done.stderr
+
+
+class Airflow(BaseHTTPRequestHandler):
+    """Answers the sign-in and the trigger with the status and words that the server was given."""
+
+    server: "Answering"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        sign_in = self.path == "/auth/token"
+        status, body = self.server.token if sign_in else self.server.trigger
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+class Answering(HTTPServer):
+    token: tuple[int, dict[str, str]] = (201, {"access_token": "t"})
+    trigger: tuple[int, dict[str, str]] = (200, {})
+
+
+@pytest.mark.parametrize(
+    ("token", "trigger", "says"),
+    [
+        (201, 200, "release ai-generation.0123456789ab started: http://"),
+        (201, 409, "release ai-generation.0123456789ab is already known, nothing is started twice: http://"),
+        (401, 200, "not started: Airflow refused the hook's account `hook` (401); who runs the git server finds its "
+         "password in slipway-hook.json beside this repository."),
+        (201, 403, "not started: the hook's account `hook` may not start release_ai_generation."),
+        (201, 404, "not started: Airflow has no DAG `release_ai_generation` (yet): look for its import errors in http://"),
+        (201, 400, "not started: Airflow answered 400: Invalid input.\n"),
+    ],
+)  # fmt: skip
+def test_each_answer_of_airflow_is_told_in_a_line(
+    repository: Path, token: int, trigger: int, says: str
+) -> None:
+    with Answering(("127.0.0.1", 0), Airflow) as server:
+        server.token = (token, {"access_token": "t"} if token == 201 else {"detail": "Invalid credentials"})
+        server.trigger = (trigger, {"detail": "Invalid input\n\nFailed validating 'pattern' in schema"})
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = json.loads((repository / "slipway-hook.json").read_text())
+        settings |= {"airflow_url": f"http://127.0.0.1:{server.server_port}", "password": "hunter2"}
+        (repository / "slipway-hook.json").write_text(json.dumps(settings))
+        done = receive(repository, f"{NONE} {COMMIT} refs/heads/main\n")
+        server.shutdown()
+    assert done.returncode == 0
+    assert says in done.stdout
+    assert "Failed validating" not in done.stdout
+    assert "hunter2" not in done.stdout
+    assert ("slipway release ai-generation" in done.stdout) == ("not started" in says)
 
 
 def test_settings_that_lack_a_word_are_named(repository: Path) -> None:
