@@ -79,10 +79,11 @@ def left_over(alive: bool | None, created: datetime, now: datetime) -> bool:
     return now - created > UNKNOWN_AGE if alive is None else not alive
 
 
-def fold_services(outcomes: Mapping[str, Outcome]) -> Status:
+def fold_outcomes(outcomes: Iterable[Outcome]) -> Status:
     """Give how a refresh ended, by how each service and each part of the cleaning did."""
-    worst = decisive(outcomes)
-    return Status(outcomes[worst].value) if worst else Status.PASSED
+    numbered = {str(at): outcome for at, outcome in enumerate(outcomes)}
+    worst = decisive(numbered)
+    return Status(numbered[worst].value) if worst else Status.PASSED
 
 
 def headline(report: Mapping[str, Any]) -> str:

@@ -54,7 +54,7 @@ def lane(service: Service) -> StageSensor:
                 raise
             print(f"this run has the lane of {service.service} in {environment}")
             return PokeReturnValue(True)
-        if ledger.record(holder.run_id) and not _runs(context, service, holder.run_id):
+        if ledger.record(holder.run_id) and not runs(context, service, holder.run_id):
             print(f"{holder.run_id} has ended without leaving the lane: it is free")
             ledger.lane_release(service.service, environment, holder.run_id)
         else:
@@ -93,10 +93,11 @@ def unlane(service: Service) -> Any:
 
 def _alive(context: Context, service: Service, newer: list[Contender]) -> list[Contender]:
     """Leave out what the ledger calls running though its run has ended: nobody waits for the dead."""
-    return [one for one in newer if one.deployed or (one.running and _runs(context, service, one.run_id))]
+    return [one for one in newer if one.deployed or (one.running and runs(context, service, one.run_id))]
 
 
-def _runs(context: Context, service: Service, run_id: str) -> bool:
+def runs(context: Context, service: Service, run_id: str) -> bool:
+    """Tell whether the run of a release goes on, by Airflow's word."""
     try:
         state: str = context["ti"].get_dagrun_state(service.dag_id, run_id)
         return state in ("queued", "running")  # equal to these words, though it may be an enum of its own

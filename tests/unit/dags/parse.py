@@ -58,7 +58,13 @@ def parsed() -> dict[str, Any]:
         dags[name] = {
             "tasks": tasks,
             "default_args": sorted(dag.default_args),
-            "required": bound(dag.get_task("gate").python_callable, "required"),
+            "required": bound(dag.get_task("gate").python_callable, "required")
+            if dag.has_task("gate")
+            else None,
+            "timetable": repr(dag.timetable),
+            "catchup": dag.catchup,
+            "max_active_runs": dag.max_active_runs,
+            "starts_paused": dag.is_paused_upon_creation,
             "serialized": DagSerialization.to_dict(dag),
             "doc_md": dag.doc_md,
             "tags": sorted(dag.tags),

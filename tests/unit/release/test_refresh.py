@@ -93,11 +93,11 @@ def test_age_is_counted_in_days() -> None:
 
 
 def test_a_refresh_is_as_its_worst_service() -> None:
-    assert refresh.fold_services({}) is Status.PASSED
-    fine = {"a": Outcome.PASSED, "b": Outcome.SKIPPED}
-    assert refresh.fold_services(fine) is Status.PASSED
-    assert refresh.fold_services({**fine, "c": Outcome.ERRORED}) is Status.ERRORED
-    assert refresh.fold_services({**fine, "c": Outcome.ERRORED, "d": Outcome.FAILED}) is Status.FAILED
+    fine = [Outcome.PASSED, Outcome.SKIPPED]
+    assert refresh.fold_outcomes([]) is Status.PASSED
+    assert refresh.fold_outcomes(fine) is Status.PASSED
+    assert refresh.fold_outcomes([*fine, Outcome.ERRORED]) is Status.ERRORED
+    assert refresh.fold_outcomes([*fine, Outcome.ERRORED, Outcome.FAILED]) is Status.FAILED
 
 
 def test_report_leads_with_one_line_and_says_everything() -> None:

@@ -1,0 +1,69 @@
+"""The nightly refresh's DAG: what is deployed is looked at, released again if stale, repaired if drifted; then cleaned up."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable, Param
+
+from slipway.catalog import catalog_directory, load_refresh, load_service
+from slipway.errors import CatalogError
+from slipway.release import label
+from slipway.stages import refresh, retention
+from slipway.stages.outcome import DEFAULTS
+
+DAG_ID = "staging_refresh"
+
+_DOC = """
+### Nightly refresh of staging
+
+For each service of the catalog: what is deployed is checked against tonight's advisories, released again through the same
+stages if a base or toolbox image has changed, and compared with the cluster; what has drifted is re-applied. Then images,
+volumes, reports and what ended runs left behind are removed past their retention. A service that fails stops no other; the
+run is red if one did, after everything else was done.
+
+Runs {schedule} ({timezone}), by `include/refresh.yaml`; at any time with `slipway refresh run`, or here.
+`slipway refresh show` prints the report.
+"""
+
+
+def refresh_dag() -> DAG:
+    """Give the DAG that refreshes every service of the catalog."""
+    plan = load_refresh()
+    with DAG(
+        dag_id=DAG_ID,
+        dag_display_name="Refresh staging",
+        description="Re-check, release again, repair and clean up what is deployed.",
+        doc_md=_DOC.format(schedule=plan.schedule, timezone=plan.timezone),
+        schedule=CronTriggerTimetable(plan.schedule, timezone=plan.timezone),
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,
+        dagrun_timeout=timedelta(hours=6),
+        tags=["refresh"],
+        default_args={**DEFAULTS, "owner": "slipway"},
+        user_defined_filters={"label": label},
+        params={
+            "retention": Param(
+                None,
+                type=["null", "object"],
+                title="Retention",
+                description='What is kept, for this run only, such as {"images": 5}; else as include/refresh.yaml says.',
+            )
+        },
+    ) as dag:
+        services, groups, names = [], [], []
+        for file in sorted(catalog_directory().glob("*.yaml")):
+            try:
+                service = load_service(file)
+            except CatalogError:
+                groups.append(refresh.broken_group(file))
+                names.append(file.stem)
+                continue
+            services.append(service)
+            groups.append(refresh.service_group(service))
+            names.append(service.service)
+        cleaned = retention.clean(services)
+        reported = refresh.report(names, [one.task_id for one in cleaned.iter_tasks()])
+        groups >> cleaned >> reported >> refresh.verdict()
+    return dag

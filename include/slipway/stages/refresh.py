@@ -1,0 +1,454 @@
+"""The nightly refresh of one service: look, check again, release what is stale, re-apply what has drifted; and the report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import Asset, PokeReturnValue, TaskGroup, get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from slipway.adapters import cluster
+from slipway.errors import Permanent, PolicyFailed, Transient
+from slipway.ledger import refreshes
+from slipway.release import Outcome, Status, run_id
+from slipway.release import refresh as decide
+from slipway.stages import checkout, connections
+from slipway.stages.container import ContainerOperator, toolbox
+from slipway.stages.lanes import MARGIN_S
+from slipway.stages.outcome import OUTCOME, recorded, seconds, stage
+from slipway.stages.sensor import StageSensor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow.sdk import Context
+
+    from slipway.catalog import Service
+    from slipway.ledger import Release
+
+RELEASE_S = 7800
+"""Seconds until a release that the refresh asked for must have ended: its own two hours, and what Airflow needs."""
+
+SHOWN = 200
+"""Lines of one object's difference that are shown and kept."""
+
+BASE_LABEL = "org.opencontainers.image.base.name"
+
+ASSET = Asset(name="refresh/staging", uri="slipway://refresh/staging")
+"""Has an event for each refresh, with how it ended: other DAGs may be scheduled by it."""
+
+
+def service_group(service: Service) -> TaskGroup:
+    """Give the group of a service's refresh."""
+    plan, name = service.deploy, service.service
+    locks = service.source.dependencies
+    with TaskGroup(name, group_display_name=service.title, tooltip=f"Refresh {service.title}") as group:
+        looked = _look(service)
+        sources = _workspace(service)
+        checked = ContainerOperator(
+            task_id="dependencies",
+            task_display_name="Vulnerable dependencies",
+            image=toolbox("toolbox-scan", accepted=f"{name}.look"),
+            command=["/opt/slipway/bin/dependencies", locks.runtime, locks.development],
+            timeout_s=service.scan.dependencies.timeout_s,
+            workspace=f"{name}.workspace",
+            environment={
+                "SLIPWAY_ADVISORIES_MAX_AGE_DAYS": "{{ ti.xcom_pull('"
+                + name
+                + ".look')['advisories_max_age_days'] }}"
+            },
+        )
+        released = ReleaseAgain(task_id="release", task_display_name="Release again", service=service)
+        ended = _released(service)
+        repaired = _drift(service)
+        healthy = StageSensor(
+            task_id="healthy",
+            task_display_name="Healthy",
+            python_callable=_healthy(service),
+            timeout_s=service.verify.health.timeout_s,
+            changes=False,
+            trigger_rule="all_done",
+        )
+        looked >> sources >> checked >> released >> ended >> repaired >> healthy
+        repaired.operator.execution_timeout = seconds(plan.rollout.timeout_s)
+    return group
+
+
+def broken_group(file: Path) -> TaskGroup:
+    """Give the group of a service whose file in the catalog is wrong: its only task says what is."""
+    with TaskGroup(file.stem, tooltip=f"{file.name} cannot be read") as group:
+
+        @stage(task_id="look", task_display_name="Look")
+        def look() -> None:
+            from slipway.catalog import load_service
+
+            load_service(file)
+            raise Transient(f"{file} has been mended since this run began", remedy="clear the run")
+
+        look()
+    return group
+
+
+def _look(service: Service) -> Any:
+    name = service.service
+
+    @stage(task_id="look", task_display_name="Look")
+    def look() -> dict[str, Any]:
+        context = get_current_context()
+        platform, ledger, refresh = connections.platform(), connections.ledger(), context["dag_run"].run_id
+        refreshes.begin(ledger, refresh, platform.environment)
+        release = refreshes.active(ledger, name, platform.environment)
+        if release is None:
+            raise AirflowSkipException("nothing is deployed")
+        if not (release.digest and release.manifests):
+            raise Permanent(
+                f"the record of {release.run_id} has no image or no manifests",
+                remedy=f"release it again: slipway release {name} {release.commit} --again",
+            )
+        registry, _ = connections.registry()
+        labels = registry.labels(service.image.repository, release.digest)
+        used = dict(release.images or {})
+        if BASE_LABEL in labels:  # what is in the image, whatever was recorded
+            used[decide.BASE] = labels[BASE_LABEL]
+        stale = decide.stale(used, platform.images, published=bool(labels))
+        asked = refreshes.asked_for(ledger, refresh, name)
+        if stale and asked is None:
+            asked = refreshes.asked_for(ledger, refresh, name, _free_run(context, service, release.commit))
+        good = ledger.last_good(name, platform.environment)
+        found = [
+            *([] if good and good.run_id == release.run_id else [f"{release.run_id} is not a good release"])
+        ]
+        found += [f"stale: {why}" for why in stale]
+        print(f"{name}: {release.run_id} is deployed, commit {release.commit}, image {release.digest}")
+        print("\n".join(found) if found else "made with tonight's images")
+        return {
+            "service": name,
+            "environment": platform.environment,
+            "run_id": release.run_id,
+            "commit": release.commit,
+            "ref": release.ref,
+            "requested_at": release.requested_at.isoformat(),
+            "found": found,
+            "release": asked,
+            "images": dict(platform.images),
+            "advisories_max_age_days": platform.advisories.max_age_days,
+        }
+
+    return look()
+
+
+def _free_run(context: Context, service: Service, commit: str) -> str:
+    ti, ledger = context["ti"], connections.ledger()
+    for repeat in count(1):
+        candidate = run_id(service.service, commit, repeat)
+        if not ti.get_dr_count(dag_id=service.dag_id, run_ids=[candidate]) and not ledger.record(candidate):
+            return candidate
+    raise AssertionError("unreachable: numbers do not end")
+
+
+def _looked(context: Context, service: Service) -> dict[str, Any]:
+    """Give what `look` found.
+
+    :raises AirflowSkipException: if it found nothing, or did not get to an end.
+    """
+    found: dict[str, Any] | None = context["ti"].xcom_pull(f"{service.service}.look")
+    if found is None:
+        raise AirflowSkipException("nothing is known to be deployed")
+    return found
+
+
+def _workspace(service: Service) -> Any:
+    @stage(task_id="workspace", task_display_name="Check out what is deployed")
+    def workspace() -> dict[str, Any]:
+        looked = _looked(get_current_context(), service)
+        return checkout.workspace(service, looked["commit"], looked["images"])
+
+    return workspace()
+
+
+class ReleaseAgain(TriggerDagRunOperator):
+    """Starts the release that `look` asked for, unless it was started already; skipped if none is needed.
+
+    The release counts as asked for right after the one that is deployed: any push since then is newer, and supersedes it.
+    """
+
+    def __init__(self, *, service: Service, **kwargs: Any) -> None:
+        self.service = service
+        super().__init__(trigger_dag_id=service.dag_id, logical_date=None, **kwargs)
+
+    def execute(self, context: Context) -> None:
+        """Start it.
+
+        :raises AirflowSkipException: if nothing is stale.
+        """
+        ti = context["ti"]
+        with recorded(context):
+            looked = _looked(context, self.service)
+            release = looked["release"]
+            if release is None:
+                raise AirflowSkipException("nothing is stale")
+            there = ti.get_dr_count(dag_id=self.trigger_dag_id, run_ids=[release])
+        if there:
+            print(f"{release} was started already")
+            return
+        self.trigger_run_id = release
+        self.conf = {key: looked[key] for key in ("service", "commit", "ref")}
+        self.run_after = datetime.fromisoformat(looked["requested_at"]) + timedelta(microseconds=1)
+        super().execute(context)
+
+
+def _released(service: Service) -> Any:
+    @stage(
+        kind="sensor",
+        task_id="released",
+        task_display_name="Released",
+        # a slot of the executor is free between two looks: the releases that are waited for need them
+        mode="reschedule",
+        poke_interval=5,
+        timeout=RELEASE_S,
+        execution_timeout=timedelta(seconds=60),
+    )
+    def released() -> PokeReturnValue:
+        context = get_current_context()
+        release = _looked(context, service)["release"]
+        state = context["ti"].get_dagrun_state(service.dag_id, release)
+        if state not in ("success", "failed"):
+            return PokeReturnValue(False)
+        ended = connections.ledger().record(release)
+        if ended is None:
+            raise Permanent(f"{release} ended without a record", remedy="see its task `accept` in Airflow")
+        return PokeReturnValue(True, [_said(ended)])
+
+    return released()
+
+
+def _said(ended: Release) -> str:
+    """Give the end of a release that the refresh asked for.
+
+    :raises PolicyFailed: if it failed. :raises Permanent: if it errored, or never ended.
+    """
+    if ended.status is Status.PASSED:
+        return f"released again: {ended.run_id}, image {ended.digest}"
+    if ended.status is Status.SUPERSEDED:
+        return f"{ended.run_id} was superseded by {ended.superseded_by}"
+    kind = PolicyFailed if ended.status is Status.FAILED else Permanent
+    raise kind(
+        f"{ended.run_id} {ended.status} at {ended.stage}: {(ended.reason or '').partition(chr(10))[0]}",
+        remedy=f"slipway releases show {ended.service} {ended.commit[:12]}",
+    )
+
+
+def _drift(service: Service) -> Any:
+    name, plan = service.service, service.deploy
+
+    @stage(
+        task_id="drift",
+        task_display_name="Drift",
+        pool="slipway_cluster",
+        trigger_rule="all_done",
+    )
+    def drift() -> dict[str, Any]:
+        context = get_current_context()
+        environment = _looked(context, service)["environment"]
+        ledger, refresh, api = connections.ledger(), context["dag_run"].run_id, connections.cluster()
+        release = refreshes.active(ledger, name, environment)
+        assert release is not None
+        if not (found := _differences(api, release)):
+            print("the cluster is as it was released")
+            return {"found": [], "done": [], "differences": []}
+        holder = ledger.lane_acquire(name, environment, refresh, plan.rollout.timeout_s + MARGIN_S)
+        if holder:
+            left = f"not repaired: {holder.run_id} is changing {name}, and applies its own manifests"
+            print(left)
+            return _told(found, [left])
+        try:
+            # once more, now that nobody else changes anything
+            release = refreshes.active(ledger, name, environment)
+            assert release is not None
+            found = _differences(api, release)
+            drifted = {one.title for one in found}
+            again = [
+                one for one in release.manifests if f"{one['kind']}/{one['metadata']['name']}" in drifted
+            ]
+            done = [f"re-applied {one}" for one in cluster.apply(api, again, force=True)]
+            print("\n".join(done))
+            _settle(api, service, str(release.digest))
+        finally:
+            ledger.lane_release(name, environment, refresh)
+        return _told(found, done)
+
+    return drift()
+
+
+def _differences(api: Any, release: Release) -> list[cluster.Difference]:
+    found = [one for one in cluster.difference(api, release.manifests, force=True) if one]
+    for one in found:
+        print("\n".join([f"{one.title} is not as {release.run_id} left it", *one.lines[:SHOWN]]))
+        print("\n".join(f"  changed by another: {owner}" for owner in one.owners))
+    return found
+
+
+def _told(found: Sequence[cluster.Difference], done: list[str]) -> dict[str, Any]:
+    drifted = [
+        f"drifted: {one.title}" + (f" (changed by another: {', '.join(one.owners)})" if one.owners else "")
+        for one in found
+    ]
+    shown = [
+        {"title": one.title, "lines": list(one.lines[:SHOWN]), "owners": list(one.owners)} for one in found
+    ]
+    return {"found": drifted, "done": done, "differences": shown}
+
+
+def _settle(api: Any, service: Service, digest: str) -> None:
+    plan, deadline = service.deploy, time.monotonic() + service.deploy.rollout.timeout_s
+    while not (state := cluster.rollout(api, plan.namespace, plan.deployment, digest)).complete:
+        if time.monotonic() > deadline:
+            raise PolicyFailed(
+                f"after the repair the rollout is not complete within {plan.rollout.timeout_s} s: {state.message}",
+                remedy="see the pods of the deployment",
+            )
+        time.sleep(0.5)
+    print(state.message)
+
+
+def _healthy(service: Service) -> Any:
+    """Give what asks once whether the service works, and is the commit that the ledger says."""
+    namespace, health = service.deploy.namespace, service.verify.health
+
+    def healthy() -> PokeReturnValue:
+        environment = _looked(get_current_context(), service)["environment"]
+        release = refreshes.active(connections.ledger(), service.service, environment)
+        assert release is not None
+        api = connections.cluster()
+        state = cluster.rollout(api, namespace, service.deploy.deployment, str(release.digest))
+        answers = [
+            cluster.get(api, namespace, health.service, health.port, path)
+            for path in (health.ready, health.version)
+        ]
+        try:
+            reported = json.loads(answers[1][1])["commit"]
+        except (ValueError, KeyError, TypeError):
+            reported = None
+        statuses = [status for status, _ in answers]
+        print(f"{state.message}; {health.ready} and {health.version} answer {statuses}, commit {reported}")
+        return PokeReturnValue(state.complete and statuses == [200, 200] and reported == release.commit)
+
+    return healthy
+
+
+def report(services: Sequence[str], cleaned: Sequence[str]) -> Any:
+    """Give the task that always tells what was done: in its log, in the ledger, as an asset event.
+
+    :param services: groups of the services. :param cleaned: ids of the tasks that clean up.
+    """
+
+    @stage(task_id="report", task_display_name="Report", trigger_rule="all_done", outlets=[ASSET], retries=6)
+    def report() -> dict[str, Any]:
+        context = get_current_context()
+        ti: Any = context["ti"]
+        ledger, environment = connections.ledger(), connections.platform().environment
+        started = refreshes.begin(ledger, ti.run_id, environment)
+        crumbs = {one["task_id"]: one for one in ti.get_task_breadcrumbs(ti.dag_id, ti.run_id)}
+        of_services = [_service(ti, name, crumbs) for name in services]
+        parts = [_part(ti, one, crumbs) for one in cleaned]
+        told: dict[str, Any] = {
+            "run_id": ti.run_id,
+            "environment": environment,
+            "status": str(decide.fold_outcomes(Outcome(one["outcome"]) for one in (*of_services, *parts))),
+            "started_at": started.isoformat(),
+            "services": of_services,
+            "cleaned": parts,
+        }
+        refreshes.finish(ledger, ti.run_id, told["status"], told)
+        print("\n".join(decide.table(told)))
+        context["outlet_events"][ASSET].extra = {
+            "run_id": ti.run_id,
+            "status": told["status"],
+            "services": {one["name"]: one["outcome"] for one in told["services"]},
+        }
+        return {"status": told["status"], "headline": decide.headline(told)}
+
+    return report()
+
+
+def _ended(ti: Any, task_id: str, crumb: Mapping[str, Any]) -> tuple[Outcome, str]:
+    """Give outcome and reason of a task that has ended."""
+    kept = ti.xcom_pull(task_ids=task_id, key=OUTCOME) or {}
+    state = str(crumb["state"])
+    if state == "success":
+        return Outcome.PASSED, ""
+    if state == "skipped":
+        return Outcome.SKIPPED, kept.get("reason") or ""
+    outcome = kept.get("outcome")
+    if outcome in (Outcome.FAILED, Outcome.ERRORED):
+        return Outcome(outcome), kept["reason"] or ""
+    return Outcome.ERRORED, f"{task_id} ended without a word: it was killed, or took too long"
+
+
+def _service(ti: Any, name: str, crumbs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    own = {task: crumb for task, crumb in crumbs.items() if task.startswith(f"{name}.")}
+    ends = {
+        task: _ended(ti, task, crumb) for task, crumb in own.items() if crumb["state"] != "upstream_failed"
+    }
+    looked = ti.xcom_pull(task_ids=f"{name}.look") or {}
+    drifted = ti.xcom_pull(task_ids=f"{name}.drift") or {}
+    released = ti.xcom_pull(task_ids=f"{name}.released") or []
+    bad = {task: end for task, end in ends.items() if end[0] in (Outcome.FAILED, Outcome.ERRORED)}
+    skipped = ends.get(f"{name}.look", (Outcome.ERRORED, ""))
+    found = [*looked.get("found", []), *drifted.get("found", [])]
+    outcome, reason = Outcome.PASSED, ""
+    if bad:
+        outcome = Outcome(decide.fold_outcomes(end[0] for end in bad.values()).value)
+        reason = "\n".join(why for _, why in bad.values())
+    elif skipped[0] is not Outcome.PASSED:
+        outcome, reason = skipped
+        reason = reason or "it was not looked at"
+    elif not found:
+        found = ["as released, made with tonight's images, no known vulnerability, healthy"]
+    return {
+        "name": name,
+        "run_id": looked.get("run_id"),
+        "commit": looked.get("commit"),
+        "outcome": str(outcome),
+        "found": found,
+        "done": [*released, *drifted.get("done", [])],
+        "reason": reason,
+        "release": looked.get("release"),
+        "differences": drifted.get("differences", []),
+        "seconds": round(sum(crumb["duration"] or 0.0 for crumb in own.values()), 1),
+    }
+
+
+def _part(ti: Any, task_id: str, crumbs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    crumb = crumbs.get(task_id) or {"state": "missing", "duration": 0.0}
+    outcome, reason = _ended(ti, task_id, crumb)
+    told = ti.xcom_pull(task_ids=task_id) or {}
+    return {
+        "name": task_id.rpartition(".")[2],
+        "outcome": str(outcome),
+        "rows": told.get("rows", []),
+        "notes": told.get("notes", []),
+        "reason": reason,
+        "seconds": round(crumb["duration"] or 0.0, 1),
+    }
+
+
+def verdict() -> Any:
+    """Give the last task, which is red if anything was: the report itself is always made, and so is green."""
+
+    @stage(task_id="verdict", task_display_name="All is well")
+    def verdict() -> str:
+        told = get_current_context()["ti"].xcom_pull("report")
+        if told["status"] != Status.PASSED:
+            kind = PolicyFailed if told["status"] == Status.FAILED else Permanent
+            raise kind(told["headline"], remedy="`slipway refresh show` has the whole report")
+        print(told["headline"])
+        return str(told["headline"])
+
+    return verdict()
