@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from slipway.adapters.unreachable import why
 from slipway.errors import Permanent, PolicyFailed, Transient
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ def explained(what: str) -> Iterator[None]:
             raise Permanent(f"{what}: {said}", remedy="see the Role of Slipway's service account") from e
         raise Transient(f"{what}: {status}: {said}", remedy="see that the API server answers") from e
     except (urllib3.exceptions.HTTPError, OSError) as e:
-        raise Transient(f"{what}: the API server does not answer: {e}") from e
+        raise Transient(
+            f"{what}: the API server does not answer: {why(e)}",
+            remedy="see that the cluster of connection slipway_cluster_… runs (`kubectl get --raw /readyz`)",
+        ) from e
 
 
 def apply(api: ApiClient, manifests: Iterable[Mapping[str, Any]], *, force: bool = False) -> list[str]:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from slipway import process
+from slipway.adapters.unreachable import why
 from slipway.errors import Permanent, PolicyFailed, Transient
 
 APIClient = Any
@@ -81,17 +82,26 @@ def explained(what: str) -> Iterator[None]:
     """Turn the engine's errors into ours: it is gone or overloaded (transient), or refuses what was asked (permanent)."""
     import docker.errors
     import requests
+    import urllib3.exceptions
 
     try:
         yield
-    except (requests.RequestException, docker.errors.DockerException) as e:
-        refused = (
-            isinstance(e, docker.errors.APIError) and e.is_client_error() and e.status_code not in (409, 429)
-        )
-        kind = Permanent if refused else Transient
-        raise kind(
-            f"Docker engine: {what}: {e}",
-            remedy="see that the engine of slipway_engine answers (`docker info`)",
+    except docker.errors.APIError as e:
+        refused = e.is_client_error() and e.status_code not in (409, 429)
+        said = e.explanation.decode(errors="replace") if isinstance(e.explanation, bytes) else e.explanation
+        raise (Permanent if refused else Transient)(
+            f"Docker engine: {what}: {said or e}",
+            remedy="see the engine of slipway_engine: its log, and the room on its disk (`docker system df`)",
+        ) from e
+    except (
+        requests.RequestException,
+        docker.errors.DockerException,
+        urllib3.exceptions.HTTPError,
+        ConnectionError,
+    ) as e:
+        raise Transient(
+            f"Docker engine: {what}: it does not answer: {why(e)}",
+            remedy="see that the engine of slipway_engine runs (`docker info`)",
         ) from e
 
 
@@ -120,7 +130,9 @@ def ensure_image(
     with explained(f"pulling {ref}"):
         for line in client.pull(ref, stream=True, decode=True, auth_config=account):
             if "error" in line:
-                raise Transient(f"pulling {ref}: {line['error']}")
+                raise Transient(
+                    f"pulling {ref}: {line['error']}", remedy="see that the registry answers the engine"
+                )
 
 
 def remove_container(client: APIClient, name: str) -> None:
@@ -469,7 +481,12 @@ def push(client: APIClient, repository: str, tag: str, username: str, password: 
         for line in answers:
             if "error" in line:
                 denied = "denied" in line["error"] or "unauthorized" in line["error"]
-                raise (Permanent if denied else Transient)(f"pushing {repository}:{tag}: {line['error']}")
+                raise (Permanent if denied else Transient)(
+                    f"pushing {repository}:{tag}: {line['error']}",
+                    remedy="correct secret/slipway/registry in Vault"
+                    if denied
+                    else "see that the registry answers the engine, and the room on its disk",
+                )
             digest = line.get("aux", {}).get("Digest", digest)
     if not digest:
         raise Transient(f"pushing {repository}:{tag}: the engine named no digest")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slipway.adapters.unreachable import why
 from slipway.errors import Permanent, Transient
 
 if TYPE_CHECKING:
@@ -84,15 +85,15 @@ class Registry:
             )
         except requests.RequestException as e:
             raise Transient(
-                f"registry {self.address} does not answer: {e}",
+                f"registry {self.address} does not answer: {why(e)}",
                 remedy="see that it runs and its certificate is valid",
             ) from e
         if answer.status_code == 404:
             return None
         if answer.status_code in (401, 403):
             raise Permanent(
-                f"registry {self.address} refuses {self.username} ({answer.status_code}) for {path}",
-                remedy="correct secret/slipway/registry in Vault",
+                f"registry {self.address} refuses the account {self.username} ({answer.status_code}) for {path}",
+                remedy="correct secret/slipway/registry in Vault, or give that account the right to push",
             )
         if answer.status_code == 405 and method == "DELETE":
             raise Permanent(
@@ -100,5 +101,8 @@ class Registry:
                 remedy="allow it (`storage.delete.enabled`), or let the registry's own rules remove old images",
             )
         if answer.status_code not in (200, 202):
-            raise Transient(f"registry {self.address} answered {answer.status_code} for {path}")
+            raise Transient(
+                f"registry {self.address} answered {answer.status_code} for {path}",
+                remedy="see the registry's log, and the room on its disk",
+            )
         return answer

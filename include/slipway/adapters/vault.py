@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from slipway.adapters.unreachable import why
 from slipway.errors import Permanent, Transient
 
 if TYPE_CHECKING:
@@ -23,27 +24,49 @@ class Lease:
     password: str = field(repr=False)
 
 
+def said(error: Exception) -> str:
+    """Give Vault's own words of an error, in one line; why it does not answer, if it has none."""
+    lines = (
+        line.strip(" \t*") for one in getattr(error, "errors", None) or [] for line in str(one).splitlines()
+    )
+    return "; ".join(line for line in lines if line and "error occurred" not in line) or why(error)
+
+
 @contextmanager
-def _explained(path: str) -> Iterator[None]:
+def _explained(path: str, client: hvac.Client) -> Iterator[None]:
     import hvac.exceptions
     import requests
 
     try:
         yield
-    except (hvac.exceptions.Forbidden, hvac.exceptions.InvalidPath) as e:
+    except hvac.exceptions.Forbidden as e:
         raise Permanent(
-            f"Vault denies {path} to Slipway's workers: {e}",
-            remedy="see the policy slipway-worker, and that the path exists",
+            f"Vault denies {path} to Slipway's workers: their policy {_policies(client)} does not allow it",
+            remedy="add the path to the policy (docs/security.md lists what the workers need), then clear the task",
         ) from e
+    except hvac.exceptions.InvalidPath as e:
+        raise Permanent(f"Vault has nothing at {path}", remedy="write it there, then clear the task") from e
     except (hvac.exceptions.VaultError, requests.RequestException) as e:
         raise Transient(
-            f"Vault does not give {path}: {e}", remedy="see that Vault answers and is unsealed (`bao status`)"
+            f"Vault does not give {path}: {said(e)}",
+            remedy="see that Vault answers and is unsealed (`bao status`)",
         ) from e
+
+
+def _policies(client: hvac.Client) -> str:
+    """Give the names of the policies that the client's token has."""
+    import hvac.exceptions
+    import requests
+
+    try:
+        return ", ".join(client.auth.token.lookup_self()["data"]["policies"])
+    except (hvac.exceptions.VaultError, requests.RequestException):
+        return "slipway-worker"
 
 
 def read(client: hvac.Client, path: str) -> dict[str, Any]:
     """Give the newest version of the kv v2 secret ``secret/<path>``."""
-    with _explained(f"secret/{path}"):
+    with _explained(f"secret/{path}", client):
         secret = client.secrets.kv.v2.read_secret_version(
             path, mount_point="secret", raise_on_deleted_version=True
         )
@@ -53,7 +76,7 @@ def read(client: hvac.Client, path: str) -> dict[str, Any]:
 
 def lease_database(client: hvac.Client, role: str) -> Lease:
     """Take fresh credentials of the database engine's ``role``; they end with the lease."""
-    with _explained(f"database/creds/{role}"):
+    with _explained(f"database/creds/{role}", client):
         answer = client.secrets.database.generate_credentials(role, mount_point="database")
     return Lease(
         answer["lease_id"], answer["lease_duration"], answer["data"]["username"], answer["data"]["password"]
@@ -64,7 +87,7 @@ def revoke(client: hvac.Client, lease_id: str) -> None:
     """End a lease at once; one that has ended already is fine."""
     import hvac.exceptions
 
-    with _explained("sys/leases/revoke"):
+    with _explained("sys/leases/revoke", client):
         try:
             client.sys.revoke_lease(lease_id)
         except hvac.exceptions.InvalidRequest as e:

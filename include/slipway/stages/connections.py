@@ -13,6 +13,7 @@ slipway_ledger           postgres     the ledger's database
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from airflow.providers.hashicorp.hooks.vault import VaultHook
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
-from slipway.adapters import vault
+from slipway.adapters import engine, vault
 from slipway.adapters.git import Repository
 from slipway.adapters.registry import Registry
 from slipway.catalog import Platform, load_platform
@@ -52,16 +53,22 @@ def vault_client() -> hvac.Client:
     """Give a client of Vault, signed in as the workers' AppRole by the provider's hook.
 
     :raises Transient: if Vault does not answer or is sealed.
+    :raises Permanent: if it refuses the AppRole.
     """
     import hvac.exceptions
     import requests
 
     try:
         return VaultHook(vault_conn_id=VAULT).get_conn()
+    except (hvac.exceptions.InvalidRequest, hvac.exceptions.Forbidden) as e:
+        raise Permanent(
+            f"Vault refuses the workers' AppRole (auth/approle/login): {vault.said(e)}",
+            remedy=f"correct role id and secret id in connection {VAULT}",
+        ) from e
     except (hvac.exceptions.VaultError, requests.RequestException) as e:
         raise Transient(
-            f"Vault does not let the workers sign in (auth/approle/login): {e}",
-            remedy="see that Vault answers and is unsealed, and the AppRole in connection slipway_vault",
+            f"Vault does not let the workers sign in (auth/approle/login): {vault.said(e)}",
+            remedy="see that Vault answers and is unsealed (`bao status`)",
         ) from e
 
 
@@ -90,13 +97,30 @@ def registry() -> tuple[Registry, dict[str, Any]]:
     return Registry(where.address, account["username"], account["password"], ca_file), account
 
 
+class EngineHook(DockerHook):
+    """The provider's hook, which says why there is no connection."""
+
+    @cached_property
+    def api_client(self) -> Any:
+        """Give the client, signed in to the registry.
+
+        :raises Transient: if engine or registry do not answer.
+        """
+        import docker
+
+        with engine.explained("signing in to the registry"):
+            # the provider's hook tells its log alone why an engine does not answer
+            docker.APIClient(base_url=engine_url(), version="auto", timeout=30).close()
+            return super().api_client
+
+
 def engine_hook() -> DockerHook:
     """Give the provider's hook to the engine; it signs in to the registry with the pull account."""
     connection = BaseHook.get_connection(ENGINE)
     url = engine_url()
     if connection.password:
         mask_secret(connection.password)
-    return DockerHook(docker_conn_id=ENGINE, base_url=url, version="auto", timeout=300)
+    return EngineHook(docker_conn_id=ENGINE, base_url=url, version="auto", timeout=300)
 
 
 def engine_url() -> str:

@@ -35,7 +35,7 @@ def test_unknown_tag_has_none(registry: Registry, repository: str) -> None:
 
 
 def test_refused_login_is_permanent_and_keeps_the_password_to_itself(sandbox: Sandbox) -> None:
-    with pytest.raises(Permanent, match=r"refuses push .401.") as caught:
+    with pytest.raises(Permanent, match=r"refuses the account push .401.") as caught:
         Registry(sandbox.registry, "push", "wrong-secret", sandbox.registry_ca).digest("slipway/x", "1")
     assert "wrong-secret" not in str(caught.value)
 
@@ -90,6 +90,6 @@ def test_image_is_listed_described_and_removed_with_its_tags(
 
 def test_account_that_may_only_pull_removes_nothing(registry: Registry, images: dict[str, str]) -> None:
     name, _, digest = images["base-python"].partition("@")
-    with pytest.raises(Permanent, match=r"refuses pull .403."):
+    with pytest.raises(Permanent, match=r"refuses the account pull .403."):
         registry.delete(name.partition("/")[2], digest)
     assert registry.size(name.partition("/")[2], digest) > 1_000_000

@@ -13,6 +13,7 @@ from slipway.adapters import vault
 from slipway.errors import Permanent, Transient
 from slipway_sandbox.part import Part, Sandbox
 from slipway_sandbox.parts.postgres import Postgres
+from slipway_sandbox.parts.vault import Vault
 
 ROLE, DATABASE = "ai-generation-migrate", "ai_generation"
 
@@ -66,10 +67,18 @@ def test_workers_read_what_a_release_needs(worker: Any, path: str, keys: set[str
 
 
 @pytest.mark.parametrize("path", ["services/another", "slipway/nothing"])
-def test_another_path_is_permanent_and_named(worker: Any, path: str) -> None:
-    with pytest.raises(Permanent, match=f"Vault denies secret/{path}") as caught:
+def test_another_path_is_permanent_and_named_with_the_policy(worker: Any, path: str) -> None:
+    with pytest.raises(Permanent) as caught:
         vault.read(worker, path)
-    assert "slipway-worker" in caught.value.remedy
+    denied = f"Vault denies secret/{path} to Slipway's workers: their policy slipway-worker does not allow it"
+    assert caught.value.message == denied
+
+
+def test_a_path_with_nothing_at_it_is_permanent_and_named(parts: dict[str, Part]) -> None:
+    administrator = parts["vault"]
+    assert isinstance(administrator, Vault)
+    with pytest.raises(Permanent, match=r"^Vault has nothing at secret/slipway/nothing\n"):
+        vault.read(administrator.client(), "slipway/nothing")
 
 
 def test_another_services_database_is_permanent_and_named(worker: Any) -> None:
@@ -119,5 +128,6 @@ def test_vault_that_is_not_there_is_transient() -> None:
         lambda: vault.lease_database(client, ROLE),
         lambda: vault.revoke(client, "database/creds/x/y"),
     ):
-        with pytest.raises(Transient, match="unsealed"):
+        with pytest.raises(Transient, match=r"^Vault does not give .*: connection refused\n") as caught:
             call()
+        assert "unsealed" in caught.value.remedy
