@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 TIMED_OUT, KILLED = 124, 137
 
 _VERDICT = re.compile(r"(?:FAILED|NOT EVALUATED) [\w-]+: (.+)")
+_WHERE = re.compile(r'File "/workspace/src/(.+)", line (\d+) in (\S+)')
 _COUNTED = re.compile(r"\d+ findings? in ")
 
 RUN = "{{ run_id | label }}"
@@ -76,6 +77,18 @@ def verdict_of(said: Sequence[str]) -> tuple[str, list[str]]:
                 return f"{verdict} {more[0].strip()}", more[1:]
             return verdict, more
     return (lines[-1].strip() if lines else "it says nothing"), lines[-20:]
+
+
+def where_of(said: Sequence[str]) -> tuple[str, list[str]]:
+    """Give in words where in the service's source a Python was when its fault handler spoke, and the lines around that.
+
+    If it did not: no word, and the last lines.
+    """
+    lines = [line for line in said if line.strip()]
+    for at, line in enumerate(lines):
+        if match := _WHERE.search(line):
+            return f" in {match[1]}:{match[2]} ({match[3]})", lines[max(0, at - 8) : at + 4]
+    return "", lines[-20:]
 
 
 class ContainerOperator(DockerOperator):
@@ -243,17 +256,18 @@ class ContainerOperator(DockerOperator):
     def _failure(self, said: list[str]) -> Exception:
         with engine.explained("inspecting the container"):
             state = self.cli.inspect_container(str(self.container_name))["State"]
-        code, tail = state["ExitCode"], [line for line in said if line.strip()][-20:]
+        code = state["ExitCode"]
         why, findings = verdict_of(said)
+        where, lines = where_of(said)
         if code == TIMED_OUT or (code == KILLED and not state["OOMKilled"]):
             return PolicyFailed(
-                f"{self.task_id} took longer than {self.timeout_s:.0f} s and was ended",
+                f"{self.task_id} took longer than {self.timeout_s:.0f} s and was ended{where}",
                 remedy="make it quicker, or raise timeout_s in the catalog",
-                lines=tail,
+                lines=lines,
             )
         if state["OOMKilled"]:
             return PolicyFailed(
-                f"{self.task_id} used more memory than {self.mem_limit} and was ended", lines=tail
+                f"{self.task_id} used more memory than {self.mem_limit} and was ended", lines=lines
             )
         if code == 1:
             return PolicyFailed(f"{self.task_id} failed: {why}", lines=findings)

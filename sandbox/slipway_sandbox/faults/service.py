@@ -210,7 +210,11 @@ GATES: tuple[Case, ...] = (
         "hanging-unit-test",
         SECTION,
         "a unit test that does not end",
-        Wanted("test.unit", "failed", r"^test\.unit took longer than 60 s and was ended"),
+        Wanted(
+            "test.unit",
+            "failed",
+            r"^test\.unit took longer than 60 s and was ended in tests/unit/test_draft\.py:5 \(test_draft\)",
+        ),
         pushed(
             files={
                 "tests/unit/test_draft.py": "import time\n\n\ndef test_draft() -> None:\n    time.sleep(3600)\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -45,8 +46,10 @@ def kind(name: str, default: str) -> Callable[[list[str]], gate.Verdict]:
             "--color=no",
             path,
         ]
-        code = subprocess.run([str(part) for part in command], env=environment, cwd=gate.SOURCE).returncode
+        code, is_late = tried([str(part) for part in command], environment)
         sys.stdout.flush()
+        if is_late:
+            raise gate.Failed("the tests did not end in time: see above where they were")
         if code < 0 or code == 137:
             raise gate.CannotEvaluate(
                 f"the tests were killed (signal {-code if code < 0 else 9}): too little memory?"
@@ -56,6 +59,23 @@ def kind(name: str, default: str) -> Callable[[list[str]], gate.Verdict]:
         )
 
     return check
+
+
+def tried(command: list[str], environment: dict[str, str]) -> tuple[int, bool]:
+    """The exit code of the tests, and whether they were ended because time was over (SIGTERM).
+
+    Then pytest's fault handler is made to say where they were, which SIGABRT does. In a session of its own pytest is
+    not ended before that.
+    """
+    process = subprocess.Popen(command, env=environment, cwd=gate.SOURCE, start_new_session=True)
+    late: list[int] = []
+
+    def end(signal_number: int, _: object) -> None:
+        late.append(signal_number)
+        process.send_signal(signal.SIGABRT)
+
+    signal.signal(signal.SIGTERM, end)
+    return process.wait(), bool(late)
 
 
 def judged(junit: str, code: int, path: str) -> gate.Verdict:
