@@ -2,7 +2,7 @@
 
 from slipway.catalog.loading import catalog_directory, load_catalog, load_files, load_service
 from slipway.catalog.platform import Platform, load_platform
-from slipway.catalog.refresh import Refresh, Retention, load_refresh, refresh_file
+from slipway.catalog.refresh import Refresh, Retention, load_refresh, refresh_file, retention_of
 from slipway.catalog.service import Service
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "load_refresh",
     "load_service",
     "refresh_file",
+    "retention_of",
 ]

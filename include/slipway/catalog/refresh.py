@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from slipway.catalog.loading import catalog_directory
 from slipway.catalog.reading import read
 from slipway.catalog.service import Entry
+from slipway.errors import CatalogError
 
 
 def _cron(text: str) -> str:
@@ -91,3 +93,19 @@ def load_refresh(path: Path | str | None = None) -> Refresh:
     if path is None and not refresh_file().exists():
         return Refresh()
     return read(Path(path) if path is not None else refresh_file(), Refresh)
+
+
+def retention_of(asked: Mapping[str, object] | None, kept: Retention) -> Retention:
+    """Gives what is kept when somebody asks for something else than the catalog says, for once.
+
+    :param asked: some of the words of `retention`, with other values.
+    :raises CatalogError: when a word or a value is wrong.
+    """
+    try:
+        return Retention.model_validate({**kept.model_dump(), **(asked or {})})
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        raise CatalogError(
+            f"The retention that was asked for is wrong: {'; '.join(wrong)}.",
+            remedy=f"Its words are {', '.join(Retention.model_fields)}; docs/catalog.md says what each means.",
+        ) from None

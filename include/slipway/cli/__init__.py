@@ -9,6 +9,7 @@ import click
 
 from slipway import __version__
 from slipway.cli.catalog import lint, new, schema
+from slipway.cli.refresh import refresh
 from slipway.cli.releases import releases
 from slipway.cli.trigger import release
 from slipway.errors import SlipwayError
@@ -65,5 +66,5 @@ def main() -> None:
     """
 
 
-for _command in (lint, new, release, releases, schema):
+for _command in (lint, new, refresh, release, releases, schema):
     main.add_command(_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -61,12 +62,12 @@ class Airflow:
             ) from error
         return answer.status_code, found if isinstance(found, dict) else {"detail": found}
 
-    def trigger(self, dag_id: str, run_id: str, conf: dict[str, str]) -> bool:
+    def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, object]) -> bool:
         """Starts a run. Gives False if there is one of this id already: nothing is started twice.
 
         :raises CatalogError: when Airflow has no such DAG.
         """
-        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
         status, answer = self._call("POST", f"/api/v2/dags/{quote(dag_id)}/dagRuns", body)
         if status in (200, 201, 409):
             return status != 409

@@ -18,7 +18,8 @@ _COLOURS = {"passed": "green", "running": "cyan", "skipped": "dim", "superseded"
 
 
 @contextmanager
-def _ledger() -> Iterator[Ledger]:
+def open_ledger() -> Iterator[Ledger]:
+    """Gives the ledger, for as long as the body runs."""
     from slipway.cli.settings import ledger_url
     from slipway.ledger import Ledger
 
@@ -119,7 +120,7 @@ def releases() -> None:
 )
 def list_(service: str, limit: int, as_json: bool) -> None:
     """List the newest releases of SERVICE."""
-    with _ledger() as ledger:
+    with open_ledger() as ledger:
         found = ledger.releases(service, limit)
     if as_json:
         click.echo(json.dumps([one.show() for one in found], indent=2))
@@ -149,7 +150,7 @@ def show(service: str, commit: str | None, as_json: bool) -> None:
     """Show the newest release of SERVICE, or that of COMMIT: a prefix is enough, COMMIT.r1 is its first repeat."""
     from slipway.errors import CatalogError
 
-    with _ledger() as ledger:
+    with open_ledger() as ledger:
         if commit and "." in commit:
             found = ledger.record(f"{service}.{commit.removeprefix(f'{service}.')}")
         else:

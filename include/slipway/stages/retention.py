@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import TaskGroup, get_current_context
 
 from slipway.adapters import cluster, engine, vault
-from slipway.catalog import Retention, load_refresh
-from slipway.errors import CatalogError, SlipwayError, Transient
+from slipway.catalog import Retention, load_refresh, retention_of
+from slipway.errors import SlipwayError, Transient
 from slipway.ledger import refreshes
 from slipway.release import refresh as decide
 from slipway.stages import connections, lane
@@ -62,16 +62,7 @@ def _task(name: str, title: str, work: Callable[[], dict[str, Any]]) -> None:
 
 def _kept() -> Retention:
     """Give what is kept: as the run was asked to, else as the catalog says."""
-    asked = get_current_context()["params"].get("retention")
-    kept = load_refresh().retention
-    if not asked:
-        return kept
-    try:
-        return Retention.model_validate({**kept.model_dump(), **asked})
-    except ValueError as e:
-        raise CatalogError(
-            f"the parameter `retention` is wrong: {e}", remedy="use the words of docs/catalog.md"
-        ) from e
+    return retention_of(get_current_context()["params"].get("retention"), load_refresh().retention)
 
 
 def _row(what: str, sizes: Iterable[int]) -> Row:
