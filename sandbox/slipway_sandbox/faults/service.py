@@ -54,7 +54,7 @@ def _secret(scene: Scene) -> Seen:
     # made here, so that no scanner finds one in this file
     token = "ghp_" + "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(36))
     seen = scene.push("Commit a token", files={"deploy.env": f"GITHUB_TOKEN={token}\n"})
-    return _noted(seen, *(["the secret is in the message"] if token in seen.message else []))
+    return noted(seen, *(["the secret is in the message"] if token in seen.message else []))
 
 
 # --- what is configured ---
@@ -128,7 +128,7 @@ def _half_way(scene: Scene) -> Seen:
     path = "migrations/changelog.yaml"
     files = {path: scene.example(path) + include, f"migrations/changesets/{name}.sql": sql}
     seen = scene.push("Add a changeset that fails half-way", files=files)
-    return _noted(seen, *(["the database is not as it was before"] if _schema(scene) != before else []))
+    return noted(seen, *(["the database is not as it was before"] if _schema(scene) != before else []))
 
 
 def _edited_changeset(scene: Scene) -> Seen:
@@ -136,16 +136,17 @@ def _edited_changeset(scene: Scene) -> Seen:
     scene.good()
     before, path = _schema(scene), "migrations/changesets/0003-model.sql"
     seen = scene.push("Edit an old changeset", files={path: scene.example(path).replace("'5s'", "'6s'")})
-    return _noted(seen, *(["the database is not as it was before"] if _schema(scene) != before else []))
+    return noted(seen, *(["the database is not as it was before"] if _schema(scene) != before else []))
 
 
-def _noted(seen: Seen, *notes: str) -> Seen:
+def noted(seen: Seen, *notes: str) -> Seen:
+    """Give what was seen, with notes of what else is wrong."""
     return dataclasses.replace(seen, notes=(*seen.notes, *notes))
 
 
 def _quick(seen: Seen, scene: Scene, stage: str, seconds: float) -> Seen:
     took = next((one.seconds for one in scene.record(seen.run_id).stages if one.name == stage), 0.0)
-    return _noted(seen, *([f"{stage} took {took:.0f} s to see it"] if took > seconds else []))
+    return noted(seen, *([f"{stage} took {took:.0f} s to see it"] if took > seconds else []))
 
 
 def within(seconds: float, stage: str, act: Acts) -> Acts:
