@@ -1,0 +1,284 @@
+"""Clear, retry, resume: whatever is taken up again, by a person or after a kill, converges to the same; pushes at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from slipway.release import short
+from slipway_sandbox.faults.case import Case, Seen, Wanted
+from slipway_sandbox.faults.scene import Scene
+from slipway_sandbox.layout import SandboxError
+from slipway_sandbox.local_http import session
+from slipway_sandbox.runs import ENDED, Airflow
+
+SECTION = "resume"
+BRANCHES = ("deploy.infra", "deploy.migrate")  # tasks that a release may have no need of
+TASKS = (
+    "accept", "checkout", "dependencies",
+    "build.compile", "build.lint", "build.analyze",
+    "test.unit", "test.database", "test.integration", "test.removed",
+    "scan.sast", "scan.dependencies", "scan.secrets", "scan.dockerfile",
+    "scan.service", "scan.dynamic", "scan.removed",
+    "gate", "image.build", "image.sbom", "image.push", "lane",
+    "deploy.config", "deploy.credentials", "deploy.infra_changed", "deploy.infra",
+    "deploy.pending", "deploy.migrations", "deploy.migrate", "deploy.apply", "deploy.rollout", "deploy.revoked",
+    "verify.smoke", "verify.health", "unlane", "report",
+)  # fmt: skip
+"""Every task of the example's release; the cases fail if the DAG has others."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What a release has done to the world, and what no repeat may do twice.
+
+    :param tags: every tag of the service's image, and the digest of the commit's.
+    :param changesets: every changeset that the database has applied, with when.
+    :param notes: commits of the git notes' own history, and the note.
+    :param events: asset events that say that this commit passed.
+    :param pods: digests that the serving pods run.
+    """
+
+    tags: tuple[str, ...]
+    digest: str | None
+    changesets: tuple[Any, ...]
+    notes: tuple[str, ...]
+    events: int
+    pods: tuple[str, ...]
+    serving: str | None
+
+
+def world(scene: Scene, commit: str) -> World:
+    """Look at everything that the release of a commit has an effect on."""
+    project = scene.project
+    migrations = project.service.deploy.migrations
+    assert migrations is not None
+    user, password = scene.sandbox.registry_account("pull")
+    listed = session(str(scene.sandbox.registry_ca)).get(
+        f"https://{scene.sandbox.registry}/v2/{project.service.image.repository}/tags/list",
+        auth=(user, password.read_text().strip()),
+        timeout=10,
+    )
+    digests = project.digests(commit)
+    note = project.clone.note(commit)
+    answer = Airflow(scene.sandbox).call(
+        "GET", "/api/v2/assets/events?limit=100&order_by=-timestamp&source_dag_id=" + scene.dag_id
+    )
+    told = [event["extra"] for event in answer.json()["asset_events"]]
+    return World(
+        tags=tuple(sorted(listed.json().get("tags") or ())),
+        digest=next(iter(digests["registry"])),
+        changesets=tuple(
+            scene.rows(
+                migrations.database, "SELECT id, dateexecuted FROM databasechangelog ORDER BY orderexecuted"
+            )
+        ),
+        notes=(project.clone.git("rev-list", "--count", "refs/notes/slipway"), note or "none"),
+        events=sum(one.get("commit") == commit and one.get("status") == "passed" for one in told),
+        pods=tuple(sorted(digests["pods"])),
+        serving=scene.serving(),
+    )
+
+
+def changes(before: World, after: World) -> tuple[str, ...]:
+    """Give in words where two looks at the world differ."""
+    pairs = zip(dataclasses.asdict(before).items(), dataclasses.asdict(after).values(), strict=True)
+    return tuple(f"{name} changed from {old} to {new}" for (name, old), new in pairs if old != new)
+
+
+def _good_run(scene: Scene) -> tuple[str, str]:
+    """Give the commit and the run of the newest release, which passed."""
+    release = scene.newest()
+    if release is None or release.status != "passed" or scene.serving() != release.commit:
+        scene.good_push()
+        release = scene.newest()
+    assert release is not None
+    return release.commit, release.run_id
+
+
+def cleared(task: str, downstream: bool) -> Callable[[Scene], Seen]:
+    """Give the act that clears a task of the newest release, which passed."""
+
+    def act(scene: Scene) -> Seen:
+        commit, run = _good_run(scene)
+        if unknown := set(Airflow(scene.sandbox).tasks(scene.dag_id, run)) ^ set(TASKS):
+            raise SandboxError(f"the DAG and this list have not the same tasks: {sorted(unknown)}")
+        before = world(scene, commit)
+        scene.clear(run, [task], downstream=downstream)
+        seen = scene.wait(run)
+        return dataclasses.replace(seen, notes=(*seen.notes, *changes(before, world(scene, commit))))
+
+    return act
+
+
+def older(task: str) -> Callable[[Scene], Seen]:
+    """Give the act that clears a task, with downstream, of a release that passed before the newest one."""
+
+    def act(scene: Scene) -> Seen:
+        commit, run = _good_run(scene)
+        newer, _ = _another(scene)
+        before = world(scene, newer)
+        scene.clear(run, [task], downstream=True)
+        seen = scene.wait(run)
+        after = dataclasses.replace(
+            world(scene, newer), notes=before.notes
+        )  # the older one's note tells its new end
+        record = scene.record(run)
+        by = record.superseded_by
+        notes = [] if by and short(newer) in by else [f"superseded by {by}, not by the release of {newer}"]
+        note = scene.project.clone.note(commit) or ""
+        if not note.startswith("slipway: superseded"):
+            notes.append(f"the note on the older commit says {note.splitlines()[:1]}")
+        return dataclasses.replace(seen, notes=(*seen.notes, *notes, *changes(before, after)))
+
+    return act
+
+
+def _another(scene: Scene) -> tuple[str, str]:
+    scene.good_push()
+    release = scene.newest()
+    assert release is not None
+    return release.commit, release.run_id
+
+
+def unique(name: str) -> dict[str, str]:
+    """Give a file that no commit has yet, so that the gates have something new to judge."""
+    mark = f"{name}_{time.time_ns()}"
+    return {f"tests/unit/test_{mark}.py": f"def test_{name}() -> None:\n    assert {len(mark)} > 0\n"}
+
+
+def _two_at_once(scene: Scene) -> Seen:
+    first = scene.start("Push one", files=unique("one"))
+    second = scene.start("Push another right after it", files=unique("two"))
+    new, old = scene.wait(second), scene.wait(first)  # the older one ends earlier
+    notes = (
+        [] if new.outcome == "passed" else [f"the newer one {new.outcome} at {new.stage}: {new.first_line}"]
+    )
+    if scene.record(first).superseded_by != second:
+        notes.append(f"superseded by {scene.record(first).superseded_by}, not by {second}")
+    if scene.serving() != scene.record(second).commit:
+        notes.append(f"{scene.serving()} serves")
+    return dataclasses.replace(
+        old, notes=(*old.notes, *notes, *(f"the newer one holds {one}" for one in new.held))
+    )
+
+
+def _bad_newer(scene: Scene) -> Seen:
+    first = scene.start("Push a good one", files=unique("good"))
+    second = scene.start("Push a bad one right after it", "failing-test")
+    bad, good = scene.wait(second), scene.wait(first)
+    notes = [] if bad.outcome == "failed" else [f"the bad one {bad.outcome}"]
+    if scene.serving() != scene.record(first).commit:
+        notes.append(f"{scene.serving()} serves")
+    return dataclasses.replace(good, replaced=False, notes=(*good.notes, *notes))
+
+
+# --- kill -9 ---
+def _changeset(scene: Scene) -> dict[str, str]:
+    """Give a changelog with one changeset that no database has yet, and that does what one can see."""
+    name = f"kill-{time.time_ns()}"
+    path = "migrations/changelog.yaml"
+    include = f"  - include: {{file: changesets/{name}.sql, relativeToChangelogFile: true}}\n"
+    return {
+        path: scene.example(path) + include,
+        f"migrations/changesets/{name}.sql": f"--liquibase formatted sql logicalFilePath:{name}.sql\n"
+        f"--changeset faults:{name} labels:expand\nselect pg_sleep(2);\ncomment on table generations is '{name}';\n"
+        "--rollback empty\n",
+    }
+
+
+def _kill_in_the_middle(
+    scene: Scene, run: str, usual: Mapping[str, float], only: tuple[str, ...]
+) -> dict[str, int]:
+    """Kill the process of each task of a run once, half-way through what it usually takes; give pids by task."""
+    airflow, killed, seen = Airflow(scene.sandbox), dict[str, int](), dict[str, float]()
+    end = time.monotonic() + 900
+    while time.monotonic() < end:
+        tasks = airflow.tasks(scene.dag_id, run)
+        for name, task in tasks.items():
+            if name in killed or name not in only or task["state"] != "running" or not task["pid"]:
+                continue
+            began = seen.setdefault(name, time.monotonic())
+            if time.monotonic() - began >= usual.get(name, 0.2) / 2:
+                try:
+                    os.kill(task["pid"], signal.SIGKILL)
+                except ProcessLookupError:  # it was quicker
+                    continue
+                killed[name] = task["pid"]
+        state = (airflow.run(scene.dag_id, run) or {}).get("state")
+        if state in ("success", "failed") and all(task["state"] in ENDED for task in tasks.values()):
+            break
+        time.sleep(0.02)
+    return killed
+
+
+def killed(*only: str) -> Callable[[Scene], Seen]:
+    """Give the act that kills each of these tasks once in the middle of one release that has something to migrate."""
+
+    def act(scene: Scene) -> Seen:
+        _, before = _good_run(scene)
+        usual = {one.name: one.seconds for one in scene.record(before).stages}
+        start = time.monotonic()
+        run = scene.start(
+            "Change the schema, and kill every task on the way", files={**_changeset(scene), **unique("kill")}
+        )
+        hit = _kill_in_the_middle(scene, run, usual, only)
+        seen = scene.wait(run)
+        commit = scene.record(run).commit
+        tasks = Airflow(scene.sandbox).tasks(scene.dag_id, run)
+        once = {name for name, task in tasks.items() if name in hit and task["try_number"] < 2}
+        after = world(scene, commit)
+        notes = [f"{name} was killed but not tried again" for name in sorted(once)]
+        if missed := set(only) - set(hit) - set(BRANCHES):
+            notes.append(f"too quick to be killed: {', '.join(sorted(missed))}")
+        ids = [one[0] for one in after.changesets]
+        if len(ids) != len(set(ids)):
+            notes.append("a changeset was applied twice")
+        if after.events != 1:
+            notes.append(f"{after.events} asset events say that it passed")
+        if {after.digest} != set(after.pods) or after.serving != commit:
+            notes.append(f"registry {after.digest}, pods {after.pods}, {after.serving} serves")
+        told = f"{len(hit)} tasks killed once each, in the middle: {', '.join(hit)}"
+        return dataclasses.replace(
+            seen, message=seen.message or told, replaced=False, notes=(*seen.notes, *notes),
+            attempts=1, seconds=time.monotonic() - start,
+        )  # fmt: skip
+
+    return act
+
+
+_PASSED = Wanted(None, "passed", "", published=True)
+
+CASES: tuple[Case, ...] = (
+    Case(
+        "two-at-once", SECTION, "two pushes at once: the newer is deployed",
+        Wanted("lane", "superseded", r"^superseded by ai-generation\.[0-9a-f]{12}: commit [0-9a-f]{40}, asked for later",
+               published=True),
+        _two_at_once, fast=True,
+    ),
+    Case("bad-newer", SECTION, "two pushes at once, the newer one bad: the older is deployed", _PASSED, _bad_newer),
+    *(
+        Case(
+            f"older-{task}", SECTION, f"clear {task} and downstream of a release after a newer one was deployed",
+            Wanted("lane", "superseded", r"^superseded by ai-generation\.\S+: .* was deployed", published=True),
+            older(task), fast=task == "deploy.apply",
+        )
+        for task in ("accept", "lane", "deploy.apply")
+    ),
+    Case("kill-every-task", SECTION, "kill -9 of each task's process, in the middle", _PASSED, killed(*TASKS)),
+    *(
+        Case(f"clear-{task}", SECTION, f"clear {task} alone of the newest release", _PASSED, cleared(task, False),
+             fast=task in ("deploy.apply", "report"))
+        for task in TASKS
+    ),
+    *(
+        Case(f"clear-{task}-downstream", SECTION, f"clear {task} and downstream of the newest release", _PASSED,
+             cleared(task, True), fast=task == "image.push")
+        for task in TASKS
+    ),
+)  # fmt: skip
