@@ -95,7 +95,7 @@ def run(ctx: click.Context, retention: str | None, wait: bool, timeout_s: int) -
     if asked is not None and not isinstance(asked, dict):
         raise CatalogError("--retention is no JSON object.", remedy='Such as {"images": 5}.')
     retention_of(asked, Retention())
-    airflow = Airflow(address("AIRFLOW_URL"), os.environ.get("SLIPWAY_AIRFLOW_USER", "hook"))
+    airflow = Airflow(address("AIRFLOW_URL"), os.environ.get("SLIPWAY_AIRFLOW_USER") or "hook")
     run_id = f"manual__{datetime.now(UTC).isoformat(timespec='milliseconds')}"
     airflow.trigger(DAG_ID, run_id, {"retention": asked} if asked else {})
     click.echo(f"{run_id} started: {airflow.page(DAG_ID, run_id)}")

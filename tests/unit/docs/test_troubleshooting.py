@@ -125,10 +125,10 @@ def entries() -> dict[str, int]:
 
 
 def fits(entry: str, message: str) -> bool:
-    """Whether an entry is about a message: a hole of the entry covers any part of it, if the rest says enough."""
+    """Whether an entry is about a message: a hole of the entry covers any part of it, or nothing, if the rest says enough."""
     if len(re.sub(rf"[{HOLE}\W]", "", entry)) < 8:
         return entry == message
-    return re.fullmatch(".+".join(map(re.escape, entry.split(HOLE))), message) is not None
+    return re.fullmatch(".*".join(map(re.escape, entry.split(HOLE))), message) is not None
 
 
 def test_every_message_has_an_entry() -> None:
