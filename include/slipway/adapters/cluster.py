@@ -38,8 +38,11 @@ def explained(what: str) -> Iterator[None]:
             said = json.loads(e.body)["message"]
         except (TypeError, ValueError, KeyError):
             said = str(e.reason)
-        if status in (400, 409, 422) or (
-            status == 403 and ("quota" in said or "violates" in said or "denied" in said)
+        if (
+            status in (400, 409, 422)
+            or (status == 403 and ("quota" in said or "violates" in said or "denied" in said))
+            # server-side apply answers 500 to a value of the wrong type
+            or (status == 500 and "typed patch object" in said)
         ):
             raise PolicyFailed(
                 f"{what}: {said}", remedy="correct the manifests in the config repository"

@@ -152,6 +152,10 @@ def test_difference_refuses_what_apply_would_refuse(api: client.ApiClient, name:
         cluster.difference(api, [{**config_map(name), "data": {"not a key": "x"}}])
     with pytest.raises(PolicyFailed, match="ConfigMapp"):
         cluster.difference(api, [{**config_map(name), "kind": "ConfigMapp"}])
+    mistyped = deployment(name, "image", ["true"])
+    mistyped["spec"]["replicas"] = "many"
+    with pytest.raises(PolicyFailed, match=r"spec\.replicas: expected numeric"):
+        cluster.difference(api, [mistyped])
 
 
 def test_drift_of_another_manager_is_named_and_undone_by_force_alone(
@@ -335,6 +339,32 @@ def test_config_map_of_files_is_put_twice_and_deleted_twice(api: client.ApiClien
     assert found.binary_data == {"changelog.tar": "/3R3bw=="}
     for _ in range(2):
         cluster.delete(api, "config_map", NAMESPACE, name)
+
+
+def test_what_releases_made_for_themselves_is_listed_and_nothing_else(
+    api: client.ApiClient, admin: client.ApiClient, name: str, images: dict[str, str]
+) -> None:
+    core, own, labels = client.CoreV1Api(admin), f"slipway-{name}", {"slipway/purpose": "release"}
+    notes = {"slipway/lease": "database/creds/x/1", "slipway/run": "svc.0123456789ab"}
+    cluster.put_secret(api, NAMESPACE, own, {"a": "b"}, labels=labels, annotations=notes)
+    cluster.put_config_map(api, NAMESPACE, own, {"a": b"b"}, labels=labels)
+    cluster.put_secret(api, NAMESPACE, name, {"a": "b"}, labels=labels)  # as the service's own is made
+    template = deployment(name, images["base-python"], ["sleep", "60"])["spec"]["template"]
+    told = {"kubernetes_pod_operator": "True", "run_id": "svc.0123456789ab"}
+    pod = {**template, "metadata": {"name": own, "labels": {**LABELS, **told}}}
+    core.create_namespaced_pod(NAMESPACE, pod)
+    try:
+        found = {one.kind: one for one in cluster.of_runs(api, NAMESPACE) if name in one.name}
+        assert {kind: (one.name, one.run, one.lease) for kind, one in found.items()} == {
+            "secret": (own, "svc.0123456789ab", "database/creds/x/1"),
+            "config_map": (own, None, None),
+            "pod": (own, "svc.0123456789ab", None),
+        }
+    finally:
+        for kind in ("secret", "config_map", "pod"):
+            cluster.delete(api, kind, NAMESPACE, own)
+    live = [one for one in cluster.of_runs(api, NAMESPACE) if name in one.name and one.kind != "pod"]
+    assert live == []
 
 
 def test_request_to_a_service_that_is_not_there_gives_its_status(api: client.ApiClient, name: str) -> None:
