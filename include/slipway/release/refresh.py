@@ -112,6 +112,7 @@ def table(report: Mapping[str, Any]) -> list[str]:
         words = [
             f"{row['removed']} {row['what']}" + (f" ({size(row['bytes'])})" if row["bytes"] else "")
             for row in one["rows"]
+            if row["removed"]
         ]
         words = [", ".join(words) or "nothing", *one["notes"], *([one["reason"]] if one["reason"] else [])]
         rows += _rows((one["name"], "", one["outcome"], f"{one['seconds']:.0f}"), words)

@@ -18,7 +18,7 @@ from slipway.errors import Permanent, PolicyFailed, Transient
 from slipway.ledger import refreshes
 from slipway.release import Outcome, Status, run_id
 from slipway.release import refresh as decide
-from slipway.stages import checkout, connections
+from slipway.stages import checkout, connections, lane
 from slipway.stages.container import ContainerOperator, toolbox
 from slipway.stages.lanes import MARGIN_S
 from slipway.stages.outcome import OUTCOME, recorded, seconds, stage
@@ -187,13 +187,18 @@ class ReleaseAgain(TriggerDagRunOperator):
 
         :raises AirflowSkipException: if nothing is stale.
         """
-        ti = context["ti"]
+        ti: Any = context["ti"]
         with recorded(context):
             looked = _looked(context, self.service)
             release = looked["release"]
             if release is None:
                 raise AirflowSkipException("nothing is stale")
             there = ti.get_dr_count(dag_id=self.trigger_dag_id, run_ids=[release])
+            if ti.get_dag(self.trigger_dag_id).is_paused:
+                raise Permanent(
+                    f"{self.trigger_dag_id} is paused in Airflow: nothing can be released",
+                    remedy="unpause it, then clear this task with downstream",
+                )
         if there:
             print(f"{release} was started already")
             return
@@ -262,7 +267,12 @@ def _drift(service: Service) -> Any:
         if not (found := _differences(api, release)):
             print("the cluster is as it was released")
             return {"found": [], "done": [], "differences": []}
-        holder = ledger.lane_acquire(name, environment, refresh, plan.rollout.timeout_s + MARGIN_S)
+        ttl_s = plan.rollout.timeout_s + MARGIN_S
+        holder = ledger.lane_acquire(name, environment, refresh, ttl_s)
+        if holder and ledger.record(holder.run_id) and not lane.runs(context, service, holder.run_id):
+            print(f"{holder.run_id} has ended without leaving the lane: it is free")
+            ledger.lane_release(name, environment, holder.run_id)
+            holder = ledger.lane_acquire(name, environment, refresh, ttl_s)
         if holder:
             left = f"not repaired: {holder.run_id} is changing {name}, and applies its own manifests"
             print(left)

@@ -52,9 +52,10 @@ def _task(name: str, title: str, work: Callable[[], dict[str, Any]]) -> None:
     )
     def clean() -> dict[str, Any]:
         done = work()
-        for row in done["rows"]:
-            print(f"removed {row['removed']} {row['what']} ({decide.size(row['bytes'])})")
-        print("\n".join(done["notes"]))
+        told = [
+            f"removed {one['removed']} {one['what']} ({decide.size(one['bytes'])})" for one in done["rows"]
+        ]
+        print("\n".join([*told, *done["notes"]]))
         return done
 
     clean()

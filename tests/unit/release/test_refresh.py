@@ -119,7 +119,10 @@ def test_report_leads_with_one_line_and_says_everything() -> None:
                 "name": "engine",
                 "outcome": "passed",
                 "seconds": 1.0,
-                "rows": [{"what": "volumes", "removed": 2, "bytes": 2_500_000}],
+                "rows": [
+                    {"what": "volumes", "removed": 2, "bytes": 2_500_000},
+                    {"what": "images", "removed": 0, "bytes": 0},
+                ],
                 "notes": ["a release runs"],
                 "reason": "",
             }
