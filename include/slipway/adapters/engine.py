@@ -76,6 +76,11 @@ _UNREACHABLE = re.compile(
 )
 """What BuildKit says when the registry of a base image does not answer (containerd's resolver, Go's net/http)."""
 
+_GONE = re.compile(
+    r"code = Unavailable|error reading from server|unexpected EOF|Cannot connect to the Docker daemon"
+)
+"""What docker's client says when the engine goes away under it; the engine may be there again by now."""
+
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
@@ -91,7 +96,9 @@ def explained(what: str) -> Iterator[None]:
         said = e.explanation.decode(errors="replace") if isinstance(e.explanation, bytes) else e.explanation
         raise (Permanent if refused else Transient)(
             f"Docker engine: {what}: {said or e}",
-            remedy="see the engine of slipway_engine: its log, and the room on its disk (`docker system df`)",
+            remedy="see that the registry answers the engine"
+            if _UNREACHABLE.search(said or "")
+            else "see the engine of slipway_engine: its log, and the room on its disk (`docker system df`)",
         ) from e
     except (
         requests.RequestException,
@@ -433,9 +440,12 @@ def build(
         except Transient as e:
             for line in e.lines:
                 log(line)
-            process.run(
-                ["docker", "version"], timeout_s=15, environment=environment
-            )  # raises if the engine is gone
+            if not _answers(environment) or any(_GONE.search(line) for line in e.lines):
+                raise Transient(
+                    f"Docker engine: building {tag}: it went away: {e.lines[-1] if e.lines else e}",
+                    remedy="see that the engine of slipway_engine runs (`docker info`)",
+                    lines=e.lines,
+                ) from e
             if any("buildx component is missing" in line for line in e.lines):
                 raise Permanent(
                     "the worker's docker client has no BuildKit",
@@ -456,6 +466,16 @@ def build(
             ) from e
     for line in said.decode(errors="replace").splitlines():
         log(line)
+
+
+def _answers(environment: Mapping[str, str]) -> bool:
+    try:
+        process.run(["docker", "version"], timeout_s=15, environment=environment)
+    except Transient as e:
+        if not e.lines:  # not installed, or no end: it has its own words
+            raise
+        return False
+    return True
 
 
 def _sign_in(folder: Path, registry: str, username: str, password: str) -> None:
