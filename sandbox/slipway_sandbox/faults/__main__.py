@@ -9,6 +9,7 @@ import dataclasses
 import importlib
 import json
 import pkgutil
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -146,6 +147,8 @@ def main(section: str | None, names: tuple[str, ...], fast: bool, as_json: bool)
         for case in known
         if section in (None, case.section) and (not names or case.name in names) and (case.fast or not fast)
     ]
+    # ended from outside, too, a case must mend what it broke
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     start = time.monotonic()
     scene = opened()
     results = list(run(chosen, scene))
