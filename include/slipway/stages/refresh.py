@@ -330,8 +330,10 @@ def _settle(api: Any, service: Service, digest: str) -> None:
 def _healthy(service: Service) -> Any:
     """Give what asks once whether the service works, and is the commit that the ledger says."""
     namespace, health = service.deploy.namespace, service.verify.health
+    began: list[float] = []
 
     def healthy() -> PokeReturnValue:
+        began.append(time.monotonic())
         environment = _looked(get_current_context(), service)["environment"]
         release = refreshes.active(connections.ledger(), service.service, environment)
         assert release is not None
@@ -346,8 +348,17 @@ def _healthy(service: Service) -> Any:
         except (ValueError, KeyError, TypeError):
             reported = None
         statuses = [status for status, _ in answers]
-        print(f"{state.message}; {health.ready} and {health.version} answer {statuses}, commit {reported}")
-        return PokeReturnValue(state.complete and statuses == [200, 200] and reported == release.commit)
+        said = f"{state.message}; {health.ready} and {health.version} answer {statuses}, commit {reported}"
+        print(said)
+        well = state.complete and statuses == [200, 200] and reported == release.commit
+        if (
+            not well and began[-1] - began[0] > health.timeout_s - 2
+        ):  # before the sensor says that it was too long
+            raise PolicyFailed(
+                f"{service.service} is not healthy after {health.timeout_s} s: {said}",
+                remedy=f"see its pods; {release.run_id}, commit {release.commit}, should be served",
+            )
+        return PokeReturnValue(well)
 
     return healthy
 
