@@ -18,6 +18,8 @@ from slipway import process
 from slipway.errors import Permanent, PolicyFailed, Transient
 
 NOTES_REF = "refs/notes/slipway"
+FILE_LIMIT, FILES_LIMIT = process.OUTPUT_LIMIT, 20_000_000
+"""Bytes of a file that a release reads, such as a lock or a manifest, and of all in a folder."""
 _HASH = re.compile(r"[0-9a-f]{40}")
 # what git says when it is a server's answer that a retry will not change (http.c, remote-curl.c)
 _REFUSED = re.compile(
@@ -203,11 +205,29 @@ class Repository:
                 yield tar
 
     def files(self, commit: str, folder: str) -> dict[str, bytes]:
-        """Give every file below ``folder`` (or the one file of that name) at ``commit``, by its path, sorted."""
-        listed = self._run("ls-tree", "-r", "-z", "--name-only", commit, "--", folder).decode()
-        return {
-            path: self._run("show", f"{commit}:{path}") for path in sorted(filter(None, listed.split("\0")))
-        }
+        """Give every file below ``folder`` (or the one file of that name) at ``commit``, by its path, sorted.
+
+        :raises PolicyFailed: if they are larger than FILE_LIMIT or FILES_LIMIT: a worker keeps them in memory.
+        """
+        listed = self._run("ls-tree", "-r", "-z", "-l", commit, "--", folder).decode(errors="surrogateescape")
+        sizes = {}
+        for entry in filter(None, listed.split("\0")):
+            about, _, path = entry.partition("\t")
+            _, kind, _, length = about.split()
+            if kind == "blob":  # not another repository's commit
+                sizes[path] = int(length)
+        for path, size in sizes.items():
+            if size > FILE_LIMIT:
+                raise PolicyFailed(
+                    f"{path} has {size} bytes, and may have {FILE_LIMIT}",
+                    remedy="keep it elsewhere, or split it",
+                )
+        if sum(sizes.values()) > FILES_LIMIT:
+            raise PolicyFailed(
+                f"the files below {folder} have {sum(sizes.values())} bytes, and may have {FILES_LIMIT}",
+                remedy="keep there only what a release reads",
+            )
+        return {path: self._run("show", f"{commit}:{path}") for path in sorted(sizes)}
 
     def note(self, commit: str) -> str | None:
         """Give the note on ``commit`` under ``refs/notes/slipway``, as the server has it now."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.adapters.git import Repository
+from slipway.adapters.git import FILE_LIMIT, Repository
 from slipway.errors import PolicyFailed, Transient
 
 
@@ -35,6 +35,18 @@ def work(tmp_path: Path) -> Path:
 @pytest.fixture
 def repository(tmp_path: Path, work: Path) -> Repository:
     return Repository(f"file://{tmp_path}/remote.git", "user", "p@ss/word", tmp_path / "mirrors")
+
+
+def test_file_that_a_worker_should_not_keep_is_refused_and_named(repository: Repository, work: Path) -> None:
+    (work / "m" / "large.yaml").write_bytes(b"x" * (FILE_LIMIT + 1))
+    git(work, "add", ".")
+    git(work, "commit", "--quiet", "-m", "Large")
+    git(work, "push", "--quiet", "../remote.git", "main")
+    head = repository.head("main")
+    repository.fetch(head)
+    with pytest.raises(PolicyFailed, match=rf"m/large\.yaml has {FILE_LIMIT + 1} bytes"):
+        repository.files(head, "m")
+    assert list(repository.files(head, "m/a b.yaml")) == ["m/a b.yaml"]
 
 
 def test_commit_tree_and_files_are_those_of_the_remote(repository: Repository, work: Path) -> None:
