@@ -270,5 +270,8 @@ class ContainerOperator(DockerOperator):
                 f"{self.task_id} used more memory than {self.mem_limit} and was ended", lines=lines
             )
         if code == 1:
-            return PolicyFailed(f"{self.task_id} failed: {why}", lines=findings)
+            kind, _, other = str(self.network_mode).partition(":")
+            # what it attacked says why it answered so
+            beside = engine.log_tail(self.cli, other, 30) if kind == "container" else []
+            return PolicyFailed(f"{self.task_id} failed: {why}", lines=[*findings, *beside])
         return Transient(f"{self.task_id} could not be evaluated (exit code {code}): {why}", lines=findings)
