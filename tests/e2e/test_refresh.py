@@ -63,6 +63,23 @@ class Night:
         assert found.report is not None
         return state, dict(found.report)
 
+    def clear(self, run: str, task: str) -> str:
+        """Clear a task of a refresh with all that comes after it; give the run's state when it has ended again."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run,
+            "task_ids": [task],
+            "include_downstream": True,
+            "only_failed": False,
+        }
+        answer = self.airflow.call("POST", f"/api/v2/dags/{DAG}/clearTaskInstances", json=body)
+        assert answer.status_code == 200, answer.text
+        wait(
+            lambda: (self.airflow.run(DAG, run) or {})["state"] in ("queued", "running"),
+            "the run begins again",
+        )
+        return self.airflow.follow(DAG, run, timeout_s=120)
+
     def deployed(self) -> Release:
         """Give the release that is deployed."""
         found = refreshes.active(self.ledger, NAME, "staging")
@@ -127,6 +144,13 @@ def test_drift_is_shown_undone_and_says_whose_it_was(night: Night) -> None:
     data = {"data": {"LOG_LEVEL": "DEBUG"}}
     core.patch_namespaced_config_map(plan.deployment, plan.namespace, data, field_manager="kubectl-edit")
 
+    assert night.ledger.lane_acquire(NAME, "staging", "another", 120) is None
+    state, report = night.refresh()
+    night.ledger.lane_release(NAME, "staging", "another")
+    left = f"not repaired: another is changing {NAME}, and applies its own manifests"
+    assert (state, of(report)["done"]) == ("success", [left]), report
+    assert apps.read_namespaced_deployment(plan.deployment, plan.namespace).spec.replicas == wanted + 1
+
     state, report = night.refresh()
     assert state == "success", report
     service = of(report)
@@ -186,6 +210,15 @@ def test_new_base_image_is_released_through_the_same_stages(night: Night) -> Non
         assert night.project.version()["commit"] == before.commit
         # any push since then is newer than it
         assert (after.requested_at - before.requested_at) == timedelta(microseconds=1)
+        # cleared as a whole, it finds the release that it asked for, and asks for no other
+        known = set(refreshes.known(night.ledger, [NAME]))
+        assert night.clear(report["run_id"], f"{NAME}.look") == "success"
+        again = refreshes.newest(night.ledger, report["run_id"])
+        assert again is not None
+        assert again.report is not None
+        assert of(dict(again.report))["done"] == service["done"]
+        assert set(refreshes.known(night.ledger, [NAME])) == known
+        assert night.deployed() == after
 
 
 @contextmanager
