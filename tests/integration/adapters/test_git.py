@@ -7,6 +7,7 @@ import subprocess
 import tarfile
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,46 @@ def test_password_lies_nowhere_in_the_mirror(developer: Developer, repository: R
     )
     assert (found.returncode, found.stdout) == (1, "")
     assert NOTES_REF in developer.git("ls-remote", "origin")
+
+
+def test_on_branch_is_what_the_server_has_now(developer: Developer, repository: Repository) -> None:
+    first = developer.head()
+    (developer.folder / "a.txt").write_text("two\n")
+    second = developer.commit("Second")
+    developer.push()
+    assert repository.on_branch(first, "main")
+    assert repository.on_branch(second, "main")
+    assert not repository.on_branch("0" * 40, "main")
+    # a forced push takes the second one off
+    developer.git("reset", "--hard", first)
+    developer.git("push", "--force", "origin", "HEAD:refs/heads/main")
+    assert not repository.on_branch(second, "main")
+    developer.git("push", "origin", f"{second}:refs/heads/feature/x")
+    assert not repository.on_branch(second, "main")
+    assert repository.on_branch(second, "feature/x")
+    with pytest.raises(PolicyFailed, match="no branch nowhere"):
+        repository.on_branch(first, "nowhere")
+
+
+def test_resolve_gives_the_commits_of_the_branch_that_begin_so(
+    developer: Developer, repository: Repository
+) -> None:
+    first = developer.head()
+    (developer.folder / "a.txt").write_text("elsewhere\n")
+    other = developer.commit("On another branch")
+    developer.push("feature/x")
+    assert repository.resolve(first[:7], "main") == [first]
+    assert repository.resolve(other[:7], "main") == []
+    tree = developer.git("rev-parse", "HEAD^{tree}")
+    assert repository.resolve(tree[:12], "feature/x") == []
+
+
+def test_notes_written_at_once_are_all_kept(developer: Developer, repository: Repository) -> None:
+    commits = [developer.head()]
+    for number in range(5):
+        (developer.folder / "a.txt").write_text(f"{number}\n")
+        commits.append(developer.commit(f"Number {number}"))
+    developer.push()
+    with ThreadPoolExecutor(len(commits)) as pool:
+        assert all(pool.map(lambda commit: repository.write_note(commit, f"note on {commit}\n", 8), commits))
+    assert [developer.note(commit) for commit in commits] == [f"note on {commit}" for commit in commits]

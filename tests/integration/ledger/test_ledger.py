@@ -55,6 +55,9 @@ def test_release_is_shown_with_exactly_the_promised_words(ledger: Ledger) -> Non
         "schema_revision",
         "status",
         "superseded_by",
+        "stage",
+        "reason",
+        "attempts",
         "run_id",
         "started_at",
         "finished_at",
@@ -120,8 +123,8 @@ def test_unknown_field_is_refused_with_the_legal_ones(ledger: Ledger) -> None:
 
 def test_illegal_end_is_refused_and_changes_nothing(ledger: Ledger) -> None:
     run = good(ledger, A)
-    with pytest.raises(Permanent, match="cannot end as superseded"):
-        ledger.finish(run, "superseded")
+    with pytest.raises(Permanent, match="cannot end as running"):
+        ledger.finish(run, "running")
     assert record(ledger, run).status is Status.PASSED
 
 
@@ -298,6 +301,84 @@ def test_of_many_at_once_one_gets_the_lane_and_the_others_learn_who(ledger: Ledg
         found = list(pool.map(take, runs))
     [winner] = [run for run, holder in zip(runs, found, strict=True) if holder is None]
     assert {holder for holder in found if holder} == {winner}
+
+
+def test_newer_releases_are_those_that_were_asked_for_later(ledger: Ledger) -> None:
+    now = datetime.now(UTC)
+    for commit, seconds in ((A, 0), (B, 10), (C, -10)):
+        at = now + timedelta(seconds=seconds)
+        ledger.begin("svc", "staging", commit, run_id("svc", commit), "refs/heads/main", requested_at=at)
+    ledger.begin(
+        "other", "staging", A, run_id("other", A), "refs/heads/main", requested_at=now + timedelta(hours=1)
+    )
+    a, b, c = (run_id("svc", commit) for commit in (A, B, C))
+    [only] = ledger.newer(a)
+    assert (only.run_id, only.commit, only.requested_at) == (b, B, now + timedelta(seconds=10))
+    assert (only.running, only.ready, only.failing, only.deployed) == (True, False, False, False)
+    assert [one.run_id for one in sorted(ledger.newer(c), key=lambda one: one.requested_at)] == [a, b]
+    assert ledger.newer(b) == []
+    # a cleared run keeps its place in the queue
+    ledger.begin("svc", "staging", C, c, "refs/heads/main", requested_at=now + timedelta(hours=2))
+    assert len(ledger.newer(c)) == 2
+
+
+def test_newer_release_is_ready_failing_deployed_as_recorded(ledger: Ledger) -> None:
+    older, newer = begin(ledger, A), begin(ledger, B)
+    ledger.ready(newer)
+    assert ledger.newer(older)[0].ready
+    ledger.begin("svc", "staging", B, newer, "refs/heads/main")  # begins again: no longer ready
+    assert not ledger.newer(older)[0].ready
+    ledger.stage(newer, "test.unit", Outcome.FAILED, 1)
+    assert ledger.newer(older)[0].failing
+    ledger.stage(newer, "test.unit", Outcome.PASSED, 1)
+    ledger.deployed(newer)
+    ledger.finish(newer, Status.FAILED)
+    [seen] = ledger.newer(older)
+    assert (seen.failing, seen.deployed, seen.running) == (False, True, False)
+
+
+def test_first_request_of_a_commit(ledger: Ledger) -> None:
+    first = datetime(2026, 1, 1, tzinfo=UTC)
+    ledger.begin("svc", "staging", A, run_id("svc", A), "refs/heads/main", requested_at=first)
+    begin(ledger, A, repeat=1)
+    assert ledger.first_request("svc", A) == first
+    assert abs(ledger.first_request("svc", B) - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_exclusive_lets_one_in_at_a_time_and_the_next_after_it(ledger: Ledger) -> None:
+    inside, most = 0, 0
+    guard = threading.Lock()
+
+    def work(_: int) -> None:
+        nonlocal inside, most
+        with ledger.exclusive("volume", 20):
+            with guard:
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.02)
+            with guard:
+                inside -= 1
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, range(6)))
+    assert most == 1
+
+
+def test_exclusive_is_bounded_and_says_what_is_held(ledger: Ledger) -> None:
+    with ledger.exclusive("volume", 1):
+        with pytest.raises(Transient, match="another task works on volume"), ledger.exclusive("volume", 0.1):
+            pass
+        with ledger.exclusive("another", 1):
+            pass
+    with ledger.exclusive("volume", 0.1):
+        pass
+
+
+def test_exclusive_is_given_back_when_the_body_fails(ledger: Ledger) -> None:
+    with pytest.raises(ZeroDivisionError), ledger.exclusive("volume", 1):
+        _ = 1 / 0
+    with ledger.exclusive("volume", 0.1):
+        pass
 
 
 def test_unreachable_ledger_is_transient_and_keeps_its_password_to_itself() -> None:

@@ -101,5 +101,9 @@ def test_what_cannot_follow_is_refused_with_what_can(status: str, end: str) -> N
 def test_rerun_of_a_late_stage_may_mend_a_release() -> None:
     assert finish(Status.FAILED, Status.PASSED) is Status.PASSED
     assert finish(Status.PASSED, Status.ROLLED_BACK) is Status.ROLLED_BACK
-    assert finish(Status.PASSED, Status.SUPERSEDED) is Status.SUPERSEDED  # cleared after a newer one was deployed
-    assert finish(Status.SUPERSEDED, Status.PASSED) is Status.PASSED  # the newer one never came to be deployed
+    assert (
+        finish(Status.PASSED, Status.SUPERSEDED) is Status.SUPERSEDED
+    )  # cleared after a newer one was deployed
+    assert (
+        finish(Status.SUPERSEDED, Status.PASSED) is Status.PASSED
+    )  # the newer one never came to be deployed
