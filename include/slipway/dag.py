@@ -59,6 +59,12 @@ def release_dag(name: str) -> DAG:
             "ref": Param(
                 f"refs/heads/{service.source.branch}", type="string", pattern="^refs/heads/.+", title="Ref"
             ),
+            "fresh": Param(
+                False,
+                type="boolean",
+                title="Fresh",
+                description="Run every gate again, also where its verdict is known.",
+            ),
         },
     ) as dag:
         accepted = accept.accept(service)

@@ -188,6 +188,6 @@ def test_people_find_their_way(parses: dict[str, Any], tasks: dict[str, dict[str
     dag = parses["first"]["dags"][RELEASE]
     assert "AI Generation Service" in dag["doc_md"]
     assert dag["tags"] == ["ai-generation", "release", "team:generation"]
-    assert dag["params"] == ["commit", "ref", "service"]
+    assert dag["params"] == ["commit", "fresh", "ref", "service"]
     for name, task in tasks.items():
         assert task["title"] != name, f"{name} has no name that a person understands"
