@@ -39,7 +39,7 @@ integration: up ## each adapter against the real part
 e2e: up ## pushes through the whole sequence
 	$(BIN)/pytest tests/e2e
 
-bench: up ## push five times; how long until the first task runs and until healthy, and which share of it is work
+bench: up ## push new and known source in turn, five times each; how long until the first task runs and until healthy
 	$(BIN)/python -m slipway_sandbox.bench
 
 faults: up ## make every fault for real: the table of how each ends, what is held, and how the next push goes

@@ -42,35 +42,51 @@ def working_share(pushed: Pushed) -> tuple[float, float]:
     return covered / whole, sum(stop - start for start, stop in intervals) / whole
 
 
+KINDS = ("new source", "known source")
+"""A commit whose files no gate has seen, and one with the same files again, whose verdicts are on record."""
+
+
+def _pushed(project: Project, kind: str, number: int) -> dict[str, float]:
+    """Push one commit and give its figures."""
+    if kind == "new source":
+        commit = project.commit(f"Bench {number}", files={"BENCH": f"{number} {time.time_ns()}\n"})
+    else:
+        commit = project.clone.commit(f"Bench {number} once more")
+    start = time.monotonic()
+    said = project.clone.push()
+    took = time.monotonic() - start
+    pushed = project.follow(commit, said)
+    if pushed.state != "success":
+        raise click.ClickException(f"{commit} was not released: {pushed.release.reason}")
+    share, parallel = working_share(pushed)
+    click.echo(f"{kind} {commit[:12]} healthy in {pushed.seconds_to_healthy:.1f} s", err=True)
+    return {
+        "git push, hook included (s)": took,
+        "push -> first task running (s)": pushed.seconds_to_start,
+        "push -> healthy (s)": pushed.seconds_to_healthy,
+        "share of the time in which tasks work": share,
+        "tasks' time / run's time": parallel,
+    }
+
+
 @click.command()
-@click.option("--pushes", default=5, show_default=True, help="How many pushes.")
+@click.option("--pushes", default=5, show_default=True, help="How many pushes of each kind.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def bench(pushes: int, as_json: bool) -> None:
-    """Push, wait until healthy, several times; print minimum, median and maximum of each figure."""
+    """Push new and known source in turn, wait until healthy; print minimum, median and maximum of each figure."""
     sandbox = open_sandbox(progress=Progress(quiet=True))
     project = Project(sandbox, sandbox.layout.state / "bench" / NAME)
     project.configure()
     project.clone.clone()
     figures: dict[str, list[float]] = {}
-    for number in range(pushes):
-        commit = project.commit(f"Bench {number + 1} of {pushes}")
-        start = time.monotonic()
-        said = project.clone.push()
-        took = time.monotonic() - start
-        pushed = project.follow(commit, said)
-        if pushed.state != "success":
-            raise click.ClickException(f"{commit} was not released: {pushed.release.reason}")
-        share, parallel = working_share(pushed)
-        for name, value in {
-            "git push, hook included (s)": took,
-            "push -> first task running (s)": pushed.seconds_to_start,
-            "push -> healthy (s)": pushed.seconds_to_healthy,
-            "share of the time in which tasks work": share,
-            "tasks' time / run's time": parallel,
-        }.items():
-            figures.setdefault(name, []).append(round(value, 2))
-        click.echo(
-            f"{number + 1}/{pushes} {commit[:12]} healthy in {pushed.seconds_to_healthy:.1f} s", err=True
+    for number in range(1, pushes + 1):
+        both = {kind: _pushed(project, kind, number) for kind in KINDS}
+        for kind, found in both.items():
+            for name, value in found.items():
+                figures.setdefault(f"{kind}: {name}", []).append(round(value, 2))
+        healthy = [found["push -> healthy (s)"] for found in both.values()]
+        figures.setdefault("push -> healthy, known / new source", []).append(
+            round(healthy[1] / healthy[0], 2)
         )
     spread = {
         name: {"min": min(values), "median": statistics.median(values), "max": max(values)}
@@ -80,7 +96,7 @@ def bench(pushes: int, as_json: bool) -> None:
         click.echo(json.dumps(spread, indent=1))
     else:
         for name, row in spread.items():
-            click.echo(f"{name:<40} {row['min']:>7} {row['median']:>7} {row['max']:>7}   (min, median, max)")
+            click.echo(f"{name:<56} {row['min']:>7} {row['median']:>7} {row['max']:>7}   (min, median, max)")
 
 
 if __name__ == "__main__":
