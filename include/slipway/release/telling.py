@@ -14,9 +14,12 @@ def telling(lines: Sequence[str]) -> str:
     said = [line.strip() for line in lines]
     for at, line in enumerate(said):
         if match := _LIQUIBASE.match(line):
-            # the changeset is in the first line, the database's words are in a later one
-            reasons = [more for more in said[at + 1 : at + 4] if more.startswith("Reason: ")]
-            return " ".join([match[1].rstrip(), *reasons[:1]])
+            why = match[1].rstrip()
+            # then the changeset or the database's words are in the next lines
+            more = [
+                one for one in said[at + 1 : at + 3] if one and not one.startswith("For more information")
+            ]
+            return " ".join([why, *more]) if why.endswith(":") else why
     for line in said:
         if _ANSIBLE.match(line) and "...ignoring" not in line:
             return line

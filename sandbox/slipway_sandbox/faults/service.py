@@ -419,7 +419,7 @@ DEPLOYMENTS: tuple[Case, ...] = (
         "cannot-start",
         "an image whose command does not start",
         "deploy.rollout",
-        r"^pod ai-generation-\S+: CrashLoopBackOff: app crashed 2 times, at last with exit code 1: .*ai_generation\.nowhere",
+        r"^pod ai-generation-\S+: CrashLoopBackOff: app crashed 2 times, at last with exit code 3: .*ai_generation\.nowhere",
         within(
             60,
             "deploy.rollout",

@@ -27,6 +27,19 @@ def test_liquibase_names_the_changeset_first_and_the_databases_words_after() -> 
     )
 
 
+def test_liquibase_names_the_changeset_that_was_edited() -> None:
+    said = [
+        "Unexpected error running Liquibase: Validation Failed:",
+        "     1 changesets check sum",
+        "          a.sql::1::me was: 9:11 but is now: 9:22",
+        "",
+        "For more information, please use the --log-level flag",
+    ]
+    assert telling(said) == (
+        "Validation Failed: 1 changesets check sum a.sql::1::me was: 9:11 but is now: 9:22"
+    )
+
+
 def test_ansible_says_it_before_its_recap() -> None:
     said = [
         "TASK [Draft] ***",
