@@ -245,6 +245,15 @@ def secret_annotations(api: ApiClient, namespace: str, name: str) -> dict[str, s
             raise
 
 
+def running_pods(api: ApiClient, namespace: str) -> list[str]:
+    """Give the names of the pods that have not ended, sorted."""
+    from kubernetes.client import CoreV1Api
+
+    with explained(f"listing the pods of {namespace}"):
+        pods = CoreV1Api(api).list_namespaced_pod(namespace).items
+    return sorted(one.metadata.name for one in pods if one.status.phase not in ("Succeeded", "Failed"))
+
+
 def delete(api: ApiClient, kind: str, namespace: str, name: str) -> None:
     """Delete a `secret`, `config_map` or `pod`; none is fine."""
     from kubernetes.client import CoreV1Api

@@ -57,9 +57,18 @@ printf '{"pending": %d, "revision": "%s"}' "$pending" "$revision" >/dev/terminat
 """
 )
 
+# A killed pod leaves Liquibase's lock, which names it: its owner is dead if no such pod runs. Nobody else takes the lock
+# meanwhile: whoever migrates holds the lane.
 _MIGRATE = (
     _LIQUIBASE
     + r"""
+lb list-locks >/tmp/locks 2>/tmp/locks.log || failed /tmp/locks /tmp/locks.log
+for holder in $(sed -n 's/^ *- \([^ ]*\) (.*) at .*/\1/p' /tmp/locks); do
+  case " $PODS " in *" $holder "*) echo "pod $holder is migrating this database now"; exit 3;; esac
+  case "$holder" in deploy-migrate-*) ;; *) echo "$holder, which is no pod of a release, holds Liquibase's lock"; exit 3;; esac
+  echo "Liquibase's lock was left by $holder, a pod that does not run any more: it is released"
+  lb release-locks >/tmp/locks.log 2>&1 || failed /tmp/locks.log
+done
 lb update >/tmp/update 2>&1 || failed /tmp/update
 cat /tmp/update
 revision=$(sed -n 's/^Running Changeset: //p' /tmp/update | tail -n 1 | tr -d '"\\')
@@ -67,10 +76,16 @@ printf '{"revision": "%s"}' "$revision" >/dev/termination-log
 """
 )
 
+# A task that fails is the playbook's fault; a server that does not answer it is not, and neither is a broken Ansible (250).
 _PLAYBOOK = r"""
 set -eu
 mkdir /tmp/playbook && tar -xzf /files/playbook.tgz -C /tmp/playbook && cd /tmp/playbook
-exec ansible-playbook --extra-vars "namespace=$NAMESPACE" "$PLAYBOOK"
+code=0
+ansible-playbook --extra-vars "namespace=$NAMESPACE" "$PLAYBOOK" >/tmp/said 2>&1 || code=$?
+cat /tmp/said
+if [ $code = 0 ]; then exit 0; fi
+if [ $code = 250 ] || grep -qiE 'connection refused|max retries exceeded|timed out|no route to host' /tmp/said; then exit 3; fi
+exit 1
 """
 
 
@@ -382,6 +397,7 @@ def deploy(service: Service) -> TaskGroup:
                 task_id="migrate",
                 task_display_name="Migrate (Liquibase)",
                 command=["sh", "-c", _MIGRATE],
+                neighbours=True,
                 **pod,
             )
             if plan.order == "before":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.sdk.exceptions import AirflowException
+from kubernetes.client import V1EnvVar
 
 from slipway.adapters import cluster
 from slipway.errors import PolicyFailed, SlipwayError, Transient
@@ -35,6 +36,8 @@ class ReleasePod(KubernetesPodOperator):
     :param secret: name of a Secret that is mounted as files at /run/slipway. (templated)
     :param files: name of a ConfigMap that is mounted as files at /files. (templated)
     :param account: service account whose token the pod gets; None means none.
+    :param neighbours: whether the container is told, by PODS, which pods of the namespace run: who of those that it finds
+        traces of is alive.
     :param timeout_s: seconds after which the pod is ended, which fails the task.
     """
 
@@ -52,11 +55,12 @@ class ReleasePod(KubernetesPodOperator):
         files: str | None = None,
         account: str | None = None,
         environment: dict[str, str] | None = None,
+        neighbours: bool = False,
         **kwargs: Any,
     ) -> None:
         self._said: deque[str] = deque(maxlen=40)
         self._heard = 0
-        self.timeout_s, self.is_service = timeout_s, image == PUSHED
+        self.timeout_s, self.is_service, self.neighbours = timeout_s, image == PUSHED, neighbours
         restricted = {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -181,6 +185,9 @@ class ReleasePod(KubernetesPodOperator):
             self._said.clear()
             self._heard = 0
             try:
+                if self.neighbours:
+                    names = cluster.running_pods(connections.cluster(), str(self.namespace))
+                    self.env_vars = [*self.env_vars, V1EnvVar(name="PODS", value=" ".join(names))]
                 with cluster.explained(f"running the pod of {self.task_id}"):
                     super().execute(context)
             except AirflowException as e:

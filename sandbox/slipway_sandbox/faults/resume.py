@@ -252,6 +252,21 @@ def killed(*only: str) -> Callable[[Scene], Seen]:
     return act
 
 
+def _left_lock(scene: Scene) -> Seen:
+    """Liquibase's lock, as a pod that was killed while it migrated leaves it."""
+    migrations = scene.project.service.deploy.migrations
+    assert migrations is not None
+    scene.good()
+    scene.execute(
+        migrations.database,
+        "UPDATE databasechangeloglock SET locked = true, lockgranted = now(), lockedby = 'deploy-migrate-1a2b3c4d (10.200.0.9)'",
+    )
+    seen = scene.push(
+        "Change the schema though a lock was left", files={**_changeset(scene), **unique("lock")}
+    )
+    return dataclasses.replace(seen, replaced=False)
+
+
 _PASSED = Wanted(None, "passed", "", published=True)
 
 CASES: tuple[Case, ...] = (
@@ -270,6 +285,7 @@ CASES: tuple[Case, ...] = (
         )
         for task in ("accept", "lane", "deploy.apply")
     ),
+    Case("left-lock", SECTION, "a migration after a pod that was killed with Liquibase's lock", _PASSED, _left_lock),
     Case("kill-every-task", SECTION, "kill -9 of each task's process, in the middle", _PASSED, killed(*TASKS)),
     *(
         Case(f"clear-{task}", SECTION, f"clear {task} alone of the newest release", _PASSED, cleared(task, False),

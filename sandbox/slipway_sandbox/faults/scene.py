@@ -232,6 +232,11 @@ class Scene:
             found: list[tuple[Any, ...]] = cursor.fetchall()
             return found
 
+    def execute(self, database: str, statement: str) -> None:
+        """Run a statement as the administrator of Postgres."""
+        with closing(Postgres(self.sandbox).connect(database)) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+
     def _lanes(self, run: str) -> list[str]:
         rows = self.rows("ledger", "SELECT service, environment FROM lanes WHERE run_id = %s", run)
         return [f"lane {service} {environment}" for service, environment in rows]
