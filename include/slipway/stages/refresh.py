@@ -243,8 +243,9 @@ def _said(ended: Release) -> str:
     if ended.status is Status.SUPERSEDED:
         return f"{ended.run_id} was superseded by {ended.superseded_by}"
     kind = PolicyFailed if ended.status is Status.FAILED else Permanent
+    why = next(iter((ended.reason or "").splitlines()), "")
     raise kind(
-        f"{ended.run_id} {ended.status} at {ended.stage}: {(ended.reason or '').partition(chr(10))[0]}",
+        f"{ended.run_id} {ended.status}" + (f" at {ended.stage}: {why}" if ended.stage else ""),
         remedy=f"slipway releases show {ended.service} {ended.commit[:12]}",
     )
 
