@@ -243,9 +243,9 @@ def _said(ended: Release) -> str:
     if ended.status is Status.SUPERSEDED:
         return f"{ended.run_id} was superseded by {ended.superseded_by}"
     kind = PolicyFailed if ended.status is Status.FAILED else Permanent
-    why = next(iter((ended.reason or "").splitlines()), "")
+    why = next(iter((ended.reason or "").splitlines()), "see its run in Airflow")
     raise kind(
-        f"{ended.run_id} {ended.status}" + (f" at {ended.stage}: {why}" if ended.stage else ""),
+        f"{ended.run_id} {ended.status} at {ended.stage or 'no stage'}: {why}",
         remedy=f"slipway releases show {ended.service} {ended.commit[:12]}",
     )
 

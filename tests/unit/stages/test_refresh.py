@@ -132,5 +132,5 @@ def test_release_that_did_not_pass_fails_with_its_stage_and_first_line(
 
 
 def test_release_that_ended_before_any_stage_is_told_without_one() -> None:
-    with pytest.raises(Permanent, match=r"^web.0123456789ab.r1 errored\n"):
+    with pytest.raises(Permanent, match="r1 errored at no stage: see its run in Airflow"):
         refresh._said(replace(RELEASE, status=Status.ERRORED))
