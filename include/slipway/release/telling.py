@@ -24,3 +24,15 @@ def telling(lines: Sequence[str]) -> str:
         if _ANSIBLE.match(line) and "...ignoring" not in line:
             return line
     return next((line for line in reversed(said) if line), "it says nothing")
+
+
+_BAD = re.compile("error|exception|fatal|fail|denied|refused|traceback", re.IGNORECASE)
+
+
+def from_the_first_bad(lines: Sequence[str], most: int = 20) -> list[str]:
+    """Give the lines from the first that tells of something bad, without a tool's greeting; else the last ones.
+
+    :param most: so many at most.
+    """
+    first = next((at for at, line in enumerate(lines) if _BAD.search(line)), None)
+    return list(lines[-most:] if first is None else lines[first:][:most])

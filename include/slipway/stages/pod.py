@@ -14,7 +14,7 @@ from kubernetes.client import V1EnvVar
 
 from slipway.adapters import cluster
 from slipway.errors import PolicyFailed, SlipwayError, Transient
-from slipway.release.telling import telling
+from slipway.release.telling import from_the_first_bad, telling
 from slipway.stages import connections, lanes, links
 from slipway.stages.image import PUSHED
 from slipway.stages.outcome import recorded, seconds
@@ -214,7 +214,7 @@ class ReleasePod(KubernetesPodOperator):
         return None
 
     def _failure(self, error: Exception) -> Exception:
-        lines = list(self._said)[-20:]
+        lines = from_the_first_bad(list(self._said))
         if self.remote_pod and self.remote_pod.status.reason == "DeadlineExceeded":
             return PolicyFailed(
                 f"{self.task_id} took longer than {self.timeout_s:.0f} s and was ended",

@@ -1,6 +1,6 @@
 """The line that says why, out of what real tools wrote (Liquibase 4.28, ansible-core 2.19, pytest)."""
 
-from slipway.release.telling import telling
+from slipway.release.telling import from_the_first_bad, telling
 
 
 def test_liquibase_says_it_before_its_advice() -> None:
@@ -53,3 +53,10 @@ def test_ansible_says_it_before_its_recap() -> None:
 def test_anything_else_says_it_last() -> None:
     assert telling(["smoke test", "FAILED version: found 200", " "]) == "FAILED version: found 200"
     assert telling([]) == "it says nothing"
+
+
+def test_a_tools_greeting_is_left_out() -> None:
+    said = ["Starting Liquibase at 15:23", "Total change sets: 4", "ERROR: Exception Details", "the rest"]
+    assert from_the_first_bad(said) == ["ERROR: Exception Details", "the rest"]
+    assert from_the_first_bad(["nothing", "of", "the kind"], 2) == ["of", "the kind"]
+    assert from_the_first_bad([]) == []
