@@ -452,15 +452,14 @@ def build(
                     remedy="put Debian's /usr/bin/docker, or one with buildx, first on PATH of the workers",
                     lines=e.lines,
                 ) from e
-            useful = [line for line in e.lines if "ERROR" in line or "error" in line] or e.lines
             if any(_UNREACHABLE.search(line) for line in e.lines):
                 raise Transient(
-                    f"the image could not be built: {useful[-1]}",
+                    f"the image could not be built: {failed_step(e.lines)}",
                     remedy="see that the registry answers the engine",
                     lines=e.lines,
                 ) from e
             raise PolicyFailed(
-                f"the image does not build: {useful[-1] if useful else e}",
+                f"the image does not build: {failed_step(e.lines) or e}",
                 remedy=f"correct {dockerfile}; a build has no network and only the pinned base images",
                 lines=e.lines,
             ) from e
@@ -476,6 +475,20 @@ def _answers(environment: Mapping[str, str]) -> bool:
             raise
         return False
     return True
+
+
+_STEP, _ERROR = re.compile(r"^ *> \[[^\]]*\] (.+):$"), re.compile(r"^#\d+ ERROR: (.+)")
+
+
+def failed_step(said: Sequence[str]) -> str:
+    """Give the instruction that failed and why, out of the last lines of BuildKit's progress, or the last about an error."""
+    step = next((match[1] for line in reversed(said) if (match := _STEP.match(line))), None)
+    error = next((match[1] for line in reversed(said) if (match := _ERROR.match(line.strip()))), None)
+    if step and error:
+        step = " ".join(step.split())
+        return f"{step if len(step) <= 120 else step[:119] + '…'}: {error}"
+    spoken = [line.strip() for line in said if "error" in line.lower()] or [line.strip() for line in said]
+    return error or (spoken[-1] if spoken else "")
 
 
 def _sign_in(folder: Path, registry: str, username: str, password: str) -> None:

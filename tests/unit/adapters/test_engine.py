@@ -5,7 +5,7 @@ from itertools import repeat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.adapters.engine import bounded
+from slipway.adapters.engine import bounded, failed_step
 
 
 @given(st.lists(st.text(max_size=20)))
@@ -27,3 +27,17 @@ def test_of_endless_output_beginning_and_end_are_kept_and_the_rest_is_counted() 
 
 def test_a_character_that_is_split_between_chunks_stays_whole() -> None:
     assert b"".join(bounded(["é".encode()[:1], "é".encode()[1:], b"\xff"])) == "é\ufffd".encode()
+
+
+def test_a_build_that_fails_names_its_instruction() -> None:
+    said = [
+        "#9 [builder 6/7] COPY nowhere /app/smoke",
+        '#9 ERROR: "/nowhere" not found: not found',
+        "------",
+        " > [builder 6/7] COPY nowhere /app/smoke:",
+        "------",
+        'failed to compute cache key: "/nowhere" not found: not found',
+    ]
+    assert failed_step(said) == 'COPY nowhere /app/smoke: "/nowhere" not found: not found'
+    assert failed_step(["#1 done", "Dockerfile parse error line 3"]) == "Dockerfile parse error line 3"
+    assert failed_step([]) == ""
