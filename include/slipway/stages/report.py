@@ -30,7 +30,7 @@ def asset(service: Service) -> Asset:
     return Asset(name=f"release/{service.service}", uri=f"slipway://releases/{service.service}")
 
 
-EVENT = ("environment", "commit", "status", "digest", "run_id", "config_revision", "schema_revision")
+EVENT = ("environment", "commit", "status", "digest", "run_id", "config_revision", "schema_revision", "stage")
 
 
 def same(event: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
@@ -124,6 +124,7 @@ def report(service: Service) -> Any:
             else:
                 raise
         event = {key: shown[key] for key in EVENT}
+        event["reason"] = next(iter((release.reason or "").splitlines()), None)
         since = ledger.first_request(release.service, release.commit).isoformat()
         if any(same(event, sent.extra or {}) for sent in context["inlet_events"][told].after(since)):
             print("the asset's event has been sent already")
