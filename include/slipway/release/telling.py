@@ -15,11 +15,13 @@ def telling(lines: Sequence[str]) -> str:
     for at, line in enumerate(said):
         if match := _LIQUIBASE.match(line):
             why = match[1].rstrip()
-            # then the changeset or the database's words are in the next lines
-            more = [
-                one for one in said[at + 1 : at + 3] if one and not one.startswith("For more information")
-            ]
-            return " ".join([why, *more]) if why.endswith(":") else why
+            if not why.endswith(":"):
+                return why
+            # then the changeset or the database's words follow; a reader that leaves out what it has read already has
+            # them where Liquibase said the same first
+            places = [at, *(n for n, other in enumerate(said[:at]) if other.endswith(why))]
+            more = next(filter(None, (_following(said, place) for place in places)), [])
+            return " ".join([why, *more])
     for line in said:
         if _ANSIBLE.match(line) and "...ignoring" not in line:
             return line
@@ -36,3 +38,12 @@ def from_the_first_bad(lines: Sequence[str], most: int = 20) -> list[str]:
     """
     first = next((at for at, line in enumerate(lines) if _BAD.search(line)), None)
     return list(lines[-most:] if first is None else lines[first:][:most])
+
+
+def _following(said: Sequence[str], at: int) -> list[str]:
+    found = []
+    for line in said[at + 1 : at + 3]:
+        if not line or line.startswith(("For more information", "ERROR: ")):
+            break
+        found.append(line)
+    return found

@@ -40,6 +40,18 @@ def test_liquibase_names_the_changeset_that_was_edited() -> None:
     )
 
 
+def test_what_was_left_out_as_a_repetition_is_found_where_it_was_said_first() -> None:
+    said = [
+        "ERROR: Exception Primary Reason:  Validation Failed:",
+        "     1 changesets check sum",
+        "          a.sql::1::me was: 9:11 but is now: 9:22",
+        "ERROR: Exception Primary Source:  4.28.0",
+        "Unexpected error running Liquibase: Validation Failed:",
+        "For more information, please use the --log-level flag",
+    ]
+    assert telling(said).endswith("1 changesets check sum a.sql::1::me was: 9:11 but is now: 9:22")
+
+
 def test_ansible_says_it_before_its_recap() -> None:
     said = [
         "TASK [Draft] ***",
