@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option(
     "--again", is_flag=True, help="Release a commit that was released already once more, as a run of its own."
 )
+@click.option("--fresh", is_flag=True, help="Run every gate, also where its verdict is known.")
 @click.option(
     "--wait",
     is_flag=True,
@@ -37,6 +38,7 @@ def release(
     service: str,
     commit: str | None,
     again: bool,
+    fresh: bool,
     wait: bool,
     timeout_s: int,
     as_json: bool,
@@ -55,9 +57,10 @@ def release(
     commit = _commit(entry, commit)
     airflow = Airflow(address("AIRFLOW_URL"), os.environ.get("SLIPWAY_AIRFLOW_USER") or "hook")
     conf = {"service": service, "commit": commit, "ref": f"refs/heads/{entry.source.branch}"}
+    given = {**conf, "fresh": True} if fresh else conf
     for repeat in count():
         run = run_id(service, commit, repeat)
-        if (started := airflow.trigger(entry.dag_id, run, conf)) or not again:
+        if (started := airflow.trigger(entry.dag_id, run, given)) or not again:
             break
     page = airflow.page(entry.dag_id, run)
     if not as_json:
