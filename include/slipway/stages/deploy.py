@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from airflow.sdk import PokeReturnValue, TaskGroup, get_current_context
 from airflow.sdk.log import mask_secret
 
 from slipway.adapters import cluster, vault
-from slipway.errors import PolicyFailed
+from slipway.errors import PolicyFailed, SlipwayError
 from slipway.release import label, manifests
 from slipway.stages import connections, lanes, links
 from slipway.stages.container import RUN, toolbox
@@ -160,51 +161,61 @@ def _credentials(service: Service) -> Any:
         lanes.held(context)
         run_id, found = context["dag_run"].run_id, context["ti"].xcom_pull("deploy.config")
         api, client = connections.cluster(), connections.vault_client()
-        if service.config.playbook:
-            # here, not where it is decided to run it: this setup runs again when only the playbook's task is cleared
-            folder = str(PurePosixPath(service.config.playbook).parent)
-            files = connections.repository(service.config).files(found["revision"], folder)
-            cluster.put_config_map(
-                api,
-                namespace,
-                _secret_name(run_id),
-                {"playbook.tgz": _packed(files)},
-                labels=_labels(service),
-            )
-        if plan.secret:
-            value = connections.secret(f"services/{service.service}").get(plan.secret.key)
-            if not value:
-                raise PolicyFailed(
-                    f"Vault's secret/services/{service.service} has no key {plan.secret.key}",
-                    remedy="add it there, or correct `deploy.secret.key` in the catalog",
+        name = _secret_name(run_id)
+        # Airflow leaves out the teardown of a setup that fails
+        with ExitStack() as given_back:
+            if service.config.playbook:
+                # here, not where it is decided to run it: this setup runs again when only the playbook's task is cleared
+                folder = str(PurePosixPath(service.config.playbook).parent)
+                files = connections.repository(service.config).files(found["revision"], folder)
+                given_back.callback(_as_far_as_possible, cluster.delete, api, "config_map", namespace, name)
+                cluster.put_config_map(
+                    api, namespace, name, {"playbook.tgz": _packed(files)}, labels=_labels(service)
                 )
-            cluster.put_secret(
-                api, namespace, plan.secret.name, {plan.secret.key: value}, labels=_labels(service)
-            )
-        if plan.migrations:
-            name = _secret_name(run_id)
-            _revoke(namespace, run_id)  # of an attempt that was killed
-            lease = vault.lease_database(client, plan.migrations.credentials)
-            mask_secret(lease.password)
-            database = connections.platform().database
-            properties = {
-                "url": f"jdbc:postgresql://{database.host}:{database.port}/{plan.migrations.database}",
-                "username": lease.username,
-                "password": lease.password,
-            }
-            cluster.put_secret(
-                api,
-                namespace,
-                name,
-                {"liquibase.properties": "".join(f"{k}={v}\n" for k, v in properties.items())},
-                labels=_labels(service),
-                annotations={"slipway/lease": lease.id, "slipway/run": run_id},
-            )
-            print(
-                f"leased {plan.migrations.credentials} for {lease.seconds} s into Secret {namespace}/{name}"
-            )
+            if plan.secret:
+                value = connections.secret(f"services/{service.service}").get(plan.secret.key)
+                if not value:
+                    raise PolicyFailed(
+                        f"Vault's secret/services/{service.service} has no key {plan.secret.key}",
+                        remedy="add it there, or correct `deploy.secret.key` in the catalog",
+                    )
+                cluster.put_secret(
+                    api, namespace, plan.secret.name, {plan.secret.key: value}, labels=_labels(service)
+                )
+            if plan.migrations:
+                _revoke(namespace, run_id)  # of an attempt that was killed
+                lease = vault.lease_database(client, plan.migrations.credentials)
+                mask_secret(lease.password)
+                given_back.callback(_as_far_as_possible, vault.revoke, client, lease.id)
+                given_back.callback(_as_far_as_possible, cluster.delete, api, "secret", namespace, name)
+                database = connections.platform().database
+                properties = {
+                    "url": f"jdbc:postgresql://{database.host}:{database.port}/{plan.migrations.database}",
+                    "username": lease.username,
+                    "password": lease.password,
+                }
+                cluster.put_secret(
+                    api,
+                    namespace,
+                    name,
+                    {"liquibase.properties": "".join(f"{k}={v}\n" for k, v in properties.items())},
+                    labels=_labels(service),
+                    annotations={"slipway/lease": lease.id, "slipway/run": run_id},
+                )
+                print(
+                    f"leased {plan.migrations.credentials} for {lease.seconds} s into Secret {namespace}/{name}"
+                )
+            given_back.pop_all()
 
     return credentials()
+
+
+def _as_far_as_possible(act: Callable[..., object], *arguments: object) -> None:
+    """Do what follows a failure, which matters more than that this fails, too."""
+    try:
+        act(*arguments)
+    except SlipwayError as e:
+        print(f"not given back: {e.message}")
 
 
 def _revoke(namespace: str, run_id: str) -> None:
