@@ -77,9 +77,9 @@ _UNREACHABLE = re.compile(
 """What BuildKit says when the registry of a base image does not answer (containerd's resolver, Go's net/http)."""
 
 _GONE = re.compile(
-    r"code = Unavailable|error reading from server|unexpected EOF|Cannot connect to the Docker daemon"
+    r"(?!#\d|\s)(unexpected EOF$|.*(code = Unavailable|error reading from server|Cannot connect to the Docker daemon))"
 )
-"""What docker's client says when the engine goes away under it; the engine may be there again by now."""
+"""What docker's client says when the engine goes away under it, which may be there again by now; a step's words begin `#4 `."""
 
 
 @contextmanager
@@ -440,7 +440,7 @@ def build(
         except Transient as e:
             for line in e.lines:
                 log(line)
-            if not _answers(environment) or any(_GONE.search(line) for line in e.lines):
+            if not _answers(environment) or any(_GONE.match(line) for line in e.lines):
                 raise Transient(
                     f"Docker engine: building {tag}: it went away: {e.lines[-1] if e.lines else e}",
                     remedy="see that the engine of slipway_engine runs (`docker info`)",

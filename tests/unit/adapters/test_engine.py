@@ -2,10 +2,11 @@
 
 from itertools import repeat
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.adapters.engine import bounded, failed_step
+from slipway.adapters.engine import _GONE, bounded, failed_step
 
 
 @given(st.lists(st.text(max_size=20)))
@@ -41,3 +42,19 @@ def test_a_build_that_fails_names_its_instruction() -> None:
     assert failed_step(said) == 'COPY nowhere /app/smoke: "/nowhere" not found: not found'
     assert failed_step(["#1 done", "Dockerfile parse error line 3"]) == "Dockerfile parse error line 3"
     assert failed_step([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "gone"),
+    [
+        ("unexpected EOF", True),  # seen of an engine that was stopped while it built
+        ("ERROR: failed to solve: rpc error: code = Unavailable desc = error reading from server: EOF", True),
+        ("Cannot connect to the Docker daemon at unix:///x.sock. Is the docker daemon running?", True),
+        ("#6 0.412 tarfile.ReadError: unexpected EOF", False),
+        ("#6 0.412 rpc error: code = Unavailable", False),
+        ("  rpc error: code = Unavailable", False),
+        ("executor failed running [/bin/sh -c exit 7]: exit code: 7", False),
+    ],
+)
+def test_an_engine_that_went_away_is_told_from_what_a_step_of_a_build_says(line: str, gone: bool) -> None:
+    assert bool(_GONE.match(line)) is gone
