@@ -9,7 +9,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote, urlsplit
@@ -48,7 +48,7 @@ class Repository:
 
     url: str
     username: str
-    password: str
+    password: str = field(repr=False)
     mirrors: Path
 
     @property

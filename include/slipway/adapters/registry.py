@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ class Registry:
 
     address: str
     username: str
-    password: str
+    password: str = field(repr=False)
     ca_file: Path | None = None
 
     def digest(self, repository: str, tag: str) -> str | None:

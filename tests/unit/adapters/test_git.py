@@ -96,3 +96,7 @@ def test_a_note_is_written_once_and_on_top_of_others(
     assert other.note(head) == "slipway: passed\n"
     assert other.write_note(head, "slipway: failed\n") is True
     assert repository.note(head) == "slipway: failed\n"
+
+
+def test_password_is_not_in_what_is_shown_of_a_repository(tmp_path: Path) -> None:
+    assert "hunter2" not in repr(Repository("http://git/x.git", "slipway", "hunter2", tmp_path))
