@@ -170,58 +170,6 @@ def test_drift_is_shown_undone_and_says_whose_it_was(night: Night) -> None:
 
 
 @contextmanager
-def new_base(night: Night) -> Iterator[str]:
-    """Make tonight's base image another one, in the registry and in the platform file; everything is put back afterwards."""
-    file = night.sandbox.layout.platform_file
-    before = file.read_text()
-    platform = yaml.safe_load(before)
-    base = platform["images"]["base-python"]
-    repository, tag = base.partition("@")[0], f"e2e-{secrets.token_hex(4)}"
-    user, password = (night.registry.username, night.registry.password)
-    engine.ensure_image(night.engine, base, user, password)
-    dockerfile = io.BytesIO(f"FROM {base}\nLABEL e2e={tag}\n".encode())
-    said = list(night.engine.build(fileobj=dockerfile, tag=f"{repository}:{tag}", rm=True, decode=True))
-    digest = engine.push(night.engine, repository, tag, user, password)
-    assert digest, said
-    platform["images"]["base-python"] = f"{repository}@{digest}"
-    try:
-        file.write_text(yaml.safe_dump(platform, sort_keys=False))
-        yield f"{repository}@{digest}"
-    finally:
-        file.write_text(before)
-        night.registry.delete(repository.partition("/")[2], digest)
-        with suppress(docker.errors.APIError):
-            night.engine.remove_image(f"{repository}:{tag}", noprune=True)
-
-
-def test_new_base_image_is_released_through_the_same_stages(night: Night) -> None:
-    before = night.deployed()
-    with new_base(night) as base:
-        state, report = night.refresh()
-        assert state == "success", report
-        after, service = night.deployed(), of(report)
-        assert after.run_id == service["release"] != before.run_id
-        assert (after.commit, after.status) == (before.commit, Status.PASSED)
-        assert after.digest != before.digest
-        assert [one for one in service["found"] if one.startswith("stale: base-python is ")]
-        assert service["done"] == [f"released again: {after.run_id}, image {after.digest}"]
-        labels = night.registry.labels(night.project.service.image.repository, str(after.digest))
-        assert labels[BASE_LABEL] == base
-        assert night.project.version()["commit"] == before.commit
-        # any push since then is newer than it
-        assert (after.requested_at - before.requested_at) == timedelta(microseconds=1)
-        # cleared as a whole, it finds the release that it asked for, and asks for no other
-        known = set(refreshes.known(night.ledger, [NAME]))
-        assert night.clear(report["run_id"], f"{NAME}.look") == "success"
-        again = refreshes.newest(night.ledger, report["run_id"])
-        assert again is not None
-        assert again.report is not None
-        assert of(dict(again.report))["done"] == service["done"]
-        assert set(refreshes.known(night.ledger, [NAME])) == known
-        assert night.deployed() == after
-
-
-@contextmanager
 def broken_record(night: Night) -> Iterator[str]:
     """Add a service to the catalog whose record in the ledger names no image."""
     catalog = night.sandbox.layout.checkout / "include/services"
@@ -318,14 +266,20 @@ def test_one_service_fails_the_other_is_refreshed_and_what_is_past_its_days_goes
     deployed, vault = night.deployed(), Vault(night.sandbox).client()
     repository = night.project.service.image.repository
     with broken_record(night) as broken, old_release(night) as old:
-        there = {digest for _, digest, _ in refreshes.published(night.ledger, NAME)}
-        kept = {"images": len(there) - 1, "workspaces_days": 0}
+        # all but the oldest of those that age alone removes
+        needed = {one.digest for one in (deployed, night.ledger.last_good(NAME, "staging")) if one}
+        published = {digest for _, digest, _ in refreshes.published(night.ledger, NAME)} - needed
+        there = {night.registry.digest(repository, tag) for tag in night.registry.tags(repository)}
+        kept = {"images": len(published & there) - 1, "workspaces_days": 0}
         state, report = night.refresh(retention=kept)
         # the one that fails stops nobody, and makes the run red
         assert (state, report["status"]) == ("failed", "errored")
         assert of(report, ABSENT)["outcome"] == "errored"
         assert of(report, ABSENT)["reason"].startswith(f"the record of {broken} has no image or no manifests")
         assert of(report)["outcome"] == "passed", of(report)
+        # in the namespace of the one there is nothing that may be looked at; the other's is cleaned all the same
+        assert "listing what runs have made in absent" in of(report, "leftovers")["reason"]
+        assert (removed(report, "leftovers")["containers"], removed(report, "leftovers")["secrets"]) == (1, 1)
         # what is past its days is gone
         assert night.registry.digest(repository, old.digest) is None
         assert night.ledger.evidence(old.evidence) is None
@@ -339,7 +293,8 @@ def test_one_service_fails_the_other_is_refreshed_and_what_is_past_its_days_goes
         }
         assert old.lease.rpartition("/")[2] not in leases["data"]["keys"]
         told = {name: removed(report, name) for name in ("registry", "engine", "ledger")}
-        assert min(told["registry"]["images"], told["engine"]["volumes"], told["ledger"]["evidence"]) >= 1
+        assert told["registry"]["images"] == 1
+        assert min(told["engine"]["volumes"], told["ledger"]["evidence"], told["ledger"]["reports"]) >= 1
         # what is in use is there
         assert night.registry.digest(repository, str(deployed.digest)) == deployed.digest
         assert f"slipway-src-{str(deployed.tree)[:20]}" in volumes
@@ -350,3 +305,55 @@ def test_one_service_fails_the_other_is_refreshed_and_what_is_past_its_days_goes
             cluster.secret_annotations(night.project.cluster(), "ai-generation", "ai-generation-database")
             is not None
         )
+
+
+@contextmanager
+def new_base(night: Night) -> Iterator[str]:
+    """Make tonight's base image another one, in the registry and in the platform file; everything is put back afterwards."""
+    file = night.sandbox.layout.platform_file
+    before = file.read_text()
+    platform = yaml.safe_load(before)
+    base = platform["images"]["base-python"]
+    repository, tag = base.partition("@")[0], f"e2e-{secrets.token_hex(4)}"
+    user, password = (night.registry.username, night.registry.password)
+    engine.ensure_image(night.engine, base, user, password)
+    dockerfile = io.BytesIO(f"FROM {base}\nLABEL e2e={tag}\n".encode())
+    said = list(night.engine.build(fileobj=dockerfile, tag=f"{repository}:{tag}", rm=True, decode=True))
+    digest = engine.push(night.engine, repository, tag, user, password)
+    assert digest, said
+    platform["images"]["base-python"] = f"{repository}@{digest}"
+    try:
+        file.write_text(yaml.safe_dump(platform, sort_keys=False))
+        yield f"{repository}@{digest}"
+    finally:
+        file.write_text(before)
+        night.registry.delete(repository.partition("/")[2], digest)
+        with suppress(docker.errors.APIError):
+            night.engine.remove_image(f"{repository}:{tag}", noprune=True)
+
+
+def test_new_base_image_is_released_through_the_same_stages(night: Night) -> None:
+    before = night.deployed()
+    with new_base(night) as base:
+        state, report = night.refresh()
+        assert state == "success", report
+        after, service = night.deployed(), of(report)
+        assert after.run_id == service["release"] != before.run_id
+        assert (after.commit, after.status) == (before.commit, Status.PASSED)
+        assert after.digest != before.digest
+        assert [one for one in service["found"] if one.startswith("stale: base-python is ")]
+        assert service["done"] == [f"released again: {after.run_id}, image {after.digest}"]
+        labels = night.registry.labels(night.project.service.image.repository, str(after.digest))
+        assert labels[BASE_LABEL] == base
+        assert night.project.version()["commit"] == before.commit
+        # any push since then is newer than it
+        assert (after.requested_at - before.requested_at) == timedelta(microseconds=1)
+        # cleared as a whole, it finds the release that it asked for, and asks for no other
+        known = set(refreshes.known(night.ledger, [NAME]))
+        assert night.clear(report["run_id"], f"{NAME}.look") == "success"
+        again = refreshes.newest(night.ledger, report["run_id"])
+        assert again is not None
+        assert again.report is not None
+        assert of(dict(again.report))["done"] == service["done"]
+        assert set(refreshes.known(night.ledger, [NAME])) == known
+        assert night.deployed() == after

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from slipway.catalog import Service
-    from slipway.ledger import Release
+    from slipway.ledger import Ledger, Release
 
 RELEASE_S = 7800
 """Seconds until a release that the refresh asked for must have ended: its own two hours, and what Airflow needs."""
@@ -377,7 +377,7 @@ def report(services: Sequence[str], cleaned: Sequence[str]) -> Any:
         ledger, environment = connections.ledger(), connections.platform().environment
         started = refreshes.begin(ledger, ti.run_id, environment)
         crumbs = {one["task_id"]: one for one in ti.get_task_breadcrumbs(ti.dag_id, ti.run_id)}
-        of_services = [_service(ti, name, crumbs) for name in services]
+        of_services = [_service(ti, name, crumbs, ledger) for name in services]
         parts = [_part(ti, one, crumbs) for one in cleaned]
         told: dict[str, Any] = {
             "run_id": ti.run_id,
@@ -413,7 +413,7 @@ def _ended(ti: Any, task_id: str, crumb: Mapping[str, Any]) -> tuple[Outcome, st
     return Outcome.ERRORED, f"{task_id} ended without a word: it was killed, or took too long"
 
 
-def _service(ti: Any, name: str, crumbs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _service(ti: Any, name: str, crumbs: Mapping[str, Mapping[str, Any]], ledger: Ledger) -> dict[str, Any]:
     own = {task: crumb for task, crumb in crumbs.items() if task.startswith(f"{name}.")}
     ends = {
         task: _ended(ti, task, crumb) for task, crumb in own.items() if crumb["state"] != "upstream_failed"
@@ -433,6 +433,10 @@ def _service(ti: Any, name: str, crumbs: Mapping[str, Mapping[str, Any]]) -> dic
         reason = reason or "it was not looked at"
     elif not found:
         found = ["as released, made with tonight's images, no known vulnerability, healthy"]
+    took = sum(crumb["duration"] or 0.0 for crumb in own.values())
+    release = ledger.record(looked["release"]) if looked.get("release") else None
+    if release and release.finished_at:
+        took += (release.finished_at - release.started_at).total_seconds()
     return {
         "name": name,
         "run_id": looked.get("run_id"),
@@ -443,7 +447,7 @@ def _service(ti: Any, name: str, crumbs: Mapping[str, Mapping[str, Any]]) -> dic
         "reason": reason,
         "release": looked.get("release"),
         "differences": drifted.get("differences", []),
-        "seconds": round(sum(crumb["duration"] or 0.0 for crumb in own.values()), 1),
+        "seconds": round(took, 1),
     }
 
 

@@ -13,7 +13,7 @@ from airflow.sdk import TaskGroup, get_current_context
 
 from slipway.adapters import cluster, engine, vault
 from slipway.catalog import Retention, load_refresh, retention_of
-from slipway.errors import SlipwayError, Transient
+from slipway.errors import Permanent, SlipwayError, Transient
 from slipway.ledger import refreshes
 from slipway.release import refresh as decide
 from slipway.stages import connections, lane
@@ -161,29 +161,34 @@ def _leftovers(services: Sequence[Service]) -> dict[str, Any]:
         if left_over(thing.name, thing.run, thing.created) and engine.remove(client, thing):
             print(f"{thing.kind} {thing.name} removed")
             removed[f"{thing.kind}s"] += 1
+    released = set(known.values())
     for service in services:
         namespace = service.deploy.namespace
         try:
-            api = connections.cluster()
-            for one in cluster.of_runs(api, namespace):
+            # of a service that was never released there is nothing, perhaps not even the namespace
+            made = cluster.of_runs(connections.cluster(), namespace) if service.service in released else []
+            for one in made:
                 if not left_over(one.name, one.run, one.created):
                     continue
                 if one.lease:
                     vault.revoke(connections.vault_client(), one.lease)
                     print(f"lease of {namespace}/{one.name} revoked")
-                cluster.delete(api, one.kind, namespace, one.name)
+                cluster.delete(connections.cluster(), one.kind, namespace, one.name)
                 print(f"{one.kind} {namespace}/{one.name} removed")
                 removed[f"{one.kind}s"] += 1
         except SlipwayError as e:  # one service must not keep the others from being cleaned
             problems.append(e)
-    if problems:
-        raise Transient(
-            "; ".join(one.message for one in problems), lines=[line for one in problems for line in one.lines]
-        )
     rows = [
         {"what": what.replace("_", " "), "removed": number, "bytes": 0} for what, number in removed.items()
     ]
-    return {"rows": rows, "notes": []}
+    done = {"rows": rows, "notes": []}
+    if problems:
+        context["ti"].xcom_push(key="return_value", value=done)
+        kind = Transient if any(isinstance(one, Transient) for one in problems) else Permanent
+        raise kind(
+            "; ".join(one.message for one in problems), remedy="; ".join(one.remedy for one in problems)
+        )
+    return done
 
 
 def _ledger() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,13 +29,21 @@ class Ti:
         return self.outcomes.get(task_ids) if key == refresh.OUTCOME else self.values.get(task_ids)
 
 
+class Records:
+    """A ledger of one release, which took a minute."""
+
+    def record(self, run_id: str) -> Release:
+        began = RELEASE.started_at
+        return replace(RELEASE, run_id=run_id, finished_at=began + timedelta(seconds=60))
+
+
 def told(states: dict[str, str], reasons: dict[str, tuple[str, str]], **values: Any) -> dict[str, Any]:
     """Give what the report says of a service whose tasks ended so."""
     known = {f"web.{name}": value for name, value in values.items()}
     outcomes = {f"web.{name}": {"outcome": one, "reason": why} for name, (one, why) in reasons.items()}
     crumbs = {f"web.{name}": {"state": state, "duration": 1.0} for name, state in states.items()}
     crumbs["website.look"] = {"state": "failed", "duration": 100.0}  # another service
-    return refresh._service(Ti(known, outcomes), "web", crumbs)
+    return refresh._service(Ti(known, outcomes), "web", crumbs, Records())  # type: ignore[arg-type]
 
 
 def states(**others: str) -> dict[str, str]:
@@ -47,6 +55,14 @@ def test_service_without_anything_to_do_says_so() -> None:
     assert (found["outcome"], found["reason"], found["done"]) == ("passed", "", [])
     assert found["found"] == ["as released, made with tonight's images, no known vulnerability, healthy"]
     assert found["seconds"] == 7.0
+
+
+def test_a_release_that_it_asked_for_counts_in_the_time() -> None:
+    ended = states(release="success", released="success")
+    found = told(
+        ended, {}, look={**LOOKED, "release": RELEASE.run_id}, released=["released again"], drift=FINE
+    )
+    assert (found["outcome"], found["done"], found["seconds"]) == ("passed", ["released again"], 67.0)
 
 
 def test_vulnerable_dependency_fails_the_service_and_drift_is_repaired_all_the_same() -> None:
