@@ -56,5 +56,5 @@ def scan(service: Service) -> TaskGroup:
             network=f"container:{sidecar.network_name('scan')}-service",
             policy=sidecar.policy(service) + plan.dynamic.model_dump_json(),
         )
-        started >> dynamic >> sidecar.removed("scan").as_teardown(setups=started)
+        started >> dynamic >> sidecar.removed("scan", started)
     return group

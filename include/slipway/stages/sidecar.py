@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import get_current_context
+from airflow.sdk import TriggerRule, get_current_context
 from docker.types import Mount
 
 from slipway.adapters import engine
@@ -172,13 +172,12 @@ def running_service(service: Service, purpose: str, gate: str) -> Any:
     return start().operator.as_setup()
 
 
-def removed(purpose: str, containers: Sequence[str] = ("database", "schema", "service")) -> Any:
-    """Give the teardown task that removes containers and network, whatever became of the gate."""
+def removed(purpose: str, setup: Any, containers: Sequence[str] = ("database", "schema", "service")) -> Any:
+    """Give the teardown task of ``setup`` that removes containers and network, whatever became of it and of the gate."""
 
     @stage(
         task_id="removed",
         task_display_name="Remove throwaway parts",
-        trigger_rule="all_done_setup_success",
         pool="slipway_engine",
         retries=DEFAULTS["retries"] + 2,
     )
@@ -191,4 +190,7 @@ def removed(purpose: str, containers: Sequence[str] = ("database", "schema", "se
             if client.networks(names=[f"^{name}$"]):
                 raise Transient(f"network {name} is still there")
 
-    return remove().operator
+    ended = remove().operator.as_teardown(setups=setup)
+    # a teardown's own rule wants its setup to have succeeded, but one that failed half-way, or was killed, left something, too
+    ended.trigger_rule = TriggerRule.ALL_DONE
+    return ended

@@ -68,7 +68,7 @@ def test(service: Service) -> TaskGroup:
         )
         if plan.integration.database:
             made = sidecar.database(service, "test", gate="test.integration")
-            made >> integration >> sidecar.removed("test").as_teardown(setups=made)
+            made >> integration >> sidecar.removed("test", made)
     return group
 
 
