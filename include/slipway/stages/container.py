@@ -274,4 +274,8 @@ class ContainerOperator(DockerOperator):
             # what it attacked says why it answered so
             beside = engine.log_tail(self.cli, other, 30) if kind == "container" else []
             return PolicyFailed(f"{self.task_id} failed: {why}", lines=[*findings, *beside])
-        return Transient(f"{self.task_id} could not be evaluated (exit code {code}): {why}", lines=findings)
+        return Transient(
+            f"{self.task_id} could not be evaluated (exit code {code}): {why}",
+            remedy="see what the tool says; when it has what it needs, clear the task",
+            lines=findings,
+        )

@@ -29,6 +29,9 @@ LOG_LIMIT = 5_000_000
 """Characters that a pod may write: the operator hands every line on to Airflow's log."""
 
 
+AGAIN = "see that what it works with answers (database, cluster, registry), then clear the task"
+
+
 class ReleasePod(KubernetesPodOperator):
     """Runs a pod to its end; what its container writes to /dev/termination-log, as JSON, is the task's result.
 
@@ -226,7 +229,7 @@ class ReleasePod(KubernetesPodOperator):
             kind = PolicyFailed if "exceeds the limit" in why else Transient
             return kind(f"{self.task_id}: the pod was evicted: {why}", lines=lines)
         return verdict(self.task_id, self._terminated(), lines, is_service=self.is_service) or Transient(
-            f"{self.task_id}: the pod did not run: {error}", lines=lines
+            f"{self.task_id}: the pod did not run: {error}", remedy=AGAIN, lines=lines
         )
 
 
@@ -249,5 +252,5 @@ def verdict(
         return PolicyFailed(f"{task_id} used more memory than it may and was ended", lines=lines)
     if code == 1:
         return PolicyFailed(f"{task_id} failed: {why}", lines=lines)
-    kind = PolicyFailed if is_service else Transient
-    return kind(f"{task_id} ended with exit code {code} ({reason}): {why}", lines=lines)
+    kind, remedy = (PolicyFailed, "") if is_service else (Transient, AGAIN)
+    return kind(f"{task_id} ended with exit code {code} ({reason}): {why}", remedy=remedy, lines=lines)

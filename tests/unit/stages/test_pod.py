@@ -25,7 +25,9 @@ def test_1_is_the_services_fault_and_says_why(is_service: bool) -> None:
 
 def test_any_other_end_is_the_services_fault_only_if_it_is_its_own_image() -> None:
     assert isinstance(verdict("verify.smoke", ended(2), LINES, is_service=True), PolicyFailed)
-    assert isinstance(verdict("deploy.pending", ended(3), LINES, is_service=False), Transient)
+    error = verdict("deploy.pending", ended(3), LINES, is_service=False)
+    assert isinstance(error, Transient)
+    assert "clear the task" in error.remedy
 
 
 def test_a_command_that_cannot_be_started_speaks_with_the_runtimes_words() -> None:
