@@ -380,7 +380,11 @@ DEPLOYMENTS: tuple[Case, ...] = (
         "a second container whose image is nowhere",
         "deploy.rollout",
         r"^pod ai-generation-\S+: (ErrImagePull|ImagePullBackOff): ",
-        within(30, "deploy.rollout", _sidecar("registry.slipway.test/nothing@sha256:" + "0" * 64)),
+        within(
+            30,
+            "deploy.rollout",
+            lambda scene: _sidecar(f"{scene.sandbox.registry}/ai-generation@sha256:{'0' * 64}")(scene),
+        ),
     ),
     _deploy(
         "unschedulable",
