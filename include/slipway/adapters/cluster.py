@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from slipway.adapters.unreachable import why
 from slipway.errors import Permanent, PolicyFailed, Transient
+from slipway.unreachable import why
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient

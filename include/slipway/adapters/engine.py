@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from slipway import process
-from slipway.adapters.unreachable import why
 from slipway.errors import Permanent, PolicyFailed, Transient
+from slipway.unreachable import why
 
 APIClient = Any
 """docker.APIClient; its published types contradict its documentation in places, so they are not used."""

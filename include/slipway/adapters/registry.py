@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipway.adapters.unreachable import why
 from slipway.errors import Permanent, Transient
+from slipway.unreachable import why
 
 if TYPE_CHECKING:
     from requests import Response

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from slipway.adapters.unreachable import why
 from slipway.errors import Permanent, Transient
+from slipway.unreachable import why
 
 if TYPE_CHECKING:
     import hvac

@@ -583,7 +583,7 @@ CASES: tuple[Case, ...] = (
             "deploy.pending",
             API_SERVER_DOWN,
             pool="slipway_cluster",
-            after="deploy.credentials",
+            after="deploy.infra_changed",
         ),
         published=True,
     ),
@@ -602,7 +602,7 @@ CASES: tuple[Case, ...] = (
         "the service's database takes no connections",
         "deploy.pending",
         r'^deploy\.pending .*database "ai_generation" is not currently accepting connections',
-        broken("deploy.pending", refusing_database, pool="slipway_cluster", after="deploy.credentials"),
+        broken("deploy.pending", refusing_database, pool="slipway_cluster", after="deploy.infra_changed"),
         published=True,
     ),
     _passes(

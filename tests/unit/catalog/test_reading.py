@@ -144,7 +144,9 @@ def test_missing_file_is_told(tmp_path: Path) -> None:
 
 def test_file_must_be_named_after_its_service(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text(GOOD)
-    with pytest.raises(CatalogError, match=r"other\.yaml:3:10: service: .*must be called `ai-generation\.yaml`"):
+    with pytest.raises(
+        CatalogError, match=r"other\.yaml:3:10: service: .*must be called `ai-generation\.yaml`"
+    ):
         load_catalog(tmp_path)
 
 

@@ -15,8 +15,8 @@ from urllib3 import Retry
 
 from slipway.adapters import cluster, engine
 from slipway.adapters.registry import Registry
-from slipway.adapters.unreachable import why
 from slipway.errors import Transient
+from slipway.unreachable import why
 
 
 @pytest.fixture
