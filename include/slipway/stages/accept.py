@@ -23,27 +23,29 @@ def accept(service: Service) -> Any:
         params, run = context["params"], context["dag_run"]
         branch = service.source.branch
         ref = params.get("ref") or f"refs/heads/{branch}"
-        platform, repository = connections.platform(), connections.repository(service.source)
-        ledger = connections.ledger()
+        platform, ledger = connections.platform(), connections.ledger()
         # a cleared run stays with its commit, though the branch may have moved on
         known = ledger.record(run.run_id)
-        commit = params.get("commit") or (known.commit if known else repository.head(branch))
-        # first, so that a refusal is on record, too
+        commit = params.get("commit") or (
+            known.commit if known else connections.repository(service.source).head(branch)
+        )
+        # first, so that a refusal is on record, too, and so is that git or Vault could not be asked
         ledger.begin(
             service.service, platform.environment, commit, run.run_id, ref, requested_at=run.run_after
         )
         ledger.update(run.run_id, images=dict(platform.images))
+        print(f"Releasing {service.service} {commit} ({ref}) to {platform.environment}")
         if ref != f"refs/heads/{branch}":
             raise PolicyFailed(
                 f"{ref} is not released: {service.service} releases refs/heads/{branch} only",
                 remedy="push to that branch, or change `source.branch` in the catalog",
             )
+        repository = connections.repository(service.source)
         if not repository.on_branch(commit, branch):
             raise PolicyFailed(
                 f"{commit} is not on branch {branch} of {repository.url}",
                 remedy=f"push it to {branch}; if a forced push took it away, release what is there now",
             )
-        print(f"Releasing {service.service} {commit} ({ref}) to {platform.environment}")
         return {
             "service": service.service,
             "commit": commit,

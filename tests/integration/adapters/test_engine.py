@@ -218,7 +218,7 @@ def test_readiness_that_does_not_come_is_told_with_the_last_lines(
     adapter.start(engine, unique, python, network_mode="none", command=command)
     with pytest.raises(PolicyFailed, match=says) as caught:
         adapter.wait_until(engine, unique, probe, 1)
-    assert caught.value.lines == ("no data folder",)
+    assert "no data folder" in str(caught.value)
 
 
 REPORTED = """
@@ -309,7 +309,7 @@ def test_build_has_no_network(build: Build) -> None:
 
 def test_dead_engine_is_transient(build: Build, python: str, tmp_path: Path) -> None:
     with pytest.raises(
-        Transient, match=r"^Docker engine: building \S+: it went away: .*Cannot connect"
+        Transient, match=r"^Docker engine: building \S+: it went away: (?i:.*cannot connect)"
     ) as caught:
         build("", url=f"unix://{tmp_path}/nobody.sock")
     assert "docker info" in caught.value.remedy
