@@ -14,7 +14,8 @@ def outcomes(pushed: Pushed) -> dict[str, str]:
     return {one.name: one.outcome for one in pushed.release.stages}
 
 
-def test_push_is_released_healthy_and_reported(project: Project, first: Pushed) -> None:
+def test_push_is_released_healthy_and_reported(project: Project) -> None:
+    first = project.push("Release the example, and look at what serves now")
     assert first.state == "success", first.release.reason
     assert first.release.status == Status.PASSED
     assert f"release {project.run_id(first.commit)} started" in first.said
