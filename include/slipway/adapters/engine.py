@@ -77,7 +77,7 @@ _UNREACHABLE = re.compile(
 """What BuildKit says when the registry of a base image does not answer (containerd's resolver, Go's net/http)."""
 
 _GONE = re.compile(
-    r"(?!#\d|\s)(unexpected EOF$|.*(code = Unavailable|error reading from server|Cannot connect to the Docker daemon))"
+    r"(?!#\d|\s)(unexpected EOF$|.*(code = Unavailable|error reading from server|[Cc]annot connect to the Docker daemon))"
 )
 """What docker's client says when the engine goes away under it, which may be there again by now; a step's words begin `#4 `."""
 

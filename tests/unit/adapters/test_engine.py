@@ -50,6 +50,10 @@ def test_a_build_that_fails_names_its_instruction() -> None:
         ("unexpected EOF", True),  # seen of an engine that was stopped while it built
         ("ERROR: failed to solve: rpc error: code = Unavailable desc = error reading from server: EOF", True),
         ("Cannot connect to the Docker daemon at unix:///x.sock. Is the docker daemon running?", True),
+        (
+            "failed to dial gRPC: cannot connect to the Docker daemon. Is 'docker daemon' running on this host?",
+            True,
+        ),
         ("#6 0.412 tarfile.ReadError: unexpected EOF", False),
         ("#6 0.412 rpc error: code = Unavailable", False),
         ("  rpc error: code = Unavailable", False),
