@@ -201,7 +201,8 @@ def full_registry(scene: Scene) -> Iterator[None]:
     try:
         yield
     finally:
-        command([*inside, "umount", uploads], what="emptying the registry")
+        # lazily: the registry holds what it could not write open
+        command([*inside, "umount", "--lazy", uploads], what="emptying the registry")
 
 
 @contextmanager
@@ -503,7 +504,7 @@ CASES: tuple[Case, ...] = (
         "registry-full",
         "the registry has no room",
         "image.push",
-        r"no space left on device",
+        r"^pushing \S+: received unexpected HTTP status: 500",
         broken("image.push", full_registry, _same_files, pool="slipway_engine", after="image.sbom"),
     ),
     _fails(
