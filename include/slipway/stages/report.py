@@ -63,6 +63,11 @@ def note(release: Release) -> str:
     return "\n".join(lines) + "\n"
 
 
+def deciding_order(tasks: Mapping[str, Any]) -> list[str]:
+    """Give the tasks' names in the DAG's own order, those that only give back what was taken last."""
+    return sorted(tasks, key=lambda name: tasks[name].is_teardown)
+
+
 def report(service: Service) -> Any:
     """Give the teardown task that reports. It never turns a failed run green: Airflow leaves teardowns out of account."""
     told, outlet = asset(service), AssetAlias(f"release/{service.service}")
@@ -103,7 +108,7 @@ def report(service: Service) -> Any:
         assert opened is not None
         # of several that failed side by side the first in the DAG's own order decides: one that does not compile has
         # red lint and red tests, too
-        order = list(context["dag"].task_dict)
+        order = deciding_order(context["dag"].task_dict)
         stages = sorted(opened.stages, key=lambda one: order.index(one.name) if one.name in order else -1)
         outcomes = {one.name: one.outcome for one in stages if one.name != ti.task_id}
         status = fold(outcomes, required=["verify.health"])

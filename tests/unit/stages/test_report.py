@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG
+
 from slipway.ledger import Release
 from slipway.release import Status
-from slipway.stages.report import note
+from slipway.stages.report import deciding_order, note
 
 
 def release(**known: object) -> Release:
@@ -54,3 +57,10 @@ def test_note_of_a_failure_leads_with_stage_and_reason() -> None:
     assert "stage: test.unit\n\ntest.unit failed\n  assert 1 == 2\nHow to go on: push a commit" in text
     assert text.startswith("slipway: failed\n")
     assert "image:" not in text
+
+
+def test_what_failed_decides_before_the_teardown_that_failed_after_it() -> None:
+    with DAG("web") as dag:
+        setup, teardown, work = (EmptyOperator(task_id=name) for name in ("take", "give_back", "work"))
+        setup.as_setup() >> work >> teardown.as_teardown(setups=setup)
+    assert deciding_order(dag.task_dict) == ["take", "work", "give_back"]
