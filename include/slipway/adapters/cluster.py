@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from slipway.errors import Permanent, PolicyFailed, Transient
+from slipway.errors import PolicyFailed, Transient
 from slipway.unreachable import why
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ FIELD_MANAGER = "slipway"
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn the client's errors into ours: refused objects (policy), refused rights (permanent), anything else (transient)."""
+    """Turn the client's errors into ours: refused objects are policy, anything else is transient, refused rights, too."""
     import urllib3.exceptions
     from kubernetes.client.exceptions import ApiException
     from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
@@ -48,7 +48,8 @@ def explained(what: str) -> Iterator[None]:
                 f"{what}: {said}", remedy="correct the manifests in the config repository"
             ) from e
         if status in (401, 403):
-            raise Permanent(f"{what}: {said}", remedy="see the Role of Slipway's service account") from e
+            # not permanent: an API server that has just started refuses everybody until it has read its roles
+            raise Transient(f"{what}: {said}", remedy="see the Role of Slipway's service account") from e
         raise Transient(f"{what}: {status}: {said}", remedy="see that the API server answers") from e
     except (urllib3.exceptions.HTTPError, OSError) as e:
         raise Transient(

@@ -12,7 +12,7 @@ import pytest
 
 from kubernetes import client, config
 from slipway.adapters import cluster
-from slipway.errors import Permanent, PolicyFailed, Transient
+from slipway.errors import PolicyFailed, Transient
 from slipway_sandbox.part import Part, Sandbox
 
 NAMESPACE = "ai-generation"
@@ -185,25 +185,26 @@ def test_object_that_the_server_refuses_fails_and_says_why(api: client.ApiClient
         cluster.apply(api, [unknown])
 
 
-def test_another_namespace_is_permanent(api: client.ApiClient, name: str) -> None:
-    with pytest.raises(Permanent, match="forbidden") as caught:
+def test_another_namespace_is_refused_by_the_role(api: client.ApiClient, name: str) -> None:
+    with pytest.raises(Transient, match="forbidden") as caught:
         cluster.apply(api, [config_map(name, "kube-system")])
     assert "kube-system" in caught.value.message
-    with pytest.raises(Permanent):
+    assert "Role" in caught.value.remedy
+    with pytest.raises(Transient, match="forbidden"):
         cluster.put_secret(api, "default", name, {"a": "b"}, labels=LABELS)
-    with pytest.raises(Permanent):
+    with pytest.raises(Transient, match="forbidden"):
         cluster.rollout(api, "kube-system", "coredns", NO_DIGEST)
 
 
-def test_expired_identity_is_permanent_and_a_dead_server_transient(api: client.ApiClient, name: str) -> None:
+def test_expired_identity_and_a_dead_server_are_told_apart(api: client.ApiClient, name: str) -> None:
     refused = client.Configuration.get_default_copy()
     refused.host, refused.ssl_ca_cert = api.configuration.host, api.configuration.ssl_ca_cert
     refused.api_key = {"authorization": "Bearer nobody"}
-    with pytest.raises(Permanent):
+    with pytest.raises(Transient, match="Unauthorized"):
         cluster.delete(client.ApiClient(refused), "secret", NAMESPACE, name)
     dead = client.Configuration()
     dead.host, dead.retries = "https://127.0.0.1:9", False
-    with pytest.raises(Transient):
+    with pytest.raises(Transient, match="does not answer"):
         cluster.delete(client.ApiClient(dead), "secret", NAMESPACE, name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from kubernetes.client import (
     V1ContainerStateWaiting,
     V1ContainerStatus,
 )
+from kubernetes.client.exceptions import ApiException
 
-from slipway.adapters.cluster import _stuck
+from slipway.adapters.cluster import _stuck, explained
+from slipway.errors import PolicyFailed, Transient
 
 
 def status(restarts: int, now: Any = None, before: Any = None) -> V1ContainerStatus:
@@ -65,3 +68,30 @@ def test_second_crash_is_a_loop_whether_the_kubelet_calls_it_so_yet_or_not(
 @pytest.mark.parametrize("reason", ["ImagePullBackOff", "CreateContainerConfigError"])
 def test_what_waiting_does_not_mend_is_told(reason: str) -> None:
     assert _stuck(status(0, waiting(reason))) == f"{reason}: why"
+
+
+@pytest.mark.parametrize(
+    ("status_", "said", "kind"),
+    [
+        (401, "Unauthorized", Transient),
+        # what an API server says that has not read its roles yet
+        (
+            403,
+            'secrets is forbidden: User "slipway" cannot delete: RBAC: role "slipway" not found',
+            Transient,
+        ),
+        (403, 'pods "a" is forbidden: exceeded quota: small', PolicyFailed),
+        (403, 'pods "a" is forbidden: violates PodSecurity', PolicyFailed),
+        (409, "conflict", PolicyFailed),
+        (422, "invalid", PolicyFailed),
+        (500, "etcdserver: request timed out", Transient),
+        (503, "", Transient),
+    ],
+)
+def test_refused_object_is_policy_and_all_else_may_pass(
+    status_: int, said: str, kind: type[Exception]
+) -> None:
+    answer = ApiException(status=status_, reason="reason")
+    answer.body = json.dumps({"message": said})
+    with pytest.raises(kind, match="doing it"), explained("doing it"):
+        raise answer
