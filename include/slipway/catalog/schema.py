@@ -56,11 +56,13 @@ def _kind(field: dict[str, Any]) -> str:
     if "const" in field:
         return f"`{field['const']}`"
     if field.get("type") == "array":
-        return f"list of {_kind(field['items'])}"
+        return "list of mappings" if "$ref" in field["items"] else f"list of {_kind(field['items'])}"
     if field.get("type") == "object":
         return "mapping of text to text"
     if field.get("type") == "integer":
         return f"{field['minimum']} to {field['maximum']}"
+    if field.get("format") == "date":
+        return "date"
     return {"string": "text", "boolean": "true or false"}[field["type"]]
 
 
@@ -78,6 +80,8 @@ def _rows(schema: dict[str, Any], part: dict[str, Any], prefix: str) -> list[str
             default = f"`{json.dumps(field['default'])}`" if field.get("default") is not None else "optional"
             needed = "yes" if name in part.get("required", ()) else default
             rows.append(f"| `{prefix}{name}` | {_kind(field)} | {needed} | {described} |")
+            if of := field.get("items", {}).get("$ref"):
+                rows += _rows(schema, schema["$defs"][of.rpartition("/")[2]], f"{prefix}{name}[].")
     return rows
 
 

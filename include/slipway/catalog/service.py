@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -77,6 +78,10 @@ class Config(Cloned):
     playbook: RelativePath | None = Field(
         None,
         description="Ansible playbook of the infrastructure. Without it the infra branch is always skipped.",
+    )
+    variables: Annotated[tuple[DataKey, ...], Field(strict=False)] = Field(
+        (),
+        description="Keys of Vault's `services/<service>` that the playbook gets as variables, by file.",
     )
 
 
@@ -157,14 +162,36 @@ class Secret(Entry):
     key: DataKey = Field(description="The one key that is copied, there and here.")
 
 
+class Waiver(Entry):
+    """A finding of the lint of a changeset that is accepted, for a reason and for a time."""
+
+    changeset: Annotated[str, Field(min_length=1, max_length=300)] = Field(
+        description="Id of the changeset, as `slipway releases show` and the message name it."
+    )
+    rule: Annotated[str, Field(pattern="^[a-z0-9-]{3,80}$")] = Field(
+        description="The rule, as the message names it, such as `ban-drop-column`."
+    )
+    reason: Annotated[str, Field(min_length=10, max_length=500)] = Field(
+        description="Why it does no harm here, for those who read it later."
+    )
+    until: Annotated[date, Field(strict=False)] = Field(
+        description="The last day on which it holds, as YYYY-MM-DD."
+    )
+
+
 class Migrations(Entry):
     """How the schema of the service's database is changed."""
 
-    engine: Literal["liquibase"] = Field("liquibase", description="The tool that does it.")
-    changelog: RelativePath = Field(description="The tool's root file in the source repository.")
+    engine: Literal["liquibase", "flyway"] = Field("liquibase", description="The tool that does it.")
+    changelog: RelativePath = Field(
+        description="In the source repository: Liquibase's root file, or Flyway's folder of migrations."
+    )
     database: Identifier = Field(description="Name of the database.")
     credentials: VaultRole = Field(description="Role of Vault's database engine that leases the credentials.")
     timeout_s: Timeout = Field(300, description="Longest time, in seconds.")
+    waivers: Annotated[tuple[Waiver, ...], Field(strict=False)] = Field(
+        (), description="Findings of the lint of changesets that are accepted."
+    )
 
 
 class Rollout(Entry):
@@ -186,8 +213,10 @@ class Deploy(Entry):
     kinds: Annotated[tuple[Kind, ...], Field(strict=False, min_length=1)] = Field(
         description="Kinds that the config repository may hold. `Deployment` is one of them."
     )
-    order: Literal["before", "after"] = Field(
-        "before", description="Whether migrations run before or after the manifests."
+    order: Literal["before", "after", "expand-contract"] = Field(
+        "expand-contract",
+        description="When migrations run: `before` or `after` the rollout, or what adds before and what takes away "
+        "(label `contract`, or folder `contract` of Flyway) after the new version is verified.",
     )
     secret: Secret | None = Field(None, description="The Secret made from Vault, if the service needs one.")
     migrations: Migrations | None = Field(

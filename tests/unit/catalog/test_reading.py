@@ -33,7 +33,7 @@ def place(text: str, word: str) -> tuple[int, int]:
     ("old", "new", "at", "path", "what", "legal", "meant"),
     [
         ("toolbox: python", "tolbox: python", "tolbox", "tolbox", "not a word", "toolbox", "toolbox"),
-        ("order: before", "order: befor", "befor ", "deploy.order", "not allowed", "after", "before"),
+        ("order: expand-contract", "order: befor", "befor ", "deploy.order", "not allowed", "after", "before"),
         ("[ServiceAccount, ", "[Ingress, ", "Ingress,", "deploy.kinds[0]", "not allowed", "ConfigMap", None),
         (
             "ConfigMap,",
@@ -87,7 +87,7 @@ def test_problem_names_place_fault_and_legal_words(
 
 
 def test_every_problem_is_told_at_once_in_order_of_lines(tmp_path: Path) -> None:
-    text = GOOD.replace("branch: main", "brnch: main").replace("order: before", "order: never")
+    text = GOOD.replace("branch: main", "brnch: main").replace("order: expand-contract", "order: never")
     found = refused(tmp_path, text)
     assert [one.path for one in found] == ["source.brnch", "config.brnch", "deploy.order"]
     assert [one.line for one in found] == sorted(one.line for one in found)
