@@ -83,6 +83,20 @@ def lease_database(client: hvac.Client, role: str) -> Lease:
     )
 
 
+def renew(client: hvac.Client, lease_id: str) -> int | None:
+    """Renew a lease and the client's own token, on which it hangs; give its seconds, or None if it has ended."""
+    import hvac.exceptions
+
+    with _explained("sys/leases/renew", client):
+        try:
+            client.auth.token.renew_self()
+            return int(client.sys.renew_lease(lease_id)["lease_duration"])
+        except hvac.exceptions.InvalidRequest as e:
+            if "lease" not in str(e):
+                raise
+            return None
+
+
 def revoke(client: hvac.Client, lease_id: str) -> None:
     """End a lease at once; one that has ended already is fine."""
     import hvac.exceptions

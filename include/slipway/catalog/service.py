@@ -79,7 +79,7 @@ class Config(Cloned):
         None,
         description="Ansible playbook of the infrastructure. Without it the infra branch is always skipped.",
     )
-    variables: Annotated[tuple[DataKey, ...], Field(strict=False)] = Field(
+    variables: Annotated[tuple[Variable, ...], Field(strict=False)] = Field(
         (),
         description="Keys of Vault's `services/<service>` that the playbook gets as variables, by file.",
     )

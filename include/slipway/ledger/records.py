@@ -13,7 +13,8 @@ from slipway.release import Outcome, Status
 class ReleaseFields(TypedDict, total=False):
     """What becomes known of a release while it runs. `manifests` is any JSON value, without secrets.
 
-    `images`: base and toolbox images that it is made with, by name.
+    `images`: base and toolbox images that it is made with, by name. `works_from`: the oldest changeset that its image
+    needs, if its source says so. `rolled_back_to`: run id of the release that was deployed again instead.
     """
 
     tree: str
@@ -25,6 +26,10 @@ class ReleaseFields(TypedDict, total=False):
     schema_revision: str
     manifests: Any
     images: Any
+    plan: Any
+    plan_hash: str
+    works_from: str | None
+    rolled_back_to: str
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,10 @@ class Release:
     finished_at: datetime | None
     stages: tuple[Stage, ...] = ()
     images: Any = None
+    plan: Any = None
+    plan_hash: str | None = None
+    works_from: str | None = None
+    rolled_back_to: str | None = None
 
     def show(self) -> dict[str, Any]:
         """Gives the release as `slipway releases show --json` does: a contract, only ever added to."""
@@ -80,6 +89,10 @@ class Release:
             "schema_revision": self.schema_revision,
             "status": self.status.value,
             "superseded_by": self.superseded_by,
+            "rolled_back_to": self.rolled_back_to,
+            "works_from": self.works_from,
+            "plan_hash": self.plan_hash,
+            "plan": self.plan,
             "stage": self.stage,
             "reason": self.reason,
             "attempts": self.attempts,
@@ -119,6 +132,18 @@ class Holder:
 
     run_id: str
     expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A commit that is held, why, and by which run."""
+
+    service: str
+    environment: str
+    commit: str
+    run_id: str | None
+    reason: str
+    held_at: datetime
 
 
 class Ambiguous(Permanent):

@@ -64,6 +64,10 @@ class ReleaseRow(Table):
     schema_revision: Mapped[str | None]
     manifests: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
     images: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    plan: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    plan_hash: Mapped[str | None]
+    works_from: Mapped[str | None]
+    rolled_back_to: Mapped[str | None] = mapped_column(ForeignKey("releases.run_id"))
     superseded_by: Mapped[str | None] = mapped_column(ForeignKey("releases.run_id"))
     reason: Mapped[str | None]
     stage: Mapped[str | None]
@@ -131,6 +135,38 @@ class DeploymentRow(Table):
         ),
         Index("deployments_good", "service", "environment", text("id DESC"), postgresql_where=text("good")),
     )
+
+
+class ChangesetRow(Table):
+    """A changeset that is applied to a service's database; `position` is the order in which it was seen to be."""
+
+    __tablename__ = "changesets"
+
+    position: Mapped[int] = mapped_column(Identity(always=True))
+    service: Mapped[str] = mapped_column(primary_key=True)
+    environment: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    phase: Mapped[str]
+    run_id: Mapped[str | None]
+    recorded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        CheckConstraint("phase IN ('expand', 'contract')", "phase"),
+        Index("changesets_position_idx", "service", "environment", "position"),
+    )
+
+
+class HoldRow(Table):
+    """A commit that is not deployed again until someone lets it go: it was rolled back."""
+
+    __tablename__ = "holds"
+
+    service: Mapped[str] = mapped_column(primary_key=True)
+    environment: Mapped[str] = mapped_column(primary_key=True)
+    commit: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[str | None]
+    reason: Mapped[str]
+    held_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class EvidenceRow(Table):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime, timedelta
@@ -18,9 +18,17 @@ from sqlalchemy.orm import Session
 
 from slipway import release as decide
 from slipway.errors import Permanent, SlipwayError, Transient
-from slipway.ledger.records import Ambiguous, Evidence, Holder, Release, ReleaseFields, Stage
-from slipway.ledger.tables import DeploymentRow, EvidenceRow, LaneRow, ReleaseRow, StageRow
-from slipway.release import Contender, Outcome, Status
+from slipway.ledger.records import Ambiguous, Evidence, Hold, Holder, Release, ReleaseFields, Stage
+from slipway.ledger.tables import (
+    ChangesetRow,
+    DeploymentRow,
+    EvidenceRow,
+    HoldRow,
+    LaneRow,
+    ReleaseRow,
+    StageRow,
+)
+from slipway.release import Changeset, Contender, Outcome, Status
 
 _COLUMNS = tuple(field.name for field in fields(Release) if field.name not in ("status", "stages"))
 _KNOWN = frozenset(ReleaseFields.__annotations__)
@@ -217,7 +225,19 @@ class Ledger:
         """Gives the releases of the same service and environment that were asked for later than this one."""
         with self._transaction() as session:
             row = self._locked(session, run_id)
-            deployed = select(DeploymentRow.run_id).where(DeploymentRow.run_id == ReleaseRow.run_id).exists()
+            held = (
+                select(HoldRow.commit)
+                .where(
+                    HoldRow.service == ReleaseRow.service,
+                    HoldRow.environment == ReleaseRow.environment,
+                    HoldRow.commit == ReleaseRow.commit,
+                )
+                .exists()
+            )
+            # what was rolled back gives way to what it had superseded
+            deployed = (
+                select(DeploymentRow.run_id).where(DeploymentRow.run_id == ReleaseRow.run_id).exists() & ~held
+            )
             bad = (Outcome.FAILED, Outcome.ERRORED, Outcome.REJECTED, Outcome.CANCELLED)
             failing = (
                 select(StageRow.run_id)
@@ -270,6 +290,138 @@ class Ledger:
                     deployed_at=now,
                 )
             )
+
+    def active(self, service: str, environment: str) -> Release | None:
+        """Gives the release that is deployed now, good or not."""
+        with self._transaction() as session:
+            row = session.scalar(
+                select(ReleaseRow)
+                .join(DeploymentRow, DeploymentRow.run_id == ReleaseRow.run_id)
+                .where(
+                    DeploymentRow.service == service,
+                    DeploymentRow.environment == environment,
+                    DeploymentRow.ended_at.is_(None),
+                )
+            )
+            return _record(row, self._stages(session, row.run_id)) if row else None
+
+    def good_ones(self, service: str, environment: str, limit: int = 20) -> list[Release]:
+        """Gives the releases that were deployed here and passed, the last deployed first, each once, without stages."""
+        with self._transaction() as session:
+            newest = (
+                select(DeploymentRow.run_id, func.max(DeploymentRow.id).label("id"))
+                .where(
+                    DeploymentRow.service == service,
+                    DeploymentRow.environment == environment,
+                    DeploymentRow.good,
+                )
+                .group_by(DeploymentRow.run_id)
+                .subquery()
+            )
+            rows = session.scalars(
+                select(ReleaseRow)
+                .join(newest, newest.c.run_id == ReleaseRow.run_id)
+                .order_by(newest.c.id.desc())
+                .limit(limit)
+            ).all()
+            return [_record(row) for row in rows]
+
+    def rolled_back(self, run_id: str, to: str, reason: str) -> None:
+        """Records that a release is not what runs any more, ``to`` is again, and holds its commit. Repeats are harmless."""
+        with self._transaction() as session:
+            row = self._locked(session, run_id)
+            row.rolled_back_to = to
+            session.execute(update(DeploymentRow).where(DeploymentRow.run_id == run_id).values(good=False))
+            self._hold(session, row.service, row.environment, row.commit, run_id, reason)
+        self.deployed(to)
+
+    # Holds
+
+    @staticmethod
+    def _hold(
+        session: Session, service: str, environment: str, commit: str, run_id: str | None, reason: str
+    ) -> None:
+        session.execute(
+            insert(HoldRow)
+            .values(service=service, environment=environment, commit=commit, run_id=run_id, reason=reason)
+            .on_conflict_do_nothing()
+        )
+
+    def hold(
+        self, service: str, environment: str, commit: str, reason: str, run_id: str | None = None
+    ) -> None:
+        """Holds a commit: it is not deployed until it is let go. The first reason stands."""
+        with self._transaction() as session:
+            self._hold(session, service, environment, commit, run_id, reason)
+
+    def let_go(self, service: str, environment: str, commit: str) -> bool:
+        """Ends a hold. Gives whether there was one."""
+        with self._transaction() as session:
+            mine = (
+                HoldRow.service == service,
+                HoldRow.environment == environment,
+                HoldRow.commit == commit,
+            )
+            return session.scalar(delete(HoldRow).where(*mine).returning(HoldRow.commit)) is not None
+
+    def holds(self, service: str | None = None, environment: str | None = None) -> list[Hold]:
+        """Gives the commits that are held, the newest hold first."""
+        with self._transaction() as session:
+            found = select(HoldRow).order_by(HoldRow.held_at.desc())
+            if service:
+                found = found.where(HoldRow.service == service)
+            if environment:
+                found = found.where(HoldRow.environment == environment)
+            return [
+                Hold(**{field.name: getattr(row, field.name) for field in fields(Hold)})
+                for row in session.scalars(found)
+            ]
+
+    def held(self, service: str, environment: str, commit: str) -> Hold | None:
+        """Gives why a commit is held, if it is."""
+        return next((one for one in self.holds(service, environment) if one.commit == commit), None)
+
+    # Changesets
+
+    def applied(
+        self,
+        service: str,
+        environment: str,
+        changesets: Sequence[Changeset],
+        run_id: str | None,
+        *,
+        all_: bool,
+    ) -> None:
+        """Records which changesets the database has, in the order in which they were applied.
+
+        :param all_: whether these are all that it has: what is recorded besides was undone by another, and is forgotten.
+        """
+        with self._transaction() as session:
+            here = (ChangesetRow.service == service, ChangesetRow.environment == environment)
+            if all_:
+                session.execute(
+                    delete(ChangesetRow).where(*here, ChangesetRow.id.not_in([one.id for one in changesets]))
+                )
+            for one in changesets:
+                session.execute(
+                    insert(ChangesetRow)
+                    .values(
+                        service=service, environment=environment, id=one.id, phase=one.phase, run_id=run_id
+                    )
+                    .on_conflict_do_update(
+                        index_elements=["service", "environment", "id"], set_={"phase": one.phase}
+                    )
+                )
+
+    def changesets(self, service: str, environment: str) -> list[Changeset]:
+        """Gives the changesets that the database has, as far as is recorded, in the order in which they were applied."""
+        with self._transaction() as session:
+            rows = session.scalars(
+                select(ChangesetRow)
+                .where(ChangesetRow.service == service, ChangesetRow.environment == environment)
+                .order_by(ChangesetRow.position)
+            )
+            return [Changeset(row.id, row.phase, row.run_id) for row in rows]
 
     def last_good(self, service: str, environment: str) -> Release | None:
         """Gives the release last deployed here that passed: what a rollback returns to.

@@ -4,20 +4,27 @@ from slipway.release.advice import advice
 from slipway.release.evidence import evidence_key
 from slipway.release.identity import RunId, label, parse_run_id, run_id, short
 from slipway.release.queue import Contender, superseded_by, yields_to
+from slipway.release.rollback import Candidate, Choice, choose
+from slipway.release.schema import Changeset, linted
 from slipway.release.states import Outcome, Status, begin, decisive, finish, fold
 
 __all__ = [
+    "Candidate",
+    "Changeset",
+    "Choice",
     "Contender",
     "Outcome",
     "RunId",
     "Status",
     "advice",
     "begin",
+    "choose",
     "decisive",
     "evidence_key",
     "finish",
     "fold",
     "label",
+    "linted",
     "parse_run_id",
     "run_id",
     "short",

@@ -293,6 +293,6 @@ class Vault(Part):
             db_name=service.name,
             creation_statements=create,
             revocation_statements=drop,
-            default_ttl="15m",
+            default_ttl="2m",
             max_ttl="1h",
         )
