@@ -5,27 +5,35 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import re
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 
 from slipway.errors import PolicyFailed
+from slipway.release import policy
 
 Manifest = dict[str, Any]
 
-_PINNED = re.compile(r"@sha256:[0-9a-f]{64}$")
+_MOST_VALUES = 100_000  # of one object, with all that its aliases repeat; etcd keeps 1.5 MB of it
 # configuration first, what uses it last
 _ORDER = ("ServiceAccount", "ConfigMap", "Secret", "Service", "Deployment")
 
 
-def load(files: Mapping[str, bytes], *, namespace: str, kinds: Iterable[str]) -> list[Manifest]:
+def load(
+    files: Mapping[str, bytes],
+    *,
+    namespace: str,
+    kinds: Iterable[str],
+    released: tuple[str, str] | None = None,
+) -> list[Manifest]:
     """Give the objects of ``files`` in the order in which they are applied, each in ``namespace``.
 
     :param files: content by path, as the config repository has them; other than .yaml and .yml files are left out.
-    :raises PolicyFailed: naming file and object, if one is no object, of a kind the catalog does not allow, or of
-        another namespace; and if there is none at all.
+    :param released: Deployment and container whose image the release puts in; see :func:`slipway.release.policy.check`.
+    :raises PolicyFailed: naming file and object, if one is no object, of a kind the catalog does not allow, of another
+        namespace, or says what the policy refuses; and if there is none at all.
     """
     allowed = sorted(kinds)
     objects: list[tuple[str, Manifest]] = []
@@ -34,7 +42,8 @@ def load(files: Mapping[str, bytes], *, namespace: str, kinds: Iterable[str]) ->
             continue
         try:
             documents = list(yaml.safe_load_all(content))
-        except (yaml.YAMLError, UnicodeDecodeError) as e:
+        # a date like 2026-13-01 is a ValueError, brackets within brackets without end are a RecursionError
+        except (yaml.YAMLError, ValueError, RecursionError) as e:
             raise PolicyFailed(
                 f"{path} is not valid YAML: {e}", remedy="correct it in the config repository"
             ) from e
@@ -44,6 +53,11 @@ def load(files: Mapping[str, bytes], *, namespace: str, kinds: Iterable[str]) ->
             if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):
                 raise PolicyFailed(
                     f"{path}: a document is no Kubernetes object", remedy="give kind and metadata"
+                )
+            if problem := _not_json(document):
+                raise PolicyFailed(
+                    f"{path}: a document is not what JSON can say: {problem}",
+                    remedy="put text that YAML takes for something else in quotes",
                 )
             kind, name = document.get("kind"), document["metadata"].get("name")
             if not isinstance(name, str):
@@ -63,9 +77,47 @@ def load(files: Mapping[str, bytes], *, namespace: str, kinds: Iterable[str]) ->
         raise PolicyFailed(
             "the config repository has no manifests", remedy="see `config.manifests` in the catalog"
         )
+    policy.check(objects, released=released)
     rank = {kind: i for i, kind in enumerate(_ORDER)}
     objects.sort(key=lambda item: (rank.get(item[1]["kind"], len(_ORDER)), item[1]["metadata"]["name"]))
     return [document for _, document in objects]
+
+
+def _not_json(document: Manifest) -> str | None:
+    """Give what of a document neither the API server nor the ledger could take; None if nothing.
+
+    YAML says more than JSON: dates, keys that are no text, an alias that stands for a million values or for what holds it.
+    """
+    left, count = [(document, "")], 0
+    while left:
+        value, path = left.pop()
+        if (count := count + 1) > _MOST_VALUES:
+            return f"it has more than {_MOST_VALUES} values, each alias counted for all that it stands for"
+        if isinstance(value, dict):
+            for key, one in value.items():
+                if not isinstance(key, str) or not _is_text(key):
+                    return f"{path or 'at its top'} has the key {key!r}"
+                left.append((one, f"{path}.{key}" if path else key))
+        elif isinstance(value, list):
+            left += [(one, f"{path}[{i}]") for i, one in enumerate(value)]
+        elif not _is_scalar(value):
+            return f"{path} is {repr(value)[:80]}"
+    return None
+
+
+def _is_scalar(value: Any) -> bool:
+    if isinstance(value, str):
+        return _is_text(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return value is None
+
+
+def _is_text(value: str) -> bool:
+    """Whether PostgreSQL and UTF-8 have it: no NUL, no half of a character."""
+    return "\0" not in value and not any("\ud800" <= one <= "\udfff" for one in value)
 
 
 def release_of(
@@ -84,8 +136,8 @@ def release_of(
             for one in _containers(manifest):
                 if manifest["metadata"]["name"] == deployment and one["name"] == container:
                     one["image"], found = image, True
-                elif not _PINNED.search(str(one.get("image"))):
-                    unpinned.append(f"container {one['name']} of {title}: image {one.get('image')}")
+                elif not policy.pinned(one.get("image")):
+                    unpinned.append(f"{title}, container {one['name']}: image {one.get('image')}")
         except (KeyError, TypeError, AttributeError) as e:
             raise PolicyFailed(
                 f"{title} has not the form of one: {type(e).__name__}: {e}",
@@ -100,7 +152,7 @@ def release_of(
     if unpinned:
         raise PolicyFailed(
             f"{unpinned[0]} is not pinned by digest",
-            remedy="write it as name@sha256:…, so that what was looked at is what runs",
+            remedy=policy.PIN,
             lines=unpinned[1:],
         )
     return result

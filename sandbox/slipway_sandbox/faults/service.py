@@ -93,7 +93,12 @@ def _deadline(old: str, new: str) -> Acts:
 
 
 def _sidecar(image: str) -> Acts:
-    container = f"        - {{name: beside, image: '{image}'}}\n"
+    container = (
+        f"        - name: beside\n          image: '{image}'\n"
+        "          readinessProbe: {tcpSocket: {port: 8001}}\n"
+        "          resources: {requests: {cpu: 10m, memory: 16Mi}, limits: {memory: 32Mi}}\n"
+        "          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}\n"
+    )
     return reconfigured(
         "      volumes:\n        - name: database\n", f"{container}      volumes:\n        - name: database\n"
     )
@@ -372,8 +377,15 @@ DEPLOYMENTS: tuple[Case, ...] = (
         "unpinned-sidecar",
         "a second container whose image is not pinned by digest",
         "deploy.config",
-        r"container beside of Deployment ai-generation: image busybox is not pinned by digest",
+        r"Deployment ai-generation, container beside: image busybox is not pinned by digest",
         _sidecar("busybox"),
+    ),
+    _deploy(
+        "privileged-container",
+        "a container that wants the rights of the node",
+        "deploy.config",
+        r"^manifests/deployment\.yaml: Deployment ai-generation, container app: securityContext\.privileged is true: ",
+        reconfigured("            allowPrivilegeEscalation: false\n", "            privileged: true\n"),
     ),
     _deploy(
         "unpullable-image",

@@ -12,16 +12,32 @@ KINDS = ("ConfigMap", "Deployment", "Service")
 
 
 PROXY = f"proxy@sha256:{'0' * 64}"
+RIGHTS = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+RESOURCES = {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "256Mi"}}
 
 
 def deployment(*, proxy: str = PROXY, **metadata: str) -> bytes:
-    containers = [{"name": "app", "image": "placeholder"}, {"name": "proxy", "image": proxy}]
+    containers = [
+        {
+            "name": name,
+            "image": image,
+            "readinessProbe": {"exec": {"command": ["true"]}},
+            "securityContext": RIGHTS,
+            "resources": RESOURCES,
+        }
+        for name, image in (("app", "placeholder"), ("proxy", proxy))
+    ]
+    pod = {
+        "automountServiceAccountToken": False,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": containers,
+    }
     return yaml.safe_dump(
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": {"name": "web", **metadata},
-            "spec": {"template": {"spec": {"containers": containers}}},
+            "spec": {"template": {"spec": pod}},
         }
     ).encode()
 
@@ -61,6 +77,18 @@ def test_what_is_used_is_applied_before_what_uses_it() -> None:
         (b"\xff\xfe\xfa", "m/x.yaml is not valid YAML"),
         (b"---\n", "no manifests"),
         (b"{kind: ConfigMap, metadata: {name: [1]}}", "m/x.yaml: ConfigMap has no name"),
+        (
+            b"{kind: ConfigMap, metadata: {name: s}}",
+            "m/x.yaml: ConfigMap s: apiVersion is null rather than v1",
+        ),
+        (b"a: 2026-13-45", "m/x.yaml is not valid YAML"),
+        (b"[" * 10_000, "m/x.yaml is not valid YAML"),
+        (b"metadata: {}\ndata: {from: 2026-11-24}", "data.from is datetime.date(2026, 11, 24)"),
+        (b"metadata: {}\ndata: {1: one}", "data has the key 1"),
+        (b"metadata: {}\ndata: [.nan]", "data[0] is nan"),
+        (b"metadata: {}\ndata: [123456789012345678901]", "data[0] is 123456789012345678901"),
+        (b'metadata: {}\ndata: ["\\0"]', r"data[0] is '\x00'"),
+        (b"metadata: &a {b: *a}", "it has more than 100000 values"),
     ],
 )
 def test_anything_else_is_refused_by_file_and_object(content: bytes, said: str) -> None:
@@ -100,8 +128,14 @@ def release(content: bytes) -> list[manifests.Manifest]:
 
 
 def test_an_image_that_is_not_pinned_is_refused_with_its_container() -> None:
-    with pytest.raises(PolicyFailed, match="container proxy of Deployment web: image proxy:1 is not pinned"):
+    with pytest.raises(PolicyFailed, match="Deployment web, container proxy: image proxy:1 is not pinned"):
         release(deployment(proxy="proxy:1"))
+    with pytest.raises(
+        PolicyFailed, match=r"^m/x\.yaml: Deployment web, container proxy: image proxy:1 is not"
+    ):
+        manifests.load(
+            {"m/x.yaml": deployment(proxy="proxy:1")}, namespace="web", kinds=KINDS, released=("web", "app")
+        )
 
 
 @pytest.mark.parametrize(
@@ -116,8 +150,14 @@ def test_an_image_that_is_not_pinned_is_refused_with_its_container() -> None:
     ],
 )
 def test_a_deployment_without_the_form_of_one_is_the_services_fault(rest: str) -> None:
+    manifest = f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\n{rest}\n"
+    with pytest.raises(PolicyFailed, match="Deployment web") as refused:
+        load({"m/x.yaml": manifest.encode()})
+    assert "m/x.yaml" in refused.value.message
     with pytest.raises(PolicyFailed, match="Deployment web has not the form of one"):
-        release(f"kind: Deployment\nmetadata: {{name: web}}\n{rest}\n".encode())
+        manifests.release_of(
+            [yaml.safe_load(manifest)], deployment="web", container="app", image="i", commit="c", service="s"
+        )
 
 
 def test_content_hash_is_of_content_alone() -> None:
