@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import PolicyFailed, Transient
+from slipway.release.policy import API_VERSIONS
 from slipway.unreachable import why
 
 if TYPE_CHECKING:
@@ -38,8 +41,15 @@ def explained(what: str) -> Iterator[None]:
             said = json.loads(e.body)["message"]
         except (TypeError, ValueError, KeyError):
             said = str(e.reason)
+        if conflicts := _conflicts(e):
+            raise _refused(what, conflicts) from e
+        if status == 409:
+            # of two writes at one time the later is refused; it is to look again (Kubernetes' API conventions)
+            raise Transient(
+                f"{what}: {said}", remedy="somebody else changed it at that moment: clear the task"
+            ) from e
         if (
-            status in (400, 409, 422)
+            status in (400, 422)
             or (status == 403 and ("quota" in said or "violates" in said or "denied" in said))
             # server-side apply answers 500 to a value of the wrong type
             or (status == 500 and "typed patch object" in said)
@@ -62,8 +72,8 @@ def apply(api: ApiClient, manifests: Iterable[Mapping[str, Any]], *, force: bool
     """Apply objects under our field manager; give `Kind/name: unchanged|changed` for each.
 
     :param force: take fields that another field manager owns, which undoes its change.
-    :raises PolicyFailed: if the API server refuses one, or (without ``force``) another field manager owns a field:
-        named in the message.
+    :raises PolicyFailed: if the API server refuses one, or (without ``force``) other field managers own fields of it:
+        each is named with its owner.
     """
     changes = []
     for title, resource, manifest in _resources(api, manifests):
@@ -98,11 +108,12 @@ def difference(
     """Give for each object what :func:`apply` would change, by a dry run in the API server: nothing is changed.
 
     :param force: whether fields of another field manager are differences, rather than refused.
-    :raises PolicyFailed: if the API server refuses an object, as :func:`apply` does.
+    :raises PolicyFailed: if the API server refuses an object, as :func:`apply` does; fields that others own are told
+        of all objects at once.
     """
     from kubernetes.dynamic.exceptions import ConflictError
 
-    found = []
+    found, refused = list[Difference](), dict[str, tuple[Conflict, ...]]()
     for title, resource, manifest in _resources(api, manifests):
         with explained(f"comparing {title}"):
             live = _live(resource, manifest)
@@ -110,13 +121,21 @@ def difference(
             try:
                 wanted = _server_side(resource, manifest, dry_run="All")
             except ConflictError as e:
-                if not force:
+                if not (conflicts := _conflicts(e)):
                     raise
-                owners = _owners(e)
+                if not force:
+                    refused[title] = conflicts
+                    continue
+                owners = tuple(map(str, conflicts))
                 wanted = _server_side(resource, manifest, force=True, dry_run="All")
         before, after = (_plain(one.to_dict()) if one is not None else [] for one in (live, wanted))
         lines = difflib.unified_diff(before, after, f"{title} (live)", f"{title} (released)", lineterm="")
         found.append(Difference(title, tuple(lines), owners))
+    if refused:
+        told = [
+            replace(one, field=f"{title}: {one.field}") for title, all_ in refused.items() for one in all_
+        ]
+        raise _refused("comparing what is live", told)
     return found
 
 
@@ -154,14 +173,55 @@ def _server_side(resource: Any, manifest: Mapping[str, Any], *, force: bool = Fa
     )
 
 
-def _owners(conflict: Any) -> tuple[str, ...]:
-    """Give the fields that a conflict is about and whose they are: `.spec.replicas: kubectl`."""
+@dataclass(frozen=True)
+class Conflict:
+    """A field that we would apply and that another field manager owns, with another value.
+
+    :param field: as the API server writes it: `.spec.template.spec.containers[name="app"].image`.
+    :param owner: the other's name, and the subresource by which it came to own the field.
+    """
+
+    field: str
+    owner: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.owner}"
+
+
+# as the API server words a cause (apimachinery, pkg/util/managedfields/internal/conflict.go); names are quoted as Go does
+_CAUSE = re.compile(r'conflict with (?P<name>"(?:[^"\\]|\\.)*")(?: with subresource "(?P<part>[^"]*)")?')
+
+
+def _conflicts(refusal: Any) -> tuple[Conflict, ...]:
+    """Give the fields that an apply is refused for, sorted; none if it is refused for anything else."""
+    if getattr(refusal, "status", None) != 409:
+        return ()
     try:
-        causes = json.loads(conflict.body)["details"]["causes"]
+        causes = json.loads(refusal.body)["details"]["causes"]
     except (TypeError, ValueError, KeyError):
-        return (str(conflict.reason),)
-    # message: conflict with "kubectl" with subresource "scale" using apps/v1
-    return tuple(one["field"] + ": " + one["message"].split('"')[1] for one in causes)
+        return ()
+    conflicts = [one for one in causes or [] if one.get("reason") == "FieldManagerConflict"]
+    found = [Conflict(str(one.get("field")), _owner(str(one.get("message")))) for one in conflicts]
+    return tuple(sorted(found, key=str))
+
+
+def _owner(message: str) -> str:
+    """Give whose a field is, from the API server's words; those words themselves if they are others than expected."""
+    said = _CAUSE.match(message)
+    if said is None:
+        return message
+    return re.sub(r"\\(.)", r"\1", said["name"][1:-1]) + (f" (by {said['part']})" if said["part"] else "")
+
+
+def _refused(what: str, conflicts: Sequence[Conflict]) -> PolicyFailed:
+    """Give the error for fields of others: the first in its message, all as its lines."""
+    first, more = conflicts[0], len(conflicts) - 1
+    rest = f" (and {more} more)" if more else ""
+    return PolicyFailed(
+        f"{what}: {first.field} belongs to field manager {first.owner}{rest}",
+        remedy="undo that change, or leave out of the manifests what is the other's to say (an autoscaler's replicas)",
+        lines=map(str, conflicts),
+    )
 
 
 # what the API server itself writes about an object
@@ -178,6 +238,150 @@ def _plain(found: dict[str, Any]) -> list[str]:
     return text.splitlines()
 
 
+Item = tuple[str, str, str]
+"""An object that a release applied: kind, name, apiVersion."""
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A live object that an earlier release applied and that this one does not have.
+
+    :param title: ``Kind/name``.
+    :param left: why it is not deleted; None if it is.
+    """
+
+    title: str
+    left: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.title}: {f'left alone: {self.left}' if self.left else 'to be deleted'}"
+
+
+def prunable(
+    api: ApiClient,
+    namespace: str,
+    inventory: Iterable[Item],
+    keep: Iterable[Item],
+    *,
+    service: str,
+    kinds: Iterable[str],
+) -> list[Stale]:
+    """Give what :func:`prune` would delete, and what it would leave alone and why; what is not live is left out.
+
+    What uses others comes first: a Deployment before the configuration that its pods read.
+
+    :param inventory: what earlier releases of the service applied here, from the ledger.
+    :param keep: what this release applies; never empty.
+    :param service: the service, which the objects must say they are part of.
+    :param kinds: the kinds that the catalog lets the service have. No other is touched.
+    """
+    return [stale for _, _, stale in _stale(api, namespace, inventory, keep, service, kinds)]
+
+
+def prune(
+    api: ApiClient,
+    namespace: str,
+    inventory: Iterable[Item],
+    keep: Iterable[Item],
+    *,
+    service: str,
+    kinds: Iterable[str],
+) -> list[str]:
+    """Delete what earlier releases applied and this one does not have; give `Kind/name: deleted|left alone: why` for each.
+
+    Only what is ours by its labels (managed-by, part-of) and by its managedFields: of what somebody else made under the
+    same name since then, nothing is deleted. What was looked at is what is deleted: if it changes meanwhile, it is looked
+    at again. Parameters as for :func:`prunable`.
+
+    :raises Transient: if an object changes faster than it can be looked at.
+    """
+    from kubernetes.dynamic.exceptions import ConflictError, NotFoundError
+
+    done = []
+    for resource, live, stale in _stale(api, namespace, inventory, keep, service, kinds):
+        for again in range(_LOOKS, 0, -1):
+            if stale.left:
+                break
+            with explained(f"deleting {stale.title}"):
+                seen = {"uid": live.metadata.uid, "resourceVersion": live.metadata.resourceVersion}
+                # In the background, so that the name is free at once: what is deleted in the foreground stays, going away,
+                # until its pods are gone, and a rollback that applies it again would see it vanish.
+                options = {
+                    "apiVersion": "v1",
+                    "kind": "DeleteOptions",
+                    "propagationPolicy": "Background",
+                    "preconditions": seen,
+                }
+                try:
+                    resource.delete(name=live.metadata.name, namespace=namespace, body=options)
+                    break
+                except NotFoundError:
+                    break
+                except ConflictError:
+                    if again == 1:
+                        raise
+                    live = _live(resource, {"metadata": {"name": live.metadata.name, "namespace": namespace}})
+                    if live is None:
+                        break
+                    stale = Stale(stale.title, _left(live.to_dict(), service))
+        done.append(str(stale) if stale.left else f"{stale.title}: deleted")
+    return done
+
+
+_LOOKS = 5  # a Deployment's status changes often while it rolls out, but not between two requests
+
+
+def _stale(
+    api: ApiClient,
+    namespace: str,
+    inventory: Iterable[Item],
+    keep: Iterable[Item],
+    service: str,
+    kinds: Iterable[str],
+) -> Iterator[tuple[Any, Any, Stale]]:
+    kept = {(kind, name) for kind, name, _ in keep}
+    if not kept:
+        raise ValueError("a release that keeps nothing would delete all that the service has")
+    allowed, order = set(kinds), list(reversed(API_VERSIONS))
+    manifests, others = list[dict[str, Any]](), list[Stale]()
+    for kind, name, version in sorted({one for one in inventory if one[:2] not in kept}):
+        wanted = API_VERSIONS.get(kind) if kind in allowed else None
+        if wanted is None or _group(version) != _group(wanted):
+            why = f"{kind} of {version} is not a kind that the catalog lets the service have"
+            others.append(Stale(f"{kind}/{name}", why))
+            continue
+        # an object is the same one in every version of its API; that of its record may not be served any more
+        one = {"apiVersion": wanted, "kind": kind, "metadata": {"name": name, "namespace": namespace}}
+        if one not in manifests:
+            manifests.append(one)
+    manifests.sort(key=lambda one: (order.index(one["kind"]), one["metadata"]["name"]))
+    for title, resource, manifest in _resources(api, manifests):
+        with explained(f"reading {title}"):
+            live = _live(resource, manifest)
+        if live is not None:
+            yield resource, live, Stale(title, _left(live.to_dict(), service))
+    yield from ((None, None, stale) for stale in others)
+
+
+def _group(version: str) -> str:
+    return version.rpartition("/")[0]
+
+
+def _left(live: Mapping[str, Any], service: str) -> str | None:
+    """Give why an object is not ours to delete; None if it is."""
+    metadata = live["metadata"]
+    labels = metadata.get("labels") or {}
+    for label, wanted in (("managed-by", "slipway"), ("part-of", service)):
+        if (found := labels.get(f"app.kubernetes.io/{label}")) != wanted:
+            return f"its label app.kubernetes.io/{label} is {found or 'missing'}, not {wanted}"
+    applied = [one for one in metadata.get("managedFields") or [] if one.get("operation") == "Apply"]
+    if not any(one.get("manager") == FIELD_MANAGER for one in applied):
+        return f"no field of it was applied by {FIELD_MANAGER}"
+    if metadata.get("deletionTimestamp"):
+        return "it is being deleted already"
+    return None
+
+
 def put_secret(
     api: ApiClient,
     namespace: str,
@@ -192,13 +396,19 @@ def put_secret(
 
 
 def put_config_map(
-    api: ApiClient, namespace: str, name: str, binary: Mapping[str, bytes], *, labels: Mapping[str, str]
+    api: ApiClient,
+    namespace: str,
+    name: str,
+    binary: Mapping[str, bytes],
+    *,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Create or replace a ConfigMap of files."""
     import base64
 
     data = {key: base64.b64encode(value).decode() for key, value in binary.items()}
-    _put(api, "config_map", namespace, name, {"binaryData": data}, labels, {})
+    _put(api, "config_map", namespace, name, {"binaryData": data}, labels, annotations)
 
 
 def _put(
@@ -538,3 +748,49 @@ def get(api: ApiClient, namespace: str, service: str, port: int, path: str) -> t
                 ).encode()
             raise
         return int(answer.status), answer.data
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A Secret that is there: its annotations, and whether the pod that owns it goes on."""
+
+    annotations: Mapping[str, str]
+    is_used: bool
+
+
+def kept(api: ApiClient, namespace: str, name: str) -> Kept | None:
+    """Give a Secret of a task and whether its pod goes on; None if there is no such Secret."""
+    from kubernetes.client import CoreV1Api
+    from kubernetes.client.exceptions import ApiException
+
+    core = CoreV1Api(api)
+    with explained(f"reading secret {namespace}/{name}"):
+        try:
+            seen = core.read_namespaced_secret(name, namespace).metadata
+        except ApiException as e:
+            if e.status == 404:
+                return None
+            raise
+    used = False
+    for owner in seen.owner_references or []:
+        with explained(f"reading pod {namespace}/{owner.name}"):
+            try:
+                pod = core.read_namespaced_pod(owner.name, namespace)
+            except ApiException as e:
+                if e.status != 404:
+                    raise
+                continue
+        going = pod.metadata.deletion_timestamp is None and pod.status.phase in ("Pending", "Running")
+        used = used or (pod.metadata.uid == owner.uid and going)
+    return Kept(seen.annotations or {}, used)
+
+
+def own(api: ApiClient, kind: str, namespace: str, name: str, pod: Any) -> None:
+    """Make ``pod`` the owner of a `secret` or `config_map`: the cluster removes it with the pod."""
+    from kubernetes.client import CoreV1Api
+
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": pod.metadata.name, "uid": pod.metadata.uid}
+    with explained(f"giving {kind} {namespace}/{name} to pod {pod.metadata.name}"):
+        getattr(CoreV1Api(api), f"patch_namespaced_{kind}")(
+            name, namespace, {"metadata": {"ownerReferences": [owner]}}
+        )

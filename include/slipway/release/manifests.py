@@ -158,6 +158,11 @@ def release_of(
     return result
 
 
+def inventory(manifests: Iterable[Manifest]) -> list[tuple[str, str, str]]:
+    """Give kind, name and apiVersion of each object, sorted: what a release applies, to tell later what it does not any more."""
+    return sorted((one["kind"], one["metadata"]["name"], one["apiVersion"]) for one in manifests)
+
+
 def _mark(manifest: Manifest, commit: str, service: str) -> None:
     labels = manifest["metadata"].setdefault("labels", {})
     labels["app.kubernetes.io/managed-by"] = "slipway"

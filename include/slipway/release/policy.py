@@ -35,6 +35,16 @@ RESERVED = "slipway-"
 SHOWN = 30
 """How many findings are told after the first; the rest are counted."""
 
+# A resourceVersion would make each apply after the first fail; an owner or a finalizer decides when the object goes.
+_SERVERS_OWN = (
+    "resourceVersion",
+    "uid",
+    "managedFields",
+    "ownerReferences",
+    "finalizers",
+    "deletionTimestamp",
+)
+
 _VOLUMES = (
     "configMap",
     "csi",
@@ -171,6 +181,13 @@ class _Look:
                     f"{at}: names that begin with {RESERVED} are those of Slipway's own objects",
                     remedy="give it another name",
                 )
+            metadata = one.get("metadata")
+            for field in _SERVERS_OWN:
+                if isinstance(metadata, Mapping) and metadata.get(field):
+                    self.say(
+                        f"{at}: metadata.{field} is set: what is live says that, not what is released",
+                        remedy="leave it out (`kubectl get -o yaml` adds it)",
+                    )
             if (kind, name) in seen:
                 self.say(f"{at}: it is in {seen[kind, name]}, too", remedy="keep one of the two")
             seen.setdefault((kind, name), file)

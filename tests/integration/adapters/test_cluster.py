@@ -124,8 +124,133 @@ def test_field_of_another_manager_fails_and_is_named(
     )
     with pytest.raises(PolicyFailed, match=r"\.data\.a") as caught:
         cluster.apply(api, [config_map(name, a="1")])
-    assert "kubectl-edit" in caught.value.message
-    assert f"ConfigMap/{name}" in caught.value.message
+    said = f"applying ConfigMap/{name}: .data.a belongs to field manager kubectl-edit"
+    assert caught.value.message == said
+    assert caught.value.lines == (".data.a: kubectl-edit",)
+
+
+def test_all_fields_of_others_are_told_of_all_objects_before_anything_is_applied(
+    api: client.ApiClient, admin: client.ApiClient, name: str
+) -> None:
+    core, apps = client.CoreV1Api(admin), client.AppsV1Api(admin)
+    wanted = [config_map(name, a="1"), deployment(name, f"image@{NO_DIGEST}", ["true"], replicas=0)]
+    cluster.apply(api, wanted)
+    core.patch_namespaced_config_map(name, NAMESPACE, {"data": {"a": "2"}}, field_manager="kubectl-edit")
+    apps.patch_namespaced_deployment_scale(name, NAMESPACE, {"spec": {"replicas": 1}}, field_manager="scaler")
+    apps.patch_namespaced_deployment(
+        name,
+        NAMESPACE,
+        {"spec": {"template": {"spec": {"enableServiceLinks": True}}}},
+        field_manager="theirs",
+    )
+    wanted[1]["spec"]["template"]["spec"]["enableServiceLinks"] = False
+    with pytest.raises(PolicyFailed, match=r"^comparing what is live: ConfigMap/.* \(and 2 more\)") as caught:
+        cluster.difference(api, wanted)
+    assert caught.value.lines == (
+        f"ConfigMap/{name}: .data.a: kubectl-edit",
+        f"Deployment/{name}: .spec.replicas: scaler (by scale)",
+        f"Deployment/{name}: .spec.template.spec.enableServiceLinks: theirs",
+    )
+    apps.delete_namespaced_deployment(name, NAMESPACE, propagation_policy="Background")
+
+
+SERVICE = "adapters-test"
+KINDS = ("ConfigMap", "Deployment")
+
+
+def released(manifest: dict[str, Any], service: str = SERVICE) -> dict[str, Any]:
+    """Give a manifest as a release applies it."""
+    manifest["metadata"]["labels"] = {
+        **LABELS,
+        "app.kubernetes.io/managed-by": "slipway",
+        "app.kubernetes.io/part-of": service,
+    }
+    return manifest
+
+
+def items(*manifests: dict[str, Any]) -> list[cluster.Item]:
+    return [(one["kind"], one["metadata"]["name"], one["apiVersion"]) for one in manifests]
+
+
+def test_what_a_release_has_no_more_is_deleted_once_and_planned_first(
+    api: client.ApiClient, name: str, images: dict[str, str]
+) -> None:
+    kept = config_map("kept")
+    old = [released(config_map(name)), released(deployment(name, images["base-python"], ["sleep", "60"]))]
+    cluster.apply(api, old)
+    inventory = [
+        *items(kept, *old),
+        ("ConfigMap", f"{name}-never", "v1"),
+        ("Deployment", name, "apps/v1beta2"),
+    ]
+    told = [f"Deployment/{name}", f"ConfigMap/{name}"]  # what uses the configuration goes before it
+    planned = cluster.prunable(api, NAMESPACE, inventory, items(kept), service=SERVICE, kinds=KINDS)
+    assert [(one.title, one.left) for one in planned] == [(title, None) for title in told]
+    assert client.CoreV1Api(api).read_namespaced_config_map(name, NAMESPACE)
+    done = cluster.prune(api, NAMESPACE, inventory, items(kept), service=SERVICE, kinds=KINDS)
+    assert done == [f"{title}: deleted" for title in told]
+    assert cluster.prune(api, NAMESPACE, inventory, items(kept), service=SERVICE, kinds=KINDS) == []
+    assert cluster.apply(api, [old[0]]) == [f"ConfigMap/{name}: created"]  # the name is free at once
+
+
+def test_what_is_not_ours_is_left_alone_whatever_the_inventory_says(
+    api: client.ApiClient, admin: client.ApiClient, name: str
+) -> None:
+    core, kept = client.CoreV1Api(admin), items(config_map("kept"))
+    plain = {"metadata": {"name": name, "labels": released(config_map(name))["metadata"]["labels"]}}
+
+    def pruned(*more: cluster.Item, kinds: tuple[str, ...] = KINDS) -> list[str]:
+        inventory = [*items(config_map(name)), *more]
+        planned = cluster.prunable(api, NAMESPACE, inventory, kept, service=SERVICE, kinds=kinds)
+        done = cluster.prune(api, NAMESPACE, inventory, kept, service=SERVICE, kinds=kinds)
+        assert [str(one) for one in planned] == done
+        assert core.read_namespaced_config_map(name, NAMESPACE)
+        return done
+
+    core.create_namespaced_config_map(NAMESPACE, plain)  # made by another under the name of an old one
+    assert pruned() == [f"ConfigMap/{name}: left alone: no field of it was applied by slipway"]
+    core.delete_namespaced_config_map(name, NAMESPACE)
+    cluster.apply(api, [released(config_map(name), "another-service")])
+    assert pruned() == [
+        f"ConfigMap/{name}: left alone: its label app.kubernetes.io/part-of is another-service, not {SERVICE}"
+    ]
+    core.patch_namespaced_config_map(
+        name, NAMESPACE, {"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}}
+    )
+    assert pruned() == [
+        f"ConfigMap/{name}: left alone: its label app.kubernetes.io/managed-by is Helm, not slipway"
+    ]
+    core.delete_namespaced_config_map(name, NAMESPACE)
+    cluster.apply(api, [released(config_map(name))])
+    why = "is not a kind that the catalog lets the service have"
+    assert pruned(("Secret", name, "v1"), kinds=("Deployment",)) == [
+        f"ConfigMap/{name}: left alone: ConfigMap of v1 {why}",
+        f"Secret/{name}: left alone: Secret of v1 {why}",
+    ]
+
+
+def test_object_that_changes_meanwhile_is_looked_at_again(
+    api: client.ApiClient, admin: client.ApiClient, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core, manifest = client.CoreV1Api(admin), released(config_map(name))
+    real, looks = cluster._left, 0
+
+    def changed_after_the_look(live: Any, service: str) -> str | None:
+        nonlocal looks
+        looks += 1
+        labels = {"app.kubernetes.io/part-of": "theirs"} if looks == 2 else {"look": str(looks)}
+        said = real(live, service)
+        core.patch_namespaced_config_map(name, NAMESPACE, {"metadata": {"labels": labels}})
+        return said
+
+    cluster.apply(api, [manifest])
+    monkeypatch.setattr(cluster, "_left", changed_after_the_look)
+    arguments = (api, NAMESPACE, items(manifest), items(config_map("kept")))
+    (done,) = cluster.prune(*arguments, service=SERVICE, kinds=KINDS)
+    assert (
+        done == f"ConfigMap/{name}: left alone: its label app.kubernetes.io/part-of is theirs, not {SERVICE}"
+    )
+    assert (looks, bool(core.read_namespaced_config_map(name, NAMESPACE))) == (3, True)
 
 
 def test_difference_is_shown_and_changes_nothing(api: client.ApiClient, name: str) -> None:
@@ -165,7 +290,7 @@ def test_drift_of_another_manager_is_named_and_undone_by_force_alone(
     client.CoreV1Api(admin).patch_namespaced_config_map(
         name, NAMESPACE, {"data": {"a": "by hand", "theirs": "kept"}}, field_manager="kubectl-edit"
     )
-    with pytest.raises(PolicyFailed, match=r"kubectl-edit.*\.data\.a"):
+    with pytest.raises(PolicyFailed, match=r"\.data\.a belongs to field manager kubectl-edit"):
         cluster.difference(api, [config_map(name, a="1", b="1")])
     (found,) = cluster.difference(api, [config_map(name, a="1", b="1")], force=True)
     assert found.owners == (".data.a: kubectl-edit",)

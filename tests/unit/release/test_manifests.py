@@ -160,6 +160,12 @@ def test_a_deployment_without_the_form_of_one_is_the_services_fault(rest: str) -
         )
 
 
+def test_inventory_names_each_object_once_in_one_order() -> None:
+    loaded = load({"m/x.yaml": deployment(), "m/y.yaml": config_map("b") + b"---\n" + config_map("a")})
+    expected = [("ConfigMap", "a", "v1"), ("ConfigMap", "b", "v1"), ("Deployment", "web", "apps/v1")]
+    assert manifests.inventory(reversed(loaded)) == expected
+
+
 def test_content_hash_is_of_content_alone() -> None:
     assert manifests.content_hash({"a": b"1", "b": b"\xff"}) == manifests.content_hash(
         {"b": b"\xff", "a": b"1"}

@@ -209,6 +209,8 @@ def test_service_within_the_cluster_passes() -> None:
         (changed(SERVICE, "apiVersion", None), "apiVersion is null rather than v1"),
         (changed(SERVICE, "kind", "StatefulSet"), "there are no rules for kind StatefulSet"),
         (changed(ACCOUNT, "metadata.name", "slipway-infra"), "names that begin with slipway-"),
+        (changed(ACCOUNT, "metadata.resourceVersion", "1"), "metadata.resourceVersion is set"),
+        (changed(ACCOUNT, "metadata.finalizers", ["a/b"]), "metadata.finalizers is set"),
         (changed(DEPLOYMENT, "spec", None), "spec.template.spec.containers is empty"),
         (changed(DEPLOYMENT, "spec.template", 3), "spec.template is not a mapping"),
         (
