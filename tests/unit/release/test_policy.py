@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,15 @@ def test_the_example_passes() -> None:
     files = {f"manifests/{one.name}": one.read_bytes() for one in EXAMPLE.iterdir()}
     kinds = ("ServiceAccount", "ConfigMap", "Service", "Deployment")
     assert manifests.load(files, namespace="x", kinds=kinds, released=("ai-generation", "app"))
+
+
+def test_the_manifests_of_getting_started_pass() -> None:
+    text = (ROOT / "docs/getting-started.md").read_text()
+    (block,) = [one for one in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "kind: Deployment" in one]
+    kinds = ("Service", "Deployment")
+    assert manifests.load(
+        {"m.yaml": block.encode()}, namespace="x", kinds=kinds, released=("my-service", "app")
+    )
 
 
 OF_POD = [
