@@ -243,6 +243,20 @@ def test_changes_and_diffs_are_told_per_item() -> None:
     assert judged(run, 0) == (DONE, "")
 
 
+@pytest.mark.parametrize("kind", ["ResourceQuota", "Secret"])
+def test_object_that_is_not_there_yet_is_shown_as_it_was_written(kind: str) -> None:
+    """kubernetes.core gives no diff of it, but the object, with what the server added."""
+    made = {
+        "kind": kind,
+        "metadata": {"name": "q", "uid": "u", "resourceVersion": "1", "managedFields": [{}]},
+        "data": {"pods": "20"},
+        "status": {"used": {}},
+    }
+    run = seen(on("runner_on_ok", res={"changed": True, "method": "create", "result": made}))
+    data = "" if kind == "Secret" else "+data:\n+  pods: '20'\n"
+    assert run.diff.partition("@@\n")[2] == f"{data}+kind: {kind}\n+metadata:\n+  name: q"
+
+
 def test_change_of_a_hidden_task_is_known_though_its_event_does_not_tell() -> None:
     hidden = {"censored": "the output has been hidden"}
     said = 'changed: [localhost] => {"censored": "hidden", "changed": true}'
@@ -288,6 +302,7 @@ def test_failure_that_was_ignored_or_rescued_is_none() -> None:
         'Failed to patch object: b\'{"kind":"Status","message":"etcdserver: request timed out","code":500}\'',
         "(503)\nReason: Service Unavailable",
         "(401)\nReason: Unauthorized",
+        "Could not create API client: Invalid kube-config file. No configuration found.",
     ],
 )
 def test_cluster_that_does_not_answer_is_not_the_playbooks_fault(message: str) -> None:

@@ -17,7 +17,8 @@ _AWAY = re.compile(
     r"max retries exceeded|connection (?:refused|reset|aborted)|remote end closed connection|no route to host"
     r"|network is unreachable|name or service not known|temporary failure in name resolution"
     r"|(?:connect|connection|read|handshake operation) timed out|connecttimeout|readtimeout"
-    r"|\"code\": ?(?:401|429|5\d\d)\b|^\((?:401|429|5\d\d)\)|reason: (?:unauthorized|service unavailable)",
+    r"|\"code\": ?(?:401|429|5\d\d)\b|^\((?:401|429|5\d\d)\)|reason: (?:unauthorized|service unavailable)"
+    r"|invalid kube-config file\. no configuration found",
     re.IGNORECASE,
 )
 """A server that does not answer, or answers that it cannot; 403 and 422 are answers to what the playbook asks for."""
@@ -75,7 +76,7 @@ class Run:
 
     def take(self, event: dict[str, Any]) -> None:
         kind, data = event["event"], event.get("event_data") or {}
-        if kind == "playbook_on_start":
+        if kind == "playbook_on_play_start":
             self.began = True
         elif kind == "playbook_on_stats":
             self.stats = data
@@ -114,7 +115,7 @@ class Run:
         task.ended |= kind.startswith("runner_on_") and kind != "runner_on_start"
 
     def _take_diff(self, task: Task, result: dict[str, Any]) -> None:
-        given = result.get("diff")
+        given = result.get("diff") or _created(result)
         for one in given if isinstance(given, list) else [given]:
             if isinstance(one, dict) and (text := unified(one)):
                 label = result.get("_ansible_item_label")
@@ -175,6 +176,20 @@ def unified(diff: dict[str, Any]) -> str:
             lineterm="",
         )
     )
+
+
+def _created(result: dict[str, Any]) -> dict[str, Any] | None:
+    """What kubernetes.core gives no diff of: an object that is not there yet. What the server adds to it is left out."""
+    made = result.get("result")
+    if result.get("method") != "create" or not isinstance(made, dict):
+        return None
+    given = made.get("metadata")
+    given = given if isinstance(given, dict) else {}
+    metadata = {key: given[key] for key in ("name", "namespace", "labels", "annotations") if key in given}
+    # the module itself would not have shown it
+    hidden = {"metadata", "status"} | ({"data", "stringData"} if made.get("kind") == "Secret" else set())
+    kept = {key: value for key, value in made.items() if key not in hidden}
+    return {"before": {}, "after": {**kept, "metadata": metadata}}
 
 
 def one_line(text: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 import traceback
@@ -68,6 +70,8 @@ class Log:
 
 def main(argv: list[str]) -> int:
     """Do what the arguments say, write the result, and give the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # of a tool's output that is no Unicode
     log = Log()
     told: dict[str, Any] = {}
     try:
@@ -171,7 +175,7 @@ def _play(folder: Path, playbook: Path, timeout_s: float, log: Log, *, check: bo
         quiet=True,
     )
     if not run.began:
-        log("\n".join(run.said))
+        log("\n".join(text for text in run.said if not text.startswith("Using /")))
     shutil.rmtree(folder / "artifacts", ignore_errors=True)
     code, why = verdict.of(run, status=done.status, code=done.rc, timeout_s=timeout_s, check=check)
     return run, code, why
@@ -213,6 +217,7 @@ def _rewritten(value: Any, write: Callable[[str], str]) -> Any:
 def _variables() -> dict[str, Any]:
     try:
         found = json.loads(VARIABLES.read_text(encoding="utf-8"))
+        json.dumps(found, ensure_ascii=False).encode()  # refuses half a surrogate pair
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
