@@ -17,7 +17,7 @@ from slipway.errors import PolicyFailed
 from slipway.release import manifests, policy
 
 ROOT = Path(__file__).parents[3]
-EXAMPLE = ROOT / "examples/ai-generation-config/manifests"
+EXAMPLES = sorted(one.name.removesuffix("-config") for one in (ROOT / "examples").glob("*-config"))
 APP = "spec.template.spec.containers.0"
 POD = "spec.template.spec"
 SECCOMP = {"type": "RuntimeDefault"}
@@ -78,10 +78,11 @@ def test_what_serves_and_gives_nothing_away_passes() -> None:
     assert texts(DEPLOYMENT, SERVICE, ACCOUNT, released=("web", "app")) == []
 
 
-def test_the_example_passes() -> None:
-    files = {f"manifests/{one.name}": one.read_bytes() for one in EXAMPLE.iterdir()}
-    kinds = ("ServiceAccount", "ConfigMap", "Service", "Deployment")
-    assert manifests.load(files, namespace="x", kinds=kinds, released=("ai-generation", "app"))
+@pytest.mark.parametrize("service", EXAMPLES)
+def test_each_example_passes(service: str) -> None:
+    folder = ROOT / f"examples/{service}-config/manifests"
+    files = {f"manifests/{one.name}": one.read_bytes() for one in folder.iterdir()}
+    assert manifests.load(files, namespace="x", kinds=policy.API_VERSIONS, released=(service, "app"))
 
 
 def test_the_manifests_of_getting_started_pass() -> None:
