@@ -103,7 +103,7 @@ def test_check_tells_what_would_change_and_changes_nothing(playbook: Playbook) -
         "tasks_count": 1,
         "diff": diff,
     }
-    assert f"the diff of 1 changed tasks:\n{diff}" in ended.said
+    assert f"tasks that change something: 1; the diff:\n{diff}" in ended.said
     assert not ended.said.rstrip().endswith("\nstate")  # what `ls /work` says
 
 

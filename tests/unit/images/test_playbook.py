@@ -23,7 +23,7 @@ from slipway_playbook.redaction import HIDDEN, Redaction
 
 
 def packed(path: Path, entries: list[tuple[tarfile.TarInfo, bytes]], mode: str = "w:gz") -> Path:
-    with tarfile.open(path, mode) as tar:
+    with tarfile.open(path, mode, compresslevel=1) as tar:
         for info, content in entries:
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
@@ -255,6 +255,47 @@ def test_object_that_is_not_there_yet_is_shown_as_it_was_written(kind: str) -> N
     run = seen(on("runner_on_ok", res={"changed": True, "method": "create", "result": made}))
     data = "" if kind == "Secret" else "+data:\n+  pods: '20'\n"
     assert run.diff.partition("@@\n")[2] == f"{data}+kind: {kind}\n+metadata:\n+  name: q"
+
+
+def test_diff_of_an_object_leaves_out_what_the_server_counts_up() -> None:
+    def side(pods: str, n: str) -> dict[str, Any]:
+        metadata = {
+            "generation": n,
+            "resourceVersion": n,
+            "managedFields": [{"time": n}],
+            "labels": {"a": "b"},
+        }
+        return {"metadata": metadata, "spec": {"pods": pods}, "status": {"n": n}}
+
+    res = {"result": {"kind": "ResourceQuota"}, "method": "update"}
+    run = seen(on("runner_on_ok", res={**res, "diff": {"before": side("1", "7"), "after": side("2", "8")}}))
+    changed = [line for line in run.diff.splitlines() if line.startswith(("+ ", "- "))]
+    assert changed == ["-  pods: '1'", "+  pods: '2'"]
+    assert not seen(
+        on("runner_on_ok", res={**res, "diff": {"before": side("1", "7"), "after": side("1", "8")}})
+    ).diff
+
+
+def test_what_a_secret_holds_and_held_is_not_shown() -> None:
+    """Not even the value that was there before, which no variable has any more."""
+    diff = {"before": {"data": {"a": "b2xk"}}, "after": {"data": {"a": "bmV3"}}}
+    run = seen(on("runner_on_ok", res={"changed": True, "result": {"kind": "Secret"}, "diff": diff}))
+    assert run.diff == "# task 'Quota' on localhost\n(what the Secret holds changes; it is not shown)"
+
+
+def test_api_servers_words_stand_for_its_whole_answer() -> None:
+    answer = json.dumps({"kind": "Status", "message": 'namespaces "a" not found', "code": 404})
+    headers = "404\nReason: Not Found\nHTTP response headers: HTTPHeaderDict({'A': '(b)'})\nbody\nOriginal traceback:\n  x"
+    for message, short in {
+        f"Failed to create object: {answer}": 'Failed to create object: namespaces "a" not found',
+        f"Failed to create object: b'{answer}'": 'Failed to create object: namespaces "a" not found',
+        headers: "404 Reason: Not Found body",
+        'not {"kind":"Status" }': 'not {"kind":"Status" }',
+    }.items():
+        run = seen(
+            on("runner_on_failed", res={"msg": f"Task failed: Module failed: {message}"}), stats(failures=1)
+        )
+        assert judged(run, 2) == (FAULT, f"task 'Quota' on localhost: {short}")
 
 
 def test_change_of_a_hidden_task_is_known_though_its_event_does_not_tell() -> None:

@@ -10,18 +10,10 @@ from typing import Any
 
 import yaml
 
+from slipway_playbook import cluster
+
 OWN_WORDS = {"fail", "assert", "command", "shell", "script", "raw"}
 """Modules whose message is the playbook's own: it may say `connection refused`, and the cluster answers all the same."""
-
-_AWAY = re.compile(
-    r"max retries exceeded|connection (?:refused|reset|aborted)|remote end closed connection|no route to host"
-    r"|network is unreachable|name or service not known|temporary failure in name resolution"
-    r"|(?:connect|connection|read|handshake operation) timed out|connecttimeout|readtimeout"
-    r"|\"code\": ?(?:401|429|5\d\d)\b|^\((?:401|429|5\d\d)\)|reason: (?:unauthorized|service unavailable)"
-    r"|invalid kube-config file\. no configuration found",
-    re.IGNORECASE,
-)
-"""A server that does not answer, or answers that it cannot; 403 and 422 are answers to what the playbook asks for."""
 
 # The display names the kind of a result first, and at -v its JSON last. The event of a task with no_log does not say `changed`
 _CHANGED = re.compile(r"^changed: \[", re.MULTILINE)
@@ -115,7 +107,7 @@ class Run:
         task.ended |= kind.startswith("runner_on_") and kind != "runner_on_start"
 
     def _take_diff(self, task: Task, result: dict[str, Any]) -> None:
-        given = result.get("diff") or _created(result)
+        given = cluster.diff(result)
         for one in given if isinstance(given, list) else [given]:
             if isinstance(one, dict) and (text := unified(one)):
                 label = result.get("_ansible_item_label")
@@ -178,28 +170,9 @@ def unified(diff: dict[str, Any]) -> str:
     )
 
 
-def _created(result: dict[str, Any]) -> dict[str, Any] | None:
-    """What kubernetes.core gives no diff of: an object that is not there yet. What the server adds to it is left out."""
-    made = result.get("result")
-    if result.get("method") != "create" or not isinstance(made, dict):
-        return None
-    given = made.get("metadata")
-    given = given if isinstance(given, dict) else {}
-    metadata = {key: given[key] for key in ("name", "namespace", "labels", "annotations") if key in given}
-    # the module itself would not have shown it
-    hidden = {"metadata", "status"} | ({"data", "stringData"} if made.get("kind") == "Secret" else set())
-    kept = {key: value for key, value in made.items() if key not in hidden}
-    return {"before": {}, "after": {**kept, "metadata": metadata}}
-
-
 def one_line(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= LONGEST else line[: LONGEST - 4] + " ..."
-
-
-def is_away(message: str) -> bool:
-    """Whether a failure says that a server does not answer, or cannot."""
-    return bool(_AWAY.search(message))
 
 
 def first_error(said: list[str]) -> str | None:
@@ -247,7 +220,7 @@ def _failure(task: Task, result: dict[str, Any]) -> Failure:
     ] or [_message(result)]
     more = f" (and {len(messages) - 1} more of its items)" if len(messages) > 1 else ""
     away = _module(task) not in OWN_WORDS and all(
-        is_away(_message(one)) or _status(one) in (401, 429) or _status(one) >= 500
+        cluster.is_away(str(one.get("msg"))) or _status(one) in (401, 429) or _status(one) >= 500
         for one in items or [result]
     )
     return Failure(task, one_line(messages[0]) + more, away)
@@ -262,5 +235,6 @@ def _message(result: dict[str, Any]) -> str:
     if "censored" in result:
         return "what it says is hidden by no_log"
     said = str(result.get("stderr") or result.get("module_stderr") or "").strip().splitlines()
-    message = _PREFIX.sub("", str(result.get("msg") or result.get("reason") or "it does not say why"))
+    message = str(result.get("msg") or result.get("reason") or "it does not say why")
+    message = cluster.in_short(_PREFIX.sub("", message))
     return message + (f": {said[-1]}" if said and said[-1] not in message else "")

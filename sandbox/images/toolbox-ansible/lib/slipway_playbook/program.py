@@ -184,12 +184,12 @@ def _play(folder: Path, playbook: Path, timeout_s: float, log: Log, *, check: bo
 def _show_diff(run: Run, log: Log) -> None:
     changed = run.count("changed")
     if not run.diff:
-        log.last(f"\n{changed} tasks changed; no diff" if changed else "\nno task changed anything")
+        log.last(f"\ntasks that change something: {changed}" + ("; they give no diff" if changed else ""))
         return
     # hidden before it is cut, or half a value would be left
     diff = log.redact(run.diff)
     cut = f"\n... and {len(diff) - MOST_DIFF} more characters" if len(diff) > MOST_DIFF else ""
-    log.last(f"\nthe diff of {changed} changed tasks:\n{diff[:MOST_DIFF]}{cut}")
+    log.last(f"\ntasks that change something: {changed}; the diff:\n{diff[:MOST_DIFF]}{cut}")
 
 
 def _told(run: Run, why: str) -> dict[str, Any]:

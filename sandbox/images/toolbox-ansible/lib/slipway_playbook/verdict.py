@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from slipway_playbook import DONE, FAULT, TROUBLE
-from slipway_playbook.events import Run, Task, first_error, is_away, one_line
+from slipway_playbook.cluster import is_away
+from slipway_playbook.events import Run, Task, first_error, one_line
 
 BROKEN = 250
 """Ansible's exit code for an exception of its own; it ends with 1, 4 or 5 if it cannot read a playbook."""
