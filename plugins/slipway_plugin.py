@@ -27,7 +27,7 @@ from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from slipway.errors import SlipwayError
-from slipway.release import advice
+from slipway.release import advice, plan
 from slipway.stages import links
 
 if TYPE_CHECKING:
@@ -116,7 +116,10 @@ def run(run_id: str, user: GetUserDep, request: Request) -> Response:
         return JSONResponse(release.show())
     dag_id, reported = f"release_{release.service.replace('-', '_')}", kept.stages(_ledger(), run_id)
     steps = advice(release.service, release.commit, release.status, release.stage, release.superseded_by)
-    return HTMLResponse(_page().render(release=release, dag_id=dag_id, reported=reported, steps=steps))
+    planned = "\n".join(plan.words(release.plan)) if release.plan else ""
+    return HTMLResponse(
+        _page().render(release=release, dag_id=dag_id, reported=reported, steps=steps, plan=planned)
+    )
 
 
 @app.get("/runs/{run_id}/reports/{stage}")

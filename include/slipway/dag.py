@@ -8,7 +8,20 @@ from airflow.sdk import DAG, Param
 
 from slipway.catalog import catalog_directory, load_service
 from slipway.release import label
-from slipway.stages import accept, build, checkout, deploy, gate, image, lane, report, scan, test, verify
+from slipway.stages import (
+    accept,
+    build,
+    checkout,
+    deploy,
+    gate,
+    image,
+    lane,
+    report,
+    rollback,
+    scan,
+    test,
+    verify,
+)
 from slipway.stages.outcome import DEFAULTS
 
 _DOC = """
@@ -19,7 +32,8 @@ _DOC = """
 One run takes one commit of `{repository}` ({branch}) to a healthy, verified, reported deployment in namespace
 `{namespace}`. All of build, test and scan must pass before an image is built. Migrations run only if the database lacks
 a changeset, the playbook only if it changed. **Clear** any task to try it again: each first looks at what is done already.
-Pushes are gated side by side; the newest that is ready is deployed, and older ones end superseded.
+Pushes are gated side by side; the newest that is ready is deployed, and older ones end superseded. Before anything changes, the
+task `plan` shows what will. What fails its rollout, smoke test or health is rolled back, if the schema allows it.
 
 Start it with `git push`, with `slipway release {service}`, or here: without a commit, the head of `{branch}` is released.
 """
@@ -65,6 +79,12 @@ def release_dag(name: str) -> DAG:
                 title="Fresh",
                 description="Run every gate again, also where its verdict is known.",
             ),
+            "infra": Param(
+                False,
+                type="boolean",
+                title="Infrastructure",
+                description="Run the playbook, also where it has not changed.",
+            ),
         },
     ) as dag:
         accepted = accept.accept(service)
@@ -84,10 +104,15 @@ def release_dag(name: str) -> DAG:
         taken = lane.lane(service)
         left = lane.unlane(service).as_teardown(setups=taken)
         sources >> fetched >> gates >> passed >> published >> taken >> deployed >> verified >> left
-        [one for one in deployed.iter_tasks() if one.is_teardown] >> left
+        watched = ["deploy.apply", "deploy.rollout", "verify.smoke", "verify.health"]
+        if service.deploy.migrations and service.deploy.order == "after":
+            watched.insert(2, "deploy.migrate")
+        watched = [name for name in watched if name in dag.task_dict]
+        undone = rollback.rollback(service, watched)
+        [dag.get_task(name) for name in watched] >> undone >> left
         # of all that may still run when something has failed (groups leave their teardowns out); image and deploy are
         # chains that end in verify, and edges from each of them would only hide the graph
         teardowns = [one for one in dag.tasks if one.is_teardown]
         reported = report.report(service).operator.as_teardown()
-        [*gates, verified, *teardowns] >> reported
+        [*gates, verified, undone, *teardowns] >> reported
     return dag

@@ -11,6 +11,7 @@ from slipway import __version__
 from slipway.cli.catalog import lint, new, schema
 from slipway.cli.refresh import refresh
 from slipway.cli.releases import releases
+from slipway.cli.rollback import holds, rollback
 from slipway.cli.trigger import release
 from slipway.errors import SlipwayError
 
@@ -66,5 +67,5 @@ def main() -> None:
     """
 
 
-for _command in (lint, new, refresh, release, releases, schema):
+for _command in (holds, lint, new, refresh, release, releases, rollback, schema):
     main.add_command(_command)

@@ -103,6 +103,25 @@ class Airflow:
             )
         return str(answer["state"])
 
+    def task_state(self, dag_id: str, run_id: str, task_id: str) -> str | None:
+        """Gives the state of a run's task; None before it has one."""
+        path = f"/api/v2/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}"
+        status, answer = self._call("GET", path)
+        if status != 200:
+            raise Permanent(
+                f"Airflow at {self.url} would not tell how {run_id} is ({status}).",
+                remedy="Look at it in the UI; `slipway releases show` tells what the ledger knows.",
+                lines=[_said(answer)],
+            )
+        state: str | None = answer["state"]
+        return state
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str) -> Any:
+        """Gives what a task said under a key; None if it said nothing."""
+        path = f"/api/v2/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}/xcomEntries/{quote(key)}"
+        status, answer = self._call("GET", f"{path}?deserialize=true")
+        return answer.get("value") if status == 200 else None
+
     def page(self, dag_id: str, run_id: str) -> str:
         """Gives the run's page in the UI."""
         return f"{self.url}/dags/{quote(dag_id)}/runs/{quote(run_id)}"

@@ -145,8 +145,9 @@ def list_(service: str, limit: int, as_json: bool) -> None:
 @releases.command()
 @click.argument("service")
 @click.argument("commit", required=False)
+@click.option("--plan", "with_plan", is_flag=True, help="Print what it was planned to change, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON: the words are a contract.")
-def show(service: str, commit: str | None, as_json: bool) -> None:
+def show(service: str, commit: str | None, with_plan: bool, as_json: bool) -> None:
     """Show the newest release of SERVICE, or that of COMMIT: a prefix is enough, COMMIT.r1 is its first repeat."""
     from slipway.errors import CatalogError
 
@@ -164,6 +165,10 @@ def show(service: str, commit: str | None, as_json: bool) -> None:
         click.echo(json.dumps(found.show(), indent=2))
         return
     _print(found)
+    if with_plan and found.plan:
+        from slipway.release.plan import words
+
+        click.echo("\n" + plain("\n".join(words(found.plan))))
 
 
 def _print(found: Release) -> None:
@@ -183,7 +188,9 @@ def _print(found: Release) -> None:
         ),
         "started": f"{found.started_at:%Y-%m-%d %H:%M:%S} UTC",
         "took": f"{_seconds(found)} s" if found.finished_at else None,
+        "plan": found.plan_hash and found.plan_hash[:12],
         "superseded by": found.superseded_by,
+        "rolled back to": found.rolled_back_to,
     }
     for name, value in known.items():
         if value:

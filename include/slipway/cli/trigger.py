@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     "--again", is_flag=True, help="Release a commit that was released already once more, as a run of its own."
 )
 @click.option("--fresh", is_flag=True, help="Run every gate, also where its verdict is known.")
+@click.option("--infra", is_flag=True, help="Run the playbook, also where it has not changed.")
 @click.option(
     "--wait",
     is_flag=True,
@@ -39,6 +40,7 @@ def release(
     commit: str | None,
     again: bool,
     fresh: bool,
+    infra: bool,
     wait: bool,
     timeout_s: int,
     as_json: bool,
@@ -53,11 +55,11 @@ def release(
     from slipway.cli.settings import address
     from slipway.release import run_id
 
-    entry = _known(service)
-    commit = _commit(entry, commit)
+    entry = known_service(service)
+    commit = full_commit(entry, commit)
     airflow = Airflow(address("AIRFLOW_URL"), os.environ.get("SLIPWAY_AIRFLOW_USER") or "hook")
     conf = {"service": service, "commit": commit, "ref": f"refs/heads/{entry.source.branch}"}
-    given = {**conf, "fresh": True} if fresh else conf
+    given = {**conf, **({"fresh": True} if fresh else {}), **({"infra": True} if infra else {})}
     for repeat in count():
         run = run_id(service, commit, repeat)
         if (started := airflow.trigger(entry.dag_id, run, given)) or not again:
@@ -87,7 +89,7 @@ def _end(run: str, ended: dict[str, Any]) -> str:
     return plain("\n".join(filter(None, (f"{run} {ended['status']}{by}{at}", ended.get("reason")))))
 
 
-def _known(service: str) -> Service:
+def known_service(service: str) -> Service:
     """Gives the catalog's entry of a service, whatever is wrong in those of others."""
     from difflib import get_close_matches
 
@@ -105,7 +107,7 @@ def _known(service: str) -> Service:
     )
 
 
-def _commit(service: Service, text: str | None) -> str:
+def full_commit(service: Service, text: str | None) -> str:
     """Gives the full hash of the commit on the released branch that `text` names, or of the branch's head."""
     from slipway.adapters.git import Repository
     from slipway.cli.settings import address, cache, credential, credential_path

@@ -205,6 +205,7 @@ class Ledger:
             row.reason, row.stage, row.superseded_by = reason, stage, superseded_by
             session.flush()
             if row.status == Status.PASSED:
+                row.rolled_back_to = None
                 session.execute(update(DeploymentRow).where(DeploymentRow.run_id == run_id).values(good=True))
             return _record(row, self._stages(session, run_id))
 
@@ -307,13 +308,20 @@ class Ledger:
 
     def good_ones(self, service: str, environment: str, limit: int = 20) -> list[Release]:
         """Gives the releases that were deployed here and passed, the last deployed first, each once, without stages."""
+        return self._deployed(limit, service, environment, DeploymentRow.good)
+
+    def deployed_ones(self, service: str, environment: str, limit: int = 20) -> list[Release]:
+        """Gives the releases that were deployed here, good or not, as :meth:`good_ones` does."""
+        return self._deployed(limit, service, environment)
+
+    def _deployed(self, limit: int, service: str, environment: str, *more: Any) -> list[Release]:
         with self._transaction() as session:
             newest = (
                 select(DeploymentRow.run_id, func.max(DeploymentRow.id).label("id"))
                 .where(
                     DeploymentRow.service == service,
                     DeploymentRow.environment == environment,
-                    DeploymentRow.good,
+                    *more,
                 )
                 .group_by(DeploymentRow.run_id)
                 .subquery()

@@ -25,6 +25,12 @@ def advice(
             f"nothing is left to do; see the newer one with `slipway releases show {service} {newer}`".rstrip(),
             f"to deploy this one all the same, ask for it anew: `{command} --again`",
         ]
+    if status is Status.ROLLED_BACK:
+        return [
+            "push a commit that mends it: the earlier release serves meanwhile",
+            f"if the fault was not in the commit: mend that, let it go (`slipway holds release {service} {commit[:12]}`), "
+            f"then `{command} --again`",
+        ]
     if status is Status.FAILED:
         return [
             "push a commit that mends it",

@@ -27,10 +27,21 @@ class Changeset:
 class Accepted(Protocol):
     """What the lint's verdict needs of a waiver of the catalog."""
 
-    changeset: str
-    rule: str
-    reason: str
-    until: date
+    @property
+    def changeset(self) -> str:
+        """The changeset's id."""
+
+    @property
+    def rule(self) -> str:
+        """The rule's name."""
+
+    @property
+    def reason(self) -> str:
+        """Why it does no harm."""
+
+    @property
+    def until(self) -> date:
+        """The last day on which it holds."""
 
 
 @dataclass(frozen=True)

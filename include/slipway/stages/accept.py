@@ -8,6 +8,7 @@ from airflow.sdk import get_current_context
 
 from slipway.errors import PolicyFailed
 from slipway.stages import connections
+from slipway.stages.lanes import refuse_held
 from slipway.stages.outcome import stage
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def accept(service: Service) -> Any:
                 f"{ref} is not released: {service.service} releases refs/heads/{branch} only",
                 remedy="push to that branch, or change `source.branch` in the catalog",
             )
+        refuse_held(service.service, platform.environment, commit)
         repository = connections.repository(service.source)
         if not repository.on_branch(commit, branch):
             raise PolicyFailed(

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from slipway.errors import Permanent, Superseded, Transient
 from slipway.release import Contender, yields_to
 from slipway.stages import connections
-from slipway.stages.lanes import MARGIN_S, give_way
+from slipway.stages.lanes import MARGIN_S, give_way, refuse_held
 from slipway.stages.outcome import stage
 from slipway.stages.sensor import StageSensor
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from slipway.catalog import Service
+    from slipway.ledger import Ledger
 
 YIELD_S = 60
 """Seconds that a release which is ready waits for the gates of a newer one: about as long as those take."""
@@ -36,6 +37,9 @@ def lane(service: Service) -> StageSensor:
         context = get_current_context()
         ledger, run_id = connections.ledger(), context["dag_run"].run_id
         environment = connections.platform().environment
+        record = ledger.record(run_id)
+        assert record is not None
+        refuse_held(service.service, environment, record.commit)
         newer = _alive(context, service, ledger.newer(run_id))
         give_way(newer)
         if (ahead := yields_to(newer)) and time.monotonic() - began[0] < YIELD_S:
@@ -54,7 +58,7 @@ def lane(service: Service) -> StageSensor:
                 raise
             print(f"this run has the lane of {service.service} in {environment}")
             return PokeReturnValue(True)
-        if ledger.record(holder.run_id) and not runs(context, service, holder.run_id):
+        if is_run(ledger, holder.run_id) and not runs(context, service, holder.run_id):
             print(f"{holder.run_id} has ended without leaving the lane: it is free")
             ledger.lane_release(service.service, environment, holder.run_id)
         else:
@@ -91,6 +95,15 @@ def unlane(service: Service) -> Any:
     return unlane().operator
 
 
+ROLLBACK = "rollback"
+"""Id of the DAG that rolls back by hand, and first word of its runs' ids."""
+
+
+def is_run(ledger: Ledger, run_id: str) -> bool:
+    """Tell whether a holder of a lane is a run whose state Airflow can be asked for: a release, or a rollback."""
+    return run_id.startswith(f"{ROLLBACK}.") or ledger.record(run_id) is not None
+
+
 def _alive(context: Context, service: Service, newer: list[Contender]) -> list[Contender]:
     """Leave out what the ledger calls running though its run has ended: nobody waits for the dead."""
     return [one for one in newer if one.deployed or (one.running and runs(context, service, one.run_id))]
@@ -99,7 +112,8 @@ def _alive(context: Context, service: Service, newer: list[Contender]) -> list[C
 def runs(context: Context, service: Service, run_id: str) -> bool:
     """Tell whether the run of a release goes on, by Airflow's word."""
     try:
-        state: str = context["ti"].get_dagrun_state(service.dag_id, run_id)
+        dag_id = ROLLBACK if run_id.startswith(f"{ROLLBACK}.") else service.dag_id
+        state: str = context["ti"].get_dagrun_state(dag_id, run_id)
         return state in ("queued", "running")  # equal to these words, though it may be an enum of its own
     except AirflowRuntimeError as e:
         if (e.error.detail or {}).get("status_code") == 404:  # deleted from Airflow

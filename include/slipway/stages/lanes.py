@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slipway.errors import Superseded, Transient
+from slipway.errors import PolicyFailed, Superseded, Transient
 from slipway.release import Contender, superseded_by
 from slipway.stages import connections
 
@@ -17,15 +17,31 @@ MARGIN_S = 180
 """Seconds that the lane is held beyond a task's own bound: until the next task begins, or this one is tried again."""
 
 
-def held(context: Context) -> None:
+def refuse_held(service: str, environment: str, commit: str) -> None:
+    """Refuse a commit that is held.
+
+    :raises PolicyFailed: naming since when, and why.
+    """
+    if hold := connections.ledger().held(service, environment, commit):
+        raise PolicyFailed(
+            f"commit {commit} is held in {environment} since {hold.held_at:%Y-%m-%d %H:%M} UTC: {hold.reason}",
+            remedy=f"push a newer commit, or let it go: `slipway holds release {service} {commit[:12]}`",
+        )
+
+
+def held(context: Context, *, going_back: bool = False) -> None:
     """Hold the lane for as long as this task may take.
 
+    :param going_back: whether the task rolls back, which is done to a commit that is held.
     :raises Superseded: if a newer release was deployed meanwhile. :raises Transient: if another run has the lane.
+    :raises PolicyFailed: if the commit is held.
     """
     task, run_id = context["task"], context["dag_run"].run_id
     service, environment = context["params"]["service"], connections.platform().environment
     ttl_s = (task.execution_timeout.total_seconds() if task.execution_timeout else 0) + MARGIN_S
     ledger = connections.ledger()
+    if not going_back and (record := ledger.record(run_id)):
+        refuse_held(service, environment, record.commit)
     if ledger.lane_renew(service, environment, run_id, ttl_s):
         return
     give_way(one for one in ledger.newer(run_id) if one.deployed)

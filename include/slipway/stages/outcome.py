@@ -10,6 +10,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
@@ -51,8 +52,16 @@ def is_release(context: Any) -> bool:
     return "release" in context["dag"].tags
 
 
+@dataclass
+class Ending:
+    """What is recorded of a stage that ends well: it may say otherwise than `passed`, and why."""
+
+    outcome: Outcome = Outcome.PASSED
+    reason: str | None = None
+
+
 @contextmanager
-def recorded(context: Any) -> Iterator[None]:
+def recorded(context: Any) -> Iterator[Ending]:
     """Record how the body ends as the outcome of the task's stage.
 
     A fault of the service fails the task for good; a transient one of the platform is left to Airflow's retries.
@@ -74,8 +83,9 @@ def recorded(context: Any) -> Iterator[None]:
             # the fault that is about to be raised matters more than that it could not be recorded
             log.exception("the ledger does not take the outcome of this stage")
 
+    ending = Ending()
     try:
-        yield
+        yield ending
     except AirflowSkipException as e:
         record(Outcome.SKIPPED, str(e))
         raise
@@ -94,7 +104,7 @@ def recorded(context: Any) -> Iterator[None]:
     except Exception as e:
         record_safely(Outcome.ERRORED, f"{type(e).__name__}: {e}")
         raise
-    record(Outcome.PASSED)
+    record(ending.outcome, ending.reason)
 
 
 def stage(**options: Any) -> Callable[[Callable[P, R]], Callable[..., Any]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
+import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
@@ -15,7 +18,8 @@ from kubernetes.client import V1EnvVar
 from slipway.adapters import cluster
 from slipway.errors import PolicyFailed, SlipwayError, Transient
 from slipway.release.telling import from_the_first_bad, telling
-from slipway.stages import connections, lanes, links
+from slipway.stages import connections, lanes, leases, links
+from slipway.stages.container import RUN
 from slipway.stages.image import PUSHED
 from slipway.stages.outcome import recorded, seconds
 
@@ -36,8 +40,11 @@ class ReleasePod(KubernetesPodOperator):
     """Runs a pod to its end; what its container writes to /dev/termination-log, as JSON, is the task's result.
 
     :param init: a container that runs before: ``{"image": …, "command": […]}``; shares ``/work`` with the pod's own.
-    :param secret: name of a Secret that is mounted as files at /run/slipway. (templated)
-    :param files: name of a ConfigMap that is mounted as files at /files. (templated)
+    :param secrets: gives files for /run/slipway, asked for when the task runs. They are in a Secret that the pod owns.
+    :param role: role of Vault's database engine: the pod gets credentials of it as /run/slipway/database.json, leased for
+        as long as the task works.
+    :param database: name of the database that they are for.
+    :param files: gives files for /files, which are no secrets.
     :param account: service account whose token the pod gets; None means none.
     :param neighbours: whether the container is told, by PODS, which pods of the namespace run: who of those that it finds
         traces of is alive.
@@ -54,8 +61,10 @@ class ReleasePod(KubernetesPodOperator):
         command: Sequence[str],
         timeout_s: float,
         init: dict[str, Any] | None = None,
-        secret: str | None = None,
-        files: str | None = None,
+        secrets: Callable[[], Mapping[str, str]] | None = None,
+        role: str | None = None,
+        database: str | None = None,
+        files: Callable[[], Mapping[str, bytes]] | None = None,
         account: str | None = None,
         environment: dict[str, str] | None = None,
         neighbours: bool = False,
@@ -73,11 +82,14 @@ class ReleasePod(KubernetesPodOperator):
             {"name": name, "emptyDir": {"sizeLimit": "512Mi"}} for name in ("tmp", "work")
         ]
         mounts = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "work", "mountPath": "/work"}]
-        if secret:
-            volumes.append({"name": "secret", "secret": {"secretName": secret, "defaultMode": 0o440}})
+        self.brings, self.role, self.database, self.files = secrets, role, database, files
+        self.service_name = service.service
+        own = f"slipway-{RUN}-{kwargs['task_id'].rpartition('.')[2].replace('_', '-')}"
+        if secrets or role:
+            volumes.append({"name": "secret", "secret": {"secretName": own, "defaultMode": 0o440}})
             mounts.append({"name": "secret", "mountPath": "/run/slipway", "readOnly": True})  # type: ignore[dict-item]
         if files:
-            volumes.append({"name": "files", "configMap": {"name": files}})
+            volumes.append({"name": "files", "configMap": {"name": own}})
             mounts.append({"name": "files", "mountPath": "/files", "readOnly": True})  # type: ignore[dict-item]
         resources = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "512Mi"}}
         spec: dict[str, Any] = {
@@ -183,11 +195,12 @@ class ReleasePod(KubernetesPodOperator):
         :raises AirflowFailException: if its container ends with 1, or it is the service's own and ends with another.
         :raises AirflowException: if it ends otherwise.
         """
-        with recorded(context):
+        with recorded(context), ExitStack() as given_back:
             lanes.held(context)
             self._said.clear()
             self._heard = 0
             try:
+                self._provide(context, given_back)
                 if self.neighbours:
                     names = cluster.running_pods(connections.cluster(), str(self.namespace))
                     self.env_vars = [*self.env_vars, V1EnvVar(name="PODS", value=" ".join(names))]
@@ -197,16 +210,79 @@ class ReleasePod(KubernetesPodOperator):
                 # the operator's clean-up raises its own over ours
                 if isinstance(e.__context__, SlipwayError):
                     raise e.__context__ from None
+                if isinstance(told := self._told(), dict):
+                    self.ended_badly(context, told)
                 raise self._failure(e) from e
             # by hand: the operator's own do_xcom_push would put a sidecar into the pod for it
-            context["ti"].xcom_push(key="return_value", value=self._told())
+            context["ti"].xcom_push(key="return_value", value=self.ended(context, self._told()))
+
+    def ended(self, context: Context, told: Any) -> Any:
+        """Take what the pod told at its end, and give the task's result.
+
+        :raises PolicyFailed: if what it told is a fault of the service.
+        """
+        return told
+
+    def ended_badly(self, context: Context, told: dict[str, Any]) -> None:
+        """Take what a pod told that failed."""
+
+    def _own_name(self) -> str:
+        assert self.pod_template_dict is not None
+        volumes = self.pod_template_dict["spec"]["volumes"]
+        return next(
+            str(one["secret"]["secretName"] if "secret" in one else one["configMap"]["name"])
+            for one in volumes
+            if "secret" in one or "configMap" in one
+        )
+
+    def _provide(self, context: Context, given_back: ExitStack) -> None:
+        """Make the Secret and the ConfigMap that the pod mounts; they go when the body ends, however it does."""
+        namespace, run_id = str(self.namespace), context["dag_run"].run_id
+        labels = {"app.kubernetes.io/part-of": self.service_name, "slipway/purpose": "release"}
+        if self.files:
+            name = self._own_name()
+            given_back.callback(
+                leases.as_far_as_possible,
+                cluster.delete,
+                connections.cluster(),
+                "config_map",
+                namespace,
+                name,
+            )
+            cluster.put_config_map(
+                connections.cluster(),
+                namespace,
+                name,
+                self.files(),
+                labels=labels,
+                annotations={leases.RUN: run_id},
+            )
+        if self.brings or self.role:
+            held = leases.held(
+                connections.cluster(),
+                namespace,
+                self._own_name(),
+                run_id=run_id,
+                labels=labels,
+                files=self.brings,
+                role=self.role,
+                database=self.database,
+            )
+            given_back.enter_context(held)
+
+    def get_or_create_pod(self, pod_request_obj: Any, context: Context) -> Any:
+        """Give the pod of this task, a new one or that of an earlier try, as the owner of what it mounts."""
+        pod = super().get_or_create_pod(pod_request_obj, context)
+        for kind in [
+            *(["config_map"] if self.files else []),
+            *(["secret"] if self.brings or self.role else []),
+        ]:
+            cluster.own(connections.cluster(), kind, str(self.namespace), self._own_name(), pod)
+        return pod
 
     def _told(self) -> Any:
         message = (self._terminated() or {}).get("message")
-        try:
-            return json.loads(message) if message else None
-        except ValueError:  # of a container that has nothing to tell, such as the service's own
-            return None
+        return told(message)
 
     def _terminated(self) -> dict[str, Any] | None:
         statuses = self.remote_pod.status.container_statuses if self.remote_pod else None
@@ -233,6 +309,16 @@ class ReleasePod(KubernetesPodOperator):
         )
 
 
+def told(message: str | None) -> Any:
+    """Give what a container wrote to /dev/termination-log as JSON, compressed if it begins with ``z:``; None if it is none."""
+    try:
+        if message and message.startswith("z:"):
+            message = zlib.decompress(base64.b64decode(message[2:]), bufsize=1 << 20).decode()
+        return json.loads(message) if message else None
+    except (ValueError, zlib.error):  # of a container that has nothing to tell, such as the service's own
+        return None
+
+
 def verdict(
     task_id: str, ended: dict[str, Any] | None, lines: list[str], *, is_service: bool
 ) -> Exception | None:
@@ -245,8 +331,14 @@ def verdict(
     if not ended:
         return None
     # what it tells in /dev/termination-log, or the runtime's words if it could not be started
-    told = str(ended.get("message") or "").strip().splitlines()
-    why = told[-1] if told else telling(lines)
+    message = str(ended.get("message") or "").strip()
+    found = told(message)
+    if isinstance(found, dict):
+        why = str(found.get("error") or telling(lines))
+        if found.get("statement"):
+            lines = [f"statement: {found['statement']}", *lines]
+    else:
+        why = message.splitlines()[-1] if message else telling(lines)
     code, reason = ended["exit_code"], ended.get("reason")
     if reason == "OOMKilled":
         return PolicyFailed(f"{task_id} used more memory than it may and was ended", lines=lines)

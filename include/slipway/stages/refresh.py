@@ -18,7 +18,7 @@ from slipway.errors import Permanent, PolicyFailed, Transient
 from slipway.ledger import refreshes
 from slipway.release import Outcome, Status, run_id
 from slipway.release import refresh as decide
-from slipway.stages import checkout, connections, lane
+from slipway.stages import checkout, connections, lane, rollback
 from slipway.stages.container import ContainerOperator, toolbox
 from slipway.stages.lanes import MARGIN_S
 from slipway.stages.outcome import OUTCOME, recorded, seconds, stage
@@ -270,7 +270,7 @@ def _drift(service: Service) -> Any:
             return {"found": [], "done": [], "differences": []}
         ttl_s = plan.rollout.timeout_s + MARGIN_S
         holder = ledger.lane_acquire(name, environment, refresh, ttl_s)
-        if holder and ledger.record(holder.run_id) and not lane.runs(context, service, holder.run_id):
+        if holder and lane.is_run(ledger, holder.run_id) and not lane.runs(context, service, holder.run_id):
             print(f"{holder.run_id} has ended without leaving the lane: it is free")
             ledger.lane_release(name, environment, holder.run_id)
             holder = ledger.lane_acquire(name, environment, refresh, ttl_s)
@@ -289,7 +289,7 @@ def _drift(service: Service) -> Any:
             ]
             done = [f"re-applied {one}" for one in cluster.apply(api, again, force=True)]
             print("\n".join(done))
-            _settle(api, service, str(release.digest))
+            rollback.settle(api, service, str(release.digest))
         finally:
             ledger.lane_release(name, environment, refresh)
         return _told(found, done)
@@ -314,18 +314,6 @@ def _told(found: Sequence[cluster.Difference], done: list[str]) -> dict[str, Any
         {"title": one.title, "lines": list(one.lines[:SHOWN]), "owners": list(one.owners)} for one in found
     ]
     return {"found": drifted, "done": done, "differences": shown}
-
-
-def _settle(api: Any, service: Service, digest: str) -> None:
-    plan, deadline = service.deploy, time.monotonic() + service.deploy.rollout.timeout_s
-    while not (state := cluster.rollout(api, plan.namespace, plan.deployment, digest)).complete:
-        if time.monotonic() > deadline:
-            raise PolicyFailed(
-                f"after the repair the rollout is not complete within {plan.rollout.timeout_s} s: {state.message}",
-                remedy="see the pods of the deployment",
-            )
-        time.sleep(0.5)
-    print(state.message)
 
 
 def _healthy(service: Service) -> Any:

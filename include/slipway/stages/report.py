@@ -50,6 +50,7 @@ def note(release: Release) -> str:
         lines.append(f"image: {release.image}@{release.digest}")
     known = {
         "superseded by": release.superseded_by,
+        "rolled back to": release.rolled_back_to,
         "config": release.config_revision,
         "schema": release.schema_revision,
     }
@@ -100,6 +101,7 @@ def report(service: Service) -> Any:
                 kept.outcome == outcome
                 or (state == "failed" and kept.outcome in (Outcome.FAILED, Outcome.ERRORED))
                 or (state == "skipped" and kept.outcome is Outcome.SUPERSEDED)
+                or (state == "success" and kept.outcome is Outcome.ROLLED_BACK)
             )
             if not agrees:
                 why = "the task ended without a word: it was killed" if state == "failed" else None
@@ -115,7 +117,13 @@ def report(service: Service) -> Any:
         if any(state == "upstream_failed" for state in states.values()) and status is Status.PASSED:
             status = Status.ERRORED
         worst = decisive(outcomes)
-        reason = next((one.reason for one in opened.stages if one.name == worst), None)
+        reasons = {one.name: one.reason for one in opened.stages}
+        reason = reasons.get(worst or "")
+        if status is Status.ROLLED_BACK:  # where it failed matters more than where that was undone
+            worst = decisive({n: o for n, o in outcomes.items() if o is not Outcome.ROLLED_BACK}) or worst
+            reason = "\n".join(filter(None, (reasons.get(worst or ""), reason)))
+        elif outcomes.get("rollback") in (Outcome.FAILED, Outcome.ERRORED) and worst != "rollback":
+            reason = "\n".join(filter(None, (reason, f"not rolled back: {reasons.get('rollback')}")))
         newer = ti.xcom_pull(worst, key="superseded_by") if status is Status.SUPERSEDED else None
         release = ledger.finish(ti.run_id, status, reason=reason, stage=worst, superseded_by=newer)
         shown = release.show()

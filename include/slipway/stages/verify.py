@@ -6,12 +6,16 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import PokeReturnValue, TaskGroup, get_current_context
 
 from slipway.adapters import cluster
 from slipway.errors import PolicyFailed
-from slipway.stages import connections
+from slipway.release.schema import CONTRACT
+from slipway.stages import connections, lanes, migrations
+from slipway.stages.deploy import GOES_ON, inventory
 from slipway.stages.image import PUSHED
+from slipway.stages.outcome import stage
 from slipway.stages.pod import ReleasePod
 from slipway.stages.sensor import StageSensor
 
@@ -54,6 +58,20 @@ def verify(service: Service) -> TaskGroup:
         checked = StageSensor(
             task_id="health", task_display_name="Healthy", python_callable=healthy, timeout_s=health.timeout_s
         )
+        # the leaf by which Airflow calls the run green or red: what rolls back stands behind the others, and may be green
+        # though they are red. It runs in no process.
+        passed = EmptyOperator(task_id="passed", task_display_name="Verified", trigger_rule=GOES_ON)
+        if service.deploy.migrations and CONTRACT in migrations.phases(service):
+            needed = _contract_needed(service)
+            contract = migrations.UpdatePod(
+                task_id="contract", task_display_name="Migrate (contract)", service=service, phase=CONTRACT
+            )
+            checked >> needed >> [contract, passed]
+            contract >> passed
+        else:
+            checked >> passed
+        # only now: until here an old pod that starts again, or a rollback, may need what the release has no more
+        checked >> _prune(service) >> passed
         if plan.smoke:
             smoke = ReleasePod(
                 task_id="smoke",
@@ -69,6 +87,34 @@ def verify(service: Service) -> TaskGroup:
             )
             smoke >> checked
     return group
+
+
+def _prune(service: Service) -> Any:
+    @stage(task_id="prune", task_display_name="Remove what is no longer released", pool="slipway_cluster")
+    def prune() -> list[str]:
+        context = get_current_context()
+        lanes.held(context)
+        record = connections.ledger().record(context["dag_run"].run_id)
+        assert record is not None
+        done = cluster.prune(connections.cluster(), **inventory(service, record))
+        print("\n".join(done) or "nothing of earlier releases is left over")
+        return done
+
+    return prune()
+
+
+def _contract_needed(service: Service) -> Any:
+    @stage(kind="branch", task_id="migrations", task_display_name="Anything to take away?")
+    def contract_needed() -> str:
+        planned = get_current_context()["ti"].xcom_pull("deploy.plan")
+        cut = planned["changesets_count"] > len(planned["changesets"])
+        if cut or migrations.wanted(service, CONTRACT, planned["changesets"]):
+            print("what nothing needs any more is taken away, now that the new version is verified")
+            return "verify.contract"
+        print("no contract changesets are planned")
+        return "verify.passed"
+
+    return contract_needed()
 
 
 def _commit(body: bytes) -> Any:

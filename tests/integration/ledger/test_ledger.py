@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from slipway.errors import Permanent, SlipwayError, Transient
 from slipway.ledger import Ambiguous, Ledger, Release
-from slipway.release import Outcome, Status, evidence_key, run_id
+from slipway.release import Changeset, Outcome, Status, evidence_key, run_id
 
 A, B, C = "a" * 40, "ab" * 20, "c" * 40
 DIGEST = f"sha256:{'d' * 64}"
@@ -55,6 +55,10 @@ def test_release_is_shown_with_exactly_the_promised_words(ledger: Ledger) -> Non
         "schema_revision",
         "status",
         "superseded_by",
+        "rolled_back_to",
+        "works_from",
+        "plan_hash",
+        "plan",
         "stage",
         "reason",
         "attempts",
@@ -177,6 +181,67 @@ def test_one_deployment_is_active_and_a_return_to_an_older_one_is_recorded(ledge
     found = ledger.last_good("svc", "staging")
     assert found is not None
     assert found.run_id == first
+
+
+def test_what_is_rolled_back_is_held_and_the_earlier_one_is_deployed_again(ledger: Ledger) -> None:
+    first, second = good(ledger, A), good(ledger, B)
+    for _ in range(2):  # as after a kill -9
+        ledger.rolled_back(second, first, "verify.health failed: no")
+        active = ledger.active("svc", "staging")
+        assert active is not None
+        assert active.run_id == first
+        assert record(ledger, second).rolled_back_to == first
+        assert [one.run_id for one in ledger.good_ones("svc", "staging")] == [first]
+    hold = ledger.held("svc", "staging", B)
+    assert hold is not None
+    assert (hold.run_id, hold.reason) == (second, "verify.health failed: no")
+    assert ledger.held("svc", "staging", A) is None
+    # what was rolled back supersedes nobody; let go, it does again
+    assert not ledger.newer(first)[0].deployed
+    assert ledger.let_go("svc", "staging", B)
+    assert not ledger.let_go("svc", "staging", B)
+    assert ledger.newer(first)[0].deployed
+    ledger.deployed(second)
+    ledger.finish(second, Status.PASSED)
+    assert record(ledger, second).rolled_back_to is None
+
+
+def test_good_ones_are_named_once_each_the_last_deployed_first(ledger: Ledger) -> None:
+    first, second = good(ledger, A), good(ledger, B)
+    bad = begin(ledger, C)
+    ledger.deployed(bad)
+    ledger.finish(bad, Status.FAILED)
+    ledger.deployed(first)
+    ledger.finish(first, Status.PASSED)
+    assert [one.run_id for one in ledger.good_ones("svc", "staging")] == [first, second]
+    assert ledger.good_ones("other", "staging") == []
+
+
+def test_a_person_holds_a_commit_and_the_first_reason_stands(ledger: Ledger) -> None:
+    ledger.hold("svc", "staging", A, "not before Monday")
+    ledger.hold("svc", "staging", A, "another")
+    ledger.hold("other", "staging", A, "elsewhere")
+    assert [(one.service, one.reason) for one in ledger.holds("svc")] == [("svc", "not before Monday")]
+    assert {one.service for one in ledger.holds()} == {"svc", "other"}
+
+
+def test_changesets_are_remembered_in_the_order_of_application(ledger: Ledger) -> None:
+    one, two, three = Changeset("c1"), Changeset("c2"), Changeset("c3", "contract")
+    ledger.applied("svc", "staging", [two, one], None, all_=True)
+    ledger.applied("svc", "staging", [one, three], "svc.run", all_=False)
+    found = ledger.changesets("svc", "staging")
+    assert [(c.id, c.phase, c.run_id) for c in found] == [
+        ("c2", "expand", None),
+        ("c1", "expand", None),
+        ("c3", "contract", "svc.run"),
+    ]
+    # undone by another hand, and a label that was corrected
+    ledger.applied("svc", "staging", [one, Changeset("c3")], None, all_=True)
+    assert [(c.id, c.phase) for c in ledger.changesets("svc", "staging")] == [
+        ("c1", "expand"),
+        ("c3", "expand"),
+    ]
+    assert ledger.changesets("svc", "production") == []
 
 
 def test_many_deploy_at_once_and_one_is_active(ledger: Ledger) -> None:

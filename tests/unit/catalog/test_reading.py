@@ -33,7 +33,15 @@ def place(text: str, word: str) -> tuple[int, int]:
     ("old", "new", "at", "path", "what", "legal", "meant"),
     [
         ("toolbox: python", "tolbox: python", "tolbox", "tolbox", "not a word", "toolbox", "toolbox"),
-        ("order: expand-contract", "order: befor", "befor ", "deploy.order", "not allowed", "after", "before"),
+        (
+            "order: expand-contract",
+            "order: befor",
+            "befor ",
+            "deploy.order",
+            "not allowed",
+            "after",
+            "before",
+        ),
         ("[ServiceAccount, ", "[Ingress, ", "Ingress,", "deploy.kinds[0]", "not allowed", "ConfigMap", None),
         (
             "ConfigMap,",

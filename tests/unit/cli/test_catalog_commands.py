@@ -29,13 +29,18 @@ def slipway(*arguments: str) -> Result:
 
 def test_good_catalog_passes_lint(checkout: Path) -> None:
     result = slipway("lint")
-    assert (result.exit_code, result.output) == (0, "good: ai-generation\n")
-    assert json.loads(slipway("lint", "--json").output) == {"services": ["ai-generation"], "problems": []}
+    assert (result.exit_code, result.output) == (0, "good: ai-generation, prompt-library\n")
+    assert json.loads(slipway("lint", "--json").output) == {
+        "services": ["ai-generation", "prompt-library"],
+        "problems": [],
+    }
 
 
 def test_lint_tells_each_problem_with_its_place_and_exits_2(checkout: Path) -> None:
     path = checkout / "include/services/ai-generation.yaml"
-    path.write_text(path.read_text().replace("order: before", "order: befor").replace("toolbox:", "tolbox:"))
+    path.write_text(
+        path.read_text().replace("order: expand-contract", "order: befor").replace("toolbox:", "tolbox:")
+    )
     lines = path.read_text().splitlines()
     toolbox, order = (
         next(n for n, line in enumerate(lines, 1) if word in line) for word in ("tolbox", "befor ")
@@ -46,7 +51,7 @@ def test_lint_tells_each_problem_with_its_place_and_exits_2(checkout: Path) -> N
         f"{path}:{toolbox}:1: tolbox: `tolbox` is not a word of the catalog here; did you mean `toolbox`? "
         "(legal: service, title, team, description, source, config, toolbox, build, test, scan, image, "
         "deploy, verify)",
-        f"{path}:52:10: deploy.order: `befor` is not allowed; did you mean `before`? (legal: before, after)",
+        f"{path}:52:10: deploy.order: `befor` is not allowed; did you mean `before`? (legal: before, after, expand-contract)",
     ]
     problems = json.loads(slipway("lint", "--json", str(path.parent)).output)["problems"]
     assert [(one["line"], one["column"], one["meant"]) for one in problems] == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -18,15 +19,16 @@ pytestmark = pytest.mark.timeout(120)  # two processes import all of the stages
 
 ROOT = Path(__file__).parents[3]
 DAGS, CATALOG = ROOT / "dags", ROOT / "include/services"
-RELEASE, REFRESH = "release_ai_generation", "staging_refresh"
+RELEASE, SECOND = "release_ai_generation", "release_prompt_library"
+REFRESH, ROLLBACK = "staging_refresh", "rollback"
 GATES = [
     "build.compile", "build.lint", "build.analyze", "test.unit", "test.integration",
     "scan.sast", "scan.dependencies", "scan.secrets", "scan.dockerfile", "scan.dynamic",
 ]  # fmt: skip
 POOLS = {"default_pool", "slipway_engine", "slipway_cluster"}
 # every other task waits for the success of all that is before it
-AFTER_A_BRANCH = {"deploy.pending", "deploy.migrations", "deploy.apply"}
-TEARDOWNS = {"unlane", "test.removed", "scan.removed", "deploy.revoked", "report"}
+AFTER_A_BRANCH = {"deploy.pending", "deploy.plan", "deploy.migrations", "deploy.apply", "verify.passed"}
+TEARDOWNS = {"unlane", "test.removed", "scan.removed", "report"}
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +36,11 @@ def parses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Gives what two processes with different hash seeds parsed, and what comes of other catalogs."""
     home = tmp_path_factory.mktemp("airflow")
     entry = load_service(CATALOG / "ai-generation.yaml")
-    others = {"after": {"order": "after"}, "none": {"migrations": None}}
+    others = {"before": {"order": "before"}, "after": {"order": "after"}, "none": {"migrations": None}}
     for name, change in others.items():
         changed = entry.model_copy(update={"deploy": entry.deploy.model_copy(update=change)})
         (home / name).mkdir()
+        shutil.copy(CATALOG / "prompt-library.yaml", home / name)
         # JSON is YAML
         (home / name / "ai-generation.yaml").write_text(changed.model_dump_json(exclude_none=True))
     wanted = {"1": [CATALOG, *(home / name for name in others)], "2": [CATALOG]}
@@ -63,8 +66,7 @@ def parses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         assert process.returncode == 0, complaints
         answers[seed] = json.loads(said.splitlines()[-1])
     assert not list(home.glob("*.db")), "parsing made a database"
-    first, after, none = answers["1"]
-    return {"first": first, "second": answers["2"][0], "after": after, "none": none}
+    return {"second": answers["2"][0], **dict(zip(["first", *others], answers["1"], strict=True))}
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +84,11 @@ def assert_in_order(tasks: dict[str, dict[str, Any]], *names: str) -> None:
 def test_there_are_exactly_these_dags_and_no_import_errors(parses: dict[str, Any]) -> None:
     for parse in parses.values():
         assert parse["import_errors"] == {}
-        assert set(parse["dags"]) == {RELEASE, REFRESH}
+        assert set(parse["dags"]) == {RELEASE, SECOND, REFRESH, ROLLBACK}
 
 
 def test_two_parses_serialize_to_the_same(parses: dict[str, Any]) -> None:
-    for dag in (RELEASE, REFRESH):
+    for dag in (RELEASE, SECOND, REFRESH, ROLLBACK):
         first, second = (parses[name]["dags"][dag]["serialized"] for name in ("first", "second"))
         # but for the order of keys, which Airflow itself leaves to chance and sorts before it compares
         assert first == second
@@ -96,7 +98,9 @@ def test_a_dag_file_is_tiny_and_parses_at_once(
     parses: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = sorted(DAGS.glob("*.py"))
-    assert [file.name for file in files] == [f"{RELEASE}.py", f"{REFRESH}.py"]
+    assert [file.name for file in files] == sorted(
+        f"{name}.py" for name in (RELEASE, SECOND, ROLLBACK, REFRESH)
+    )
     for file in files:
         assert len(file.read_text().splitlines()) <= 15, file
     seconds = parses["first"]["seconds"]
@@ -121,11 +125,15 @@ def test_trigger_rules_let_nothing_pass_that_failed(tasks: dict[str, dict[str, A
         if name in TEARDOWNS:
             # of the throwaway parts something is left by a setup that failed or was killed, too
             rule = "all_done" if name.endswith(".removed") else "all_done_setup_success"
+        if name == "rollback":
+            rule = "one_failed"
         assert task["trigger_rule"] == rule, name
 
 
 def test_what_runs_on_the_engine_or_in_the_cluster_is_in_its_pool(tasks: dict[str, dict[str, Any]]) -> None:
-    pools = {"ContainerOperator": "engine", "ReleasePod": "cluster", "StageSensor": "cluster"}
+    pools = {"ContainerOperator": "engine"} | dict.fromkeys(
+        ("ReleasePod", "PendingPod", "UpdatePod", "StageSensor"), "cluster"
+    )
     assert set(pools) <= {task["kind"] for task in tasks.values()}
     for name, task in tasks.items():
         if task["kind"] in pools and name != "lane":  # which may wait long, and not in the way of others
@@ -161,36 +169,56 @@ def test_report_is_a_teardown_after_everything_and_hides_no_failure(tasks: dict[
 
 
 def test_what_is_set_up_is_torn_down_after_its_use(tasks: dict[str, dict[str, Any]]) -> None:
-    setups = {"test.database", "scan.service", "deploy.credentials", "lane"}
+    setups = {"test.database", "scan.service", "lane"}
     assert {name for name, task in tasks.items() if task["setup"]} == setups
     assert_in_order(tasks, "test.database", "test.integration", "test.removed")
     assert_in_order(tasks, "scan.service", "scan.dynamic", "scan.removed")
-    for name in ("deploy.infra", "deploy.pending", "deploy.migrate"):
-        assert_in_order(tasks, "lane", "deploy.credentials", name, "deploy.revoked", "unlane")
     for name in tasks:
-        if name.split(".")[0] in ("deploy", "verify"):
+        if name.split(".")[0] in ("deploy", "verify", "rollback"):
             assert_in_order(tasks, "lane", name, "unlane")
 
 
+def test_nothing_changes_before_the_plan(tasks: dict[str, dict[str, Any]]) -> None:
+    before = {"deploy.config", "deploy.infra_changed", "deploy.infra_check", "deploy.pending"}
+    assert before <= set(tasks["deploy.plan"]["upstream"])
+    for name in {name for name in tasks if name.startswith("deploy.")} - before - {"deploy.plan"}:
+        assert_in_order(tasks, "deploy.plan", name)
+
+
 def test_migrations_precede_manifests_unless_the_catalog_says_otherwise(parses: dict[str, Any]) -> None:
-    migrations = ("deploy.pending", "deploy.migrations", "deploy.migrate")
-    before, after = (parses[name]["dags"][RELEASE]["tasks"] for name in ("first", "after"))
-    assert_in_order(before, *migrations, "deploy.apply", "deploy.rollout", "verify.health")
-    assert_in_order(after, "deploy.apply", "deploy.rollout", *migrations, "deploy.settled", "verify.health")
+    needed = ("deploy.plan", "deploy.migrations", "deploy.migrate")
+    two, before, after = (parses[name]["dags"][RELEASE]["tasks"] for name in ("first", "before", "after"))
+    for tasks in (two, before):
+        assert_in_order(tasks, "deploy.pending", *needed, "deploy.apply", "deploy.rollout", "verify.health")
+    assert_in_order(two, "verify.health", "verify.migrations", "verify.contract", "verify.passed")
+    assert "verify.contract" not in before
+    assert_in_order(
+        after, "deploy.plan", "deploy.apply", "deploy.rollout", *needed[1:], "deploy.settled", "verify.health"
+    )
 
 
 def test_a_service_without_migrations_asks_no_database(parses: dict[str, Any]) -> None:
     tasks = parses["none"]["dags"][RELEASE]["tasks"]
-    assert not {"deploy.pending", "deploy.migrations", "deploy.migrate"} & set(tasks)
-    assert_in_order(
-        tasks, "deploy.credentials", "deploy.infra", "deploy.apply", "deploy.rollout", "verify.health"
-    )
+    assert not {"deploy.pending", "deploy.migrations", "deploy.migrate", "verify.contract"} & set(tasks)
+    assert_in_order(tasks, "deploy.config", "deploy.plan", "deploy.apply", "deploy.rollout", "verify.health")
+
+
+def test_what_rolls_back_decides_nothing_and_follows_what_it_undoes(parses: dict[str, Any]) -> None:
+    for name, watched in {
+        "first": {"deploy.apply", "deploy.rollout", "verify.smoke", "verify.health"},
+        "after": {"deploy.apply", "deploy.rollout", "deploy.migrate", "verify.smoke", "verify.health"},
+    }.items():
+        tasks = parses[name]["dags"][RELEASE]["tasks"]
+        assert watched <= set(tasks["rollback"]["upstream"])
+        assert "rollback" not in tasks["verify.passed"]["upstream"]
+        # a leaf that is red when they are: Airflow calls a run by its leaves
+        assert watched <= set(tasks["verify.passed"]["upstream"])
 
 
 def test_people_find_their_way(parses: dict[str, Any], tasks: dict[str, dict[str, Any]]) -> None:
     dag = parses["first"]["dags"][RELEASE]
     assert "AI Generation Service" in dag["doc_md"]
     assert dag["tags"] == ["ai-generation", "release", "team:generation"]
-    assert dag["params"] == ["commit", "fresh", "ref", "service"]
+    assert dag["params"] == ["commit", "fresh", "infra", "ref", "service"]
     for name, task in tasks.items():
         assert task["title"] != name, f"{name} has no name that a person understands"

@@ -25,7 +25,7 @@ def test_import_error_is_the_catalogs_message_and_other_dags_stay(tmp_path: Path
     dag = (ROOT / "dags/release_ai_generation.py").read_text()
     for name, text in {
         "ai-generation": good,
-        "broken": good.replace("order: before", "order: befor"),
+        "broken": good.replace("order: expand-contract", "order: befor"),
     }.items():
         (tmp_path / f"catalog/{name}.yaml").write_text(text.replace("ai-generation\n", f"{name}\n", 1))
         (tmp_path / f"dags/release_{name}.py").write_text(dag.replace("ai-generation", name))
@@ -60,7 +60,7 @@ def test_import_error_is_the_catalogs_message_and_other_dags_stay(tmp_path: Path
     assert lines[0] == "1 problem in the catalog:"
     assert lines[1].startswith(f"  {tmp_path}/catalog/broken.yaml:")
     assert lines[1].endswith(
-        "deploy.order: `befor` is not allowed; did you mean `before`? (legal: before, after)"
+        "deploy.order: `befor` is not allowed; did you mean `before`? (legal: before, after, expand-contract)"
     )
     assert lines[2].startswith("What to do: ")
     assert "Traceback" not in said

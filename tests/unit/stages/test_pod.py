@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from typing import Any
 
 import pytest
 
 from slipway.errors import PolicyFailed, Transient
-from slipway.stages.pod import verdict
+from slipway.stages.pod import told, verdict
 
 LINES = ["smoke test of http://x", "FAILED version: found 200"]
 
@@ -47,3 +50,21 @@ def test_too_much_memory_is_the_services_fault() -> None:
 
 def test_a_pod_that_has_not_ended_is_no_verdict() -> None:
     assert verdict("verify.smoke", None, LINES, is_service=True) is None
+
+
+def test_a_toolbox_tells_why_and_which_statement() -> None:
+    said = json.dumps(
+        {"error": "c4 failed: column exists", "statement": "alter table t add c int", "applied": []}
+    )
+    error = verdict("deploy.migrate", ended(1, message=said), LINES, is_service=False)
+    assert isinstance(error, PolicyFailed)
+    assert error.message == "deploy.migrate failed: c4 failed: column exists"
+    assert error.lines[0] == "statement: alter table t add c int"
+
+
+def test_what_is_told_may_be_compressed_and_may_be_nothing() -> None:
+    packed = base64.b64encode(zlib.compress(b'{"pending": []}')).decode()
+    assert told(f"z:{packed}") == {"pending": []}
+    assert told('{"a": 1}') == {"a": 1}
+    for nothing in (None, "", "z:", "z:%%%", "z:AAAA", "Killed", "{"):
+        assert told(nothing) is None

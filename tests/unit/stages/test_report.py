@@ -64,3 +64,17 @@ def test_what_failed_decides_before_the_teardown_that_failed_after_it() -> None:
         setup, teardown, work = (EmptyOperator(task_id=name) for name in ("take", "give_back", "work"))
         setup.as_setup() >> work >> teardown.as_teardown(setups=setup)
     assert deciding_order(dag.task_dict) == ["take", "work", "give_back"]
+
+
+def test_note_of_a_rollback_says_where_to_and_that_the_commit_is_held() -> None:
+    text = note(
+        release(
+            status=Status.ROLLED_BACK,
+            stage="verify.health",
+            reason="verify.health: no",
+            rolled_back_to="web.9",
+        )
+    )
+    assert text.startswith("slipway: rolled_back\n")
+    assert "rolled back to: web.9\n" in text
+    assert "slipway holds release web 000000000000" in text

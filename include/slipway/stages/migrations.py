@@ -1,0 +1,135 @@
+"""Migrations: pods of the migrations toolbox, which speaks to Liquibase and Flyway with the same words.
+
+What `slipway-migrations` does and tells is written in sandbox/images/toolbox-migrations. Here it is decided: whether the
+findings of its lint stand, and what the ledger remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from slipway.errors import PolicyFailed
+from slipway.release import Changeset, linted
+from slipway.release.schema import CONTRACT, EXPAND
+from slipway.stages import connections
+from slipway.stages.container import toolbox
+from slipway.stages.image import PUSHED
+from slipway.stages.pod import ReleasePod
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from slipway.catalog import Service
+    from slipway.catalog.service import Migrations
+
+ALL = "all"
+"""The phase of a service whose changesets all run at once."""
+
+STATEMENT_MARGIN_S = 15
+"""Seconds before the pod's own end after which a statement is ended, so that the database says which one it was."""
+
+
+def phases(service: Service) -> tuple[str, ...]:
+    """Give the phases in which a service's changesets run."""
+    return (EXPAND, CONTRACT) if service.deploy.order == "expand-contract" else (ALL,)
+
+
+def wanted(service: Service, phase: str, pending: Sequence[dict[str, Any]]) -> bool:
+    """Tell whether any of the pending changesets is to run in a phase."""
+    return any(phase in (ALL, one["phase"]) for one in pending)
+
+
+class MigrationPod(ReleasePod):
+    """Runs the migrations toolbox beside the database, with credentials leased for it and the changelog of the pushed image.
+
+    :param phase: `expand`, `contract` or `all`; None only asks.
+    """
+
+    def __init__(self, *, service: Service, phase: str | None = None, **kwargs: Any) -> None:
+        plan = service.deploy.migrations
+        assert plan is not None
+        self.plan: Migrations = plan
+        root = PurePosixPath(plan.changelog).parts[0]
+        command = ["slipway-migrations", "update" if phase else "status"]
+        command += ["--engine", plan.engine, "--changelog", plan.changelog]
+        command += ["--statement-timeout-s", str(max(1, plan.timeout_s - STATEMENT_MARGIN_S))]
+        environment = {}
+        if phase:
+            planned = "ti.xcom_pull('deploy.plan')"
+            command += ["--phase", phase, "--planned", "{{ " + planned + "['changesets_sha'] }}"]
+            environment["PLANNED"] = (
+                "{{ " + planned + "['changesets'] | map(attribute='id') | list | tojson }}"
+            )
+        super().__init__(
+            service=service,
+            image=toolbox("toolbox-migrations"),
+            command=command,
+            environment=environment,
+            init={"image": PUSHED, "command": ["cp", "-r", f"/app/{root}", "/work/"]},
+            role=plan.credentials,
+            database=plan.database,
+            timeout_s=plan.timeout_s,
+            neighbours=phase is not None,
+            **kwargs,
+        )
+
+
+class PendingPod(MigrationPod):
+    """Asks the database what of the changelog it lacks; what its lint finds must be waived in the catalog."""
+
+    def ended(self, context: Context, told: Any) -> dict[str, Any]:
+        """Record what the database has, and judge the lint.
+
+        :raises PolicyFailed: if a finding is not waived.
+        """
+        found: dict[str, Any] = dict(told or {})
+        if "pending_sha" not in found:
+            raise PolicyFailed(f"{self.task_id}: the migrations toolbox did not tell what is pending")
+        _remember(context, found["applied"], is_all=found["applied_count"] == len(found["applied"]))
+        connections.ledger().update(context["dag_run"].run_id, works_from=found.get("works_from"))
+        verdict = linted(found["lint"], self.plan.waivers, datetime.now(UTC).date())
+        print(
+            f"{found['pending_count']} changesets are not applied; the database is at {found['revision'] or 'nothing'}"
+        )
+        for one in verdict.waived:
+            print(f"accepted: {one}")
+        if verdict.refused:
+            more = found["lint_count"] - len(found["lint"])
+            raise PolicyFailed(
+                f"a pending changeset may lock or break the running version: {verdict.refused[0]}",
+                remedy="write it in steps that leave the running version alone (label `contract` what takes away), or "
+                "accept it in the catalog: `deploy.migrations.waivers` with changeset, rule, reason and until",
+                lines=[*verdict.refused[1:], *([f"… and {more} more"] if more > 0 else [])],
+            )
+        return {
+            **{key: found[key] for key in ("pending", "pending_count", "pending_sha", "revision")},
+            "waived": list(verdict.waived),
+        }
+
+
+class UpdatePod(MigrationPod):
+    """Applies the planned changesets of a phase, those that are still pending."""
+
+    def ended(self, context: Context, told: Any) -> dict[str, Any]:
+        """Record what was applied."""
+        found: dict[str, Any] = dict(told or {})
+        applied = found.get("applied") or []
+        _remember(context, applied, is_all=False)
+        if found.get("revision"):
+            connections.ledger().update(context["dag_run"].run_id, schema_revision=found["revision"])
+        print(f"{len(applied)} changesets applied; the database is at {found.get('revision') or 'nothing'}")
+        return {"applied": [one["id"] for one in applied], "revision": found.get("revision")}
+
+    def ended_badly(self, context: Context, told: dict[str, Any]) -> None:
+        """Record what was applied before it failed."""
+        self.ended(context, told)
+
+
+def _remember(context: Context, applied: Sequence[dict[str, Any]], *, is_all: bool) -> None:
+    changesets = [Changeset(one["id"], one["phase"]) for one in applied]
+    service, environment = context["params"]["service"], connections.platform().environment
+    run_id = None if is_all else context["dag_run"].run_id
+    connections.ledger().applied(service, environment, changesets, run_id, all_=is_all)

@@ -1,0 +1,301 @@
+"""Rollback: what the last good release applied is applied again, by digest and without a build, and the bad commit is held."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from slipway.adapters import cluster
+from slipway.errors import PolicyFailed, Transient
+from slipway.release import Candidate, Choice, Outcome, Status, choose, decisive, manifests
+from slipway.stages import connections, lane, lanes
+from slipway.stages.outcome import recorded, seconds, stage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slipway.catalog import Service
+    from slipway.ledger import Ledger, Release
+
+SETTLES_S = 60
+"""Seconds that the service of an earlier release may take to report its commit, once all its pods are there."""
+
+LANE_S = 600
+"""Seconds that a rollback by hand waits for a release that changes the environment just now."""
+
+
+def settle(api: Any, service: Service, digest: str) -> None:
+    """Wait until every pod of the service is ready and runs ``digest``.
+
+    :raises PolicyFailed: if that is not so in the time of its rollout, or never will be.
+    """
+    plan, deadline = service.deploy, time.monotonic() + service.deploy.rollout.timeout_s
+    while not (state := cluster.rollout(api, plan.namespace, plan.deployment, digest)).complete:
+        if time.monotonic() > deadline:
+            raise PolicyFailed(
+                f"the rollout is not complete within {plan.rollout.timeout_s} s: {state.message}",
+                remedy="see the pods of the deployment",
+            )
+        time.sleep(0.2)
+    print(state.message)
+
+
+def chosen(
+    ledger: Ledger, service: Service, environment: str, leaving: Release, to: str | None = None
+) -> Choice:
+    """Choose the release that ``leaving`` is left for.
+
+    :param to: a commit that a person asks for.
+    """
+    registry, _ = connections.registry()
+    candidates: list[Candidate] = []
+    for one in ledger.good_ones(service.service, environment):
+        restorable = bool(one.manifests and one.digest)
+        if (
+            restorable and len(candidates) < 3
+        ):  # the first that fits is taken: the others' images need not be looked for
+            restorable = registry.digest(service.image.repository, str(one.digest)) is not None
+        candidates.append(Candidate(one.run_id, one.commit, one.schema_revision, one.works_from, restorable))
+    held = {one.commit for one in ledger.holds(service.service, environment)}
+    applied = ledger.changesets(service.service, environment) if service.deploy.migrations else []
+    return choose(candidates, applied, leaving=leaving.commit, held=held, to=to)
+
+
+def restore(ledger: Ledger, service: Service, leaving: Release, to: Release, reason: str) -> None:
+    """Apply again what ``to`` applied, and wait until it serves. Repeats are harmless.
+
+    :raises PolicyFailed: if it does not come to serve.
+    """
+    api, health = connections.cluster(), service.verify.health
+    # first, so that whoever comes after a kill -9 goes on, and nothing else brings the commit back
+    ledger.rolled_back(leaving.run_id, to.run_id, reason)
+    namespace = service.deploy.namespace
+    # an object that someone has edited meanwhile is no reason to stay with what does not work
+    changes = cluster.apply(api, to.manifests, force=True)
+    changes += cluster.prune(
+        api,
+        namespace,
+        manifests.inventory(leaving.manifests or ()),
+        manifests.inventory(to.manifests),
+        service=service.service,
+        kinds=service.deploy.kinds,
+    )
+    print("\n".join(changes))
+    settle(api, service, str(to.digest))
+    deadline = time.monotonic() + SETTLES_S
+    while True:
+        status, body = cluster.get(api, namespace, health.service, health.port, health.version)
+        try:
+            reported = json.loads(body)["commit"] if status == 200 else None
+        except (ValueError, KeyError, TypeError):
+            reported = None
+        if reported == to.commit:
+            print(f"{health.version} reports {reported}")
+            return
+        if time.monotonic() > deadline:
+            raise PolicyFailed(
+                f"{health.version} answers {status} with commit {reported}, but {to.commit} was applied again",
+                remedy="see the pods of the deployment",
+            )
+        time.sleep(0.2)
+
+
+def nothing_fits(leaving: Release, choice: Choice, to: str | None = None) -> PolicyFailed:
+    """Give the refusal: why nothing can be returned to, and what a person can do."""
+    what = (
+        f"commit {to} was not good here, or is what is deployed" if to else "no earlier release was good here"
+    )
+    if choice.refused:
+        what = choice.refused[0]
+    nearest = (
+        f"the nearest that fits is commit {choice.nearest.commit[:12]} ({choice.nearest.run_id}); "
+        if choice.nearest
+        else ""
+    )
+    return PolicyFailed(
+        f"{leaving.run_id} (commit {leaving.commit[:12]}) cannot be rolled back: {what}",
+        remedy=f"{nearest}push a commit that mends it: what is deployed now stays until then",
+        lines=choice.refused[1:],
+    )
+
+
+def rollback(service: Service, watched: Sequence[str]) -> Any:
+    """Give the task that rolls back a release that was deployed, and failed one of the ``watched`` stages.
+
+    A stage that only errored is no verdict on the commit: then all stays as it is, and "Clear" goes on.
+    """
+
+    @task(
+        task_id="rollback",
+        task_display_name="Roll back",
+        pool="slipway_cluster",
+        trigger_rule="one_failed",
+        execution_timeout=seconds(service.deploy.rollout.timeout_s + SETTLES_S),
+    )
+    def rollback() -> None:
+        context = get_current_context()
+        with recorded(context) as ending:
+            ledger, run_id = connections.ledger(), context["dag_run"].run_id
+            environment = connections.platform().environment
+            record, active = ledger.record(run_id), ledger.active(service.service, environment)
+            assert record is not None
+            is_deployed = active is not None and active.run_id == run_id
+            if not is_deployed and not record.rolled_back_to:  # and the lane may be another's
+                raise AirflowSkipException("nothing of this release is deployed")
+            lanes.held(context, going_back=True)
+            outcomes = {one.name: one.outcome for one in record.stages if one.name in watched}
+            worst = decisive(outcomes)
+            if is_deployed:
+                if worst is None or outcomes[worst] is not Outcome.FAILED:
+                    raise AirflowSkipException(
+                        f"{worst or 'a stage'} says nothing of the commit: what is deployed stays, and Clear goes on"
+                    )
+                why = next(one.reason for one in record.stages if one.name == worst)
+                reason = f"{worst} failed: {next(iter((why or '').splitlines()), 'it does not say why')}"
+                choice = chosen(ledger, service, environment, record)
+                if choice.to is None:
+                    ledger.hold(service.service, environment, record.commit, reason, run_id)
+                    raise nothing_fits(record, choice)
+                to, refused = choice.to.run_id, choice.refused
+            else:  # an earlier try was killed, or the task was cleared
+                hold = ledger.held(service.service, environment, record.commit)
+                reason, to, refused = (
+                    hold.reason if hold else "it was rolled back",
+                    str(record.rolled_back_to),
+                    (),
+                )
+            for one in refused:
+                print(f"passed over: {one}")
+            target = ledger.record(to)
+            assert target is not None
+            if active is None or active.run_id in (run_id, to):
+                restore(ledger, service, record, target, reason)
+            ending.outcome = Outcome.ROLLED_BACK
+            ending.reason = f"rolled back to {target.run_id}: commit {target.commit}, image {target.digest}"
+            print(ending.reason)
+
+    return rollback()
+
+
+def by_hand(services: Sequence[Service]) -> Any:
+    """Give the task that takes the lane, chooses, and restores, as a person asked for."""
+    known = {one.service: one for one in services}
+
+    @stage(
+        task_id="restore",
+        task_display_name="Restore",
+        pool="slipway_cluster",
+        execution_timeout=timedelta(seconds=LANE_S + 600),
+    )
+    def restore_() -> dict[str, Any]:
+        context = get_current_context()
+        params, run_id = context["params"], context["dag_run"].run_id
+        service, environment = known[params["service"]], connections.platform().environment
+        ledger, to = connections.ledger(), params.get("to")
+        before = _going_on(ledger, run_id)
+        leaving = before or ledger.active(service.service, environment)
+        if leaving is None:
+            raise PolicyFailed(
+                f"nothing of {service.service} is deployed in {environment}", remedy="release it first"
+            )
+        if before is None and to and leaving.commit == to:
+            print(f"{leaving.run_id} is deployed already")
+            return {
+                "from": leaving.run_id,
+                "to": leaving.run_id,
+                "commit": leaving.commit,
+                "digest": leaving.digest,
+            }
+        if before is None and (choice := chosen(ledger, service, environment, leaving, to)).to is None:
+            raise nothing_fits(leaving, choice, to)
+        _take(context, ledger, service, environment, run_id)
+        # again, now that nobody else changes anything
+        if before is None:
+            leaving = ledger.active(service.service, environment)
+            assert leaving is not None
+            choice = chosen(ledger, service, environment, leaving, to)
+            if choice.to is None:
+                raise nothing_fits(leaving, choice, to)
+            for one in choice.refused:
+                print(f"passed over: {one}")
+            target = choice.to.run_id
+        else:
+            target = str(before.rolled_back_to)
+        release = ledger.record(target)
+        assert release is not None
+        ledger.let_go(service.service, environment, release.commit)
+        reason = f"rolled back by hand ({run_id}): {params.get('reason') or 'no reason was given'}"
+        restore(ledger, service, leaving, release, reason)
+        return {
+            "from": leaving.run_id,
+            "to": release.run_id,
+            "commit": release.commit,
+            "digest": release.digest,
+            "reason": reason,
+        }
+
+    return restore_()
+
+
+def _going_on(ledger: Ledger, run_id: str) -> Release | None:
+    """Give the release that an earlier try of this run has begun to leave."""
+    for hold in ledger.holds():
+        if f"({run_id})" in hold.reason and hold.run_id:
+            return ledger.record(hold.run_id)
+    return None
+
+
+def _take(context: Any, ledger: Ledger, service: Service, environment: str, run_id: str) -> None:
+    deadline, ttl_s = time.monotonic() + LANE_S, service.deploy.rollout.timeout_s + SETTLES_S + lanes.MARGIN_S
+    while holder := ledger.lane_acquire(service.service, environment, run_id, ttl_s):
+        if lane.is_run(ledger, holder.run_id) and not lane.runs(context, service, holder.run_id):
+            ledger.lane_release(service.service, environment, holder.run_id)
+            continue
+        if time.monotonic() > deadline:
+            raise Transient(
+                f"{holder.run_id} has the lane of {service.service} in {environment} for more than {LANE_S} s",
+                remedy="wait for its end, or mark that run as failed in Airflow: a failed one leaves the lane",
+            )
+        print(f"{holder.run_id} has the lane: waiting")
+        time.sleep(1)
+
+
+def unlane() -> Any:
+    """Give the teardown that leaves the lane of a rollback by hand."""
+
+    @stage(
+        task_id="unlane", task_display_name="Leave the lane", trigger_rule="all_done_setup_success", retries=6
+    )
+    def unlane() -> None:
+        context = get_current_context()
+        connections.ledger().lane_release(
+            context["params"]["service"], connections.platform().environment, context["dag_run"].run_id
+        )
+
+    return unlane()
+
+
+def tell(services: Sequence[Service], note: Any) -> Any:
+    """Give the task that puts the rollback on record: the release that was left ends `rolled_back`, and its note says so."""
+    known = {one.service: one for one in services}
+
+    @stage(task_id="report", task_display_name="Report", retries=6)
+    def report() -> None:
+        context = get_current_context()
+        done = context["ti"].xcom_pull("restore")
+        if done["from"] == done["to"]:
+            return
+        ledger, service = connections.ledger(), known[context["params"]["service"]]
+        reason = (
+            f"{done['reason']}\n  returned to {done['to']}: commit {done['commit']}, image {done['digest']}"
+        )
+        ended = ledger.finish(done["from"], Status.ROLLED_BACK, reason=reason)
+        connections.repository(service.source).write_note(ended.commit, note(ended))
+        print(note(ended))
+
+    return report()

@@ -1,0 +1,88 @@
+"""The plan: bound by its hash to all that it will change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from slipway.release import plan as decide
+from slipway.release.plan import SHOWN, Change, moved, plan, words
+
+DEPLOYMENT = Change("Deployment/web", ("-  image: a", "+  image: b"))
+SCHEMA = {
+    "pending": [{"id": "c3", "phase": "expand"}],
+    "pending_count": 1,
+    "pending_sha": "f" * 64,
+    "revision": "c2",
+}
+
+
+def made(**other: Any) -> dict[str, Any]:
+    known: dict[str, Any] = {
+        "image": {"from": "sha256:a", "to": "sha256:b"},
+        "config": "c" * 40,
+        "changes": [DEPLOYMENT, Change("Service/web", ())],
+        "schema": SCHEMA,
+        "infra": {"changed": 1, "diff": "+pods: 8"},
+    }
+    return plan(**known | other)
+
+
+def test_the_same_change_has_the_same_hash() -> None:
+    assert made()["hash"] == made()["hash"]
+    assert [one["title"] for one in made()["objects"]] == ["Deployment/web"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"image": {"from": None, "to": "sha256:b"}},
+        {"config": "d" * 40},
+        {"changes": []},
+        {"changes": [Change("Deployment/web", ("-  image: a", "+  image: c"))]},
+        {"pruned": ["ConfigMap/old: deleted"]},
+        {"schema": SCHEMA | {"pending_sha": "e" * 64}},
+        {"schema": SCHEMA | {"revision": "c1"}},
+        {"infra": {"changed": 1, "diff": "+pods: 9"}},
+        {"infra": None},
+    ],
+)
+def test_whatever_else_it_would_change_has_another(other: dict[str, Any]) -> None:
+    assert made(**other)["hash"] != made()["hash"]
+
+
+def test_what_is_cut_is_in_the_hash_all_the_same() -> None:
+    long = [f"+line {n}" for n in range(SHOWN + 10)]
+    first, second = (made(changes=[Change("ConfigMap/web", (*long, last))]) for last in ("+a", "+b"))
+    assert first["objects"][0]["lines"] == second["objects"][0]["lines"]
+    assert first["hash"] != second["hash"]
+
+
+def test_nothing_has_moved_while_each_object_differs_as_planned_or_no_more() -> None:
+    assert moved(made(), [DEPLOYMENT, Change("Service/web", ())]) == []
+    assert moved(made(), [Change("Deployment/web", ())]) == []
+
+
+def test_what_moved_is_named() -> None:
+    found = moved(
+        made(), [Change("Deployment/web", ("-  image: z", "+  image: b")), Change("Service/web", ("+x",))]
+    )
+    assert found == ["Deployment/web: will change otherwise than planned", "Service/web: was not to change"]
+
+
+def test_a_person_reads_all_parts_of_it() -> None:
+    said = "\n".join(words(made(pruned=["ConfigMap/old: deleted"], waived=["c3: rule: accepted"])))
+    for part in (
+        "sha256:a -> sha256:b",
+        "expand: c3",
+        "it is at c2",
+        "+pods: 8",
+        "+  image: b",
+        "ConfigMap/old: deleted",
+        "accepted: c3",
+    ):
+        assert part in said
+    nothing = "\n".join(words(decide.plan(image={"from": None, "to": "sha256:b"}, config="c", changes=[])))
+    assert "database: not touched" in nothing
+    assert "nothing changes" in nothing
