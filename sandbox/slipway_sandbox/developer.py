@@ -15,7 +15,8 @@ from slipway_sandbox.part import Sandbox
 from slipway_sandbox.run import run
 
 NOTES_REF = "refs/notes/slipway"
-_LITTER = shutil.ignore_patterns("__pycache__", ".*_cache", "*.egg-info", ".hypothesis")
+LITTER = shutil.ignore_patterns("__pycache__", ".*_cache", "*.egg-info", ".hypothesis", ".venv")
+"""What tools leave in a folder of the examples: never part of a push."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Developer:
                 "GIT_TERMINAL_PROMPT": "0",
                 "LC_ALL": "C.UTF-8",
                 "NO_PROXY": "127.0.0.1",
-                **_neutral(),
+                **neutral(),
             }
             done = run(
                 ["git", *sign_in, *who, *arguments],
@@ -82,7 +83,7 @@ class Developer:
             if entry.name != ".git":
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         for source in sources:
-            shutil.copytree(source, self.folder, dirs_exist_ok=True, ignore=_LITTER)
+            shutil.copytree(source, self.folder, dirs_exist_ok=True, ignore=LITTER)
 
     def commit(self, message: str) -> str:
         """Commit everything, also nothing; give the commit."""
@@ -107,6 +108,6 @@ class Developer:
         return self.git("notes", "--ref", NOTES_REF, "show", commit) if commit in noted else None
 
 
-def _neutral() -> dict[str, str]:
+def neutral() -> dict[str, str]:
     """Keep the caller's own git settings out: the sandbox behaves alike on every machine."""
     return {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}

@@ -1,4 +1,4 @@
-"""The example service as its developers have it: push it, follow its release, and look at what came of it in every part."""
+"""An example service as its developers have it: push it, follow its release, and look at what came of it in every part."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from slipway_sandbox.part import Sandbox
 from slipway_sandbox.runs import Airflow, seconds_between
 
 NAME = "ai-generation"
+"""The example that is released if no other is named."""
 
 
 @dataclass(frozen=True)
@@ -49,38 +50,42 @@ class Pushed:
 
 @dataclass
 class Project:
-    """The example service, with a developer's clone of its repository in `folder`."""
+    """An example service, with a developer's clone of its repository in `folder`.
+
+    :param name: of a service of the catalog whose files are in examples/.
+    """
 
     sandbox: Sandbox
     folder: Path
+    name: str = NAME
     service: Service = field(init=False)
     clone: Developer = field(init=False)
     airflow: Airflow = field(init=False)
 
     def __post_init__(self) -> None:
-        self.service = load_service(self.sandbox.layout.checkout / "include" / "services" / f"{NAME}.yaml")
+        self.service = load_service(self.sandbox.layout.checkout / f"include/services/{self.name}.yaml")
         self.clone = Developer(self.sandbox, self.service.source.repository, self.folder)
         self.airflow = Airflow(self.sandbox)
 
     @property
     def examples(self) -> Path:
-        """Where the example's files are."""
+        """Where the examples' files are."""
         return self.sandbox.layout.checkout / "examples"
 
     def run_id(self, commit: str) -> str:
         """The id of a commit's run."""
-        return f"{NAME}.{commit[:12]}"
+        return f"{self.name}.{commit[:12]}"
 
     def configure(self) -> None:
         """Make the config repository what examples/ has."""
         clone = Developer(
             self.sandbox,
             self.service.config.repository,
-            self.folder.with_name(f"{NAME}-config"),
+            self.folder.with_name(f"{self.name}-config"),
             "config-editor",
         )
         clone.clone()
-        clone.become(self.examples / f"{NAME}-config")
+        clone.become(self.examples / f"{self.name}-config")
         if clone.git("status", "--porcelain"):
             clone.commit("Configure the deployment")
             clone.push()
@@ -96,7 +101,7 @@ class Project:
         if not self.folder.is_dir():
             self.clone.clone()
         self.clone.become(
-            self.examples / NAME, *(self.examples / f"{NAME}-scenarios" / one for one in scenarios)
+            self.examples / self.name, *(self.examples / f"{self.name}-scenarios" / one for one in scenarios)
         )
         for path, text in (files or {}).items():
             (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +138,7 @@ class Project:
         """Give the ledger's record of a commit."""
         ledger = Ledger((self.sandbox.layout.credentials / "ledger-url").read_text().strip())
         try:
-            release = ledger.release(NAME, commit)
+            release = ledger.release(self.name, commit)
         finally:
             ledger.close()
         if release is None:

@@ -18,6 +18,7 @@ class Service:
     repository: str
     branch: str
     config_repository: str | None
+    config_branch: str
     namespace: str
     database: str | None
     migration_role: str | None
@@ -54,6 +55,7 @@ def load_services(folder: Path) -> list[Service]:
                     repository=entry["source"]["repository"],
                     branch=entry["source"].get("branch", "main"),
                     config_repository=(entry.get("config") or {}).get("repository"),
+                    config_branch=(entry.get("config") or {}).get("branch", "main"),
                     namespace=entry["deploy"]["namespace"],
                     database=migrations.get("database"),
                     migration_role=migrations.get("credentials"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 from typing_extensions import override
 
 from slipway_sandbox import debian
+from slipway_sandbox.developer import LITTER, neutral
 from slipway_sandbox.layout import MACHINE_DIR, write_file
 from slipway_sandbox.local_http import session
 from slipway_sandbox.part import Part
@@ -153,32 +155,44 @@ class Git(Part):
     def provision(self) -> None:
         if self.is_external:
             return
+        examples = self.layout.checkout / "examples"
         for service in self.sandbox.services:
             if "://" not in service.repository:
-                self._repository(service.repository)
+                self._repository(service.repository, examples / service.name, service.branch)
                 self._trigger(service.repository, service.name, service.branch, service.dag_id)
             if service.config_repository and "://" not in service.config_repository:
-                self._repository(service.config_repository)
+                self._repository(
+                    service.config_repository, examples / f"{service.name}-config", service.config_branch
+                )
 
-    def _repository(self, name: str) -> None:
-        """A bare repository with our settings and the hook that decides who may push what."""
+    def _repository(self, name: str, example: Path | None = None, branch: str = "main") -> None:
+        """A bare repository with our settings and the hook that decides who may push what.
+
+        :param example: folder whose files a new repository begins with, if it is there.
+        """
         uid, gid = debian.system_user(USER)
         folder = self.repositories / f"{name}.git"
         if not (folder / "HEAD").is_file():
-            folder.parent.mkdir(parents=True, exist_ok=True)
+            # made beside its place: one that a kill left half made is not taken for a repository
+            made = folder.with_name(f"{folder.name}.new")
+            shutil.rmtree(made, ignore_errors=True)
+            made.parent.mkdir(parents=True, exist_ok=True)
             run(
-                ["/usr/bin/git", "init", "-q", "--bare", "--initial-branch=main", folder],
+                ["/usr/bin/git", "init", "-q", "--bare", f"--initial-branch={branch}", made],
                 what=f"making {name}.git",
             )
-            shutil.rmtree(folder / "hooks")
-            (folder / "hooks").mkdir()
+            shutil.rmtree(made / "hooks")
+            (made / "hooks").mkdir()
             for key, value in SETTINGS.items():
                 run(
-                    ["/usr/bin/git", "config", "--file", folder / "config", key, value],
+                    ["/usr/bin/git", "config", "--file", made / "config", key, value],
                     what=f"configuring {name}.git",
                 )
-            for path in (folder.parent, folder, *folder.rglob("*")):
+            if example and example.is_dir():
+                begin(made, example, branch)
+            for path in (made.parent, made, *made.rglob("*")):
                 shutil.chown(path, uid, gid)
+            made.rename(folder)
             self.say(f"{name}.git made")
         self._hook(folder, "update")
         rights = json.dumps(PUSH_RIGHTS.get(name.partition("/")[0], {}), indent=1) + "\n"
@@ -203,3 +217,31 @@ class Git(Part):
     def _hook(self, folder: Path, name: str) -> None:
         text = (self.layout.checkout / "sandbox/hooks" / name).read_text()
         write_file(folder / "hooks" / name, text, 0o755, (0, 0))  # the git user may run it, not change it
+
+
+def begin(repository: Path, example: Path, branch: str) -> None:
+    """Give an empty bare repository its first commit: the files of an example.
+
+    Fetched by the repository rather than pushed to it: no hook runs, so nothing is released before somebody pushes.
+    """
+    with tempfile.TemporaryDirectory(prefix="slipway-example-") as folder:
+        work = Path(folder) / "example"
+        shutil.copytree(example, work, ignore=LITTER)
+        who = ["-c", "user.name=Slipway sandbox", "-c", "user.email=sandbox@localhost"]
+        reference = f"refs/heads/{branch}"
+        for where, arguments in (
+            (work, ["init", "--quiet", f"--initial-branch={branch}"]),
+            (work, ["add", "--all"]),
+            (work, [*who, "commit", "--quiet", "--message", "Begin with the example"]),
+            # `maintenance` would detach a process that no supervisor knows
+            (
+                repository,
+                ["-c", "maintenance.auto=false", "fetch", "--quiet", work, f"{reference}:{reference}"],
+            ),
+        ):
+            run(
+                ["/usr/bin/git", *arguments],
+                what=f"putting {example.name} into {repository.name}",
+                env=neutral(),
+                cwd=where,
+            )

@@ -60,6 +60,7 @@ def role_exists(parts: dict[str, Part]) -> Iterator[Callable[[str], bool]]:
         ("slipway/registry", {"address", "username", "password"}),
         ("slipway/git", {"username", "password"}),
         ("services/ai-generation", {"database_url"}),
+        ("services/prompt-library", {"database_url"}),
     ],
 )
 def test_workers_read_what_a_release_needs(worker: Any, path: str, keys: set[str]) -> None:

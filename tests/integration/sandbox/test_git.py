@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -115,3 +116,23 @@ def test_hooks_password_is_for_the_git_servers_user_only(server: Server, reposit
     file = server.repositories / f"{repository}.git/slipway-hook.json"
     assert file.stat().st_mode & 0o777 == 0o600
     assert (server.repositories / f"{repository}.git/hooks/update").stat().st_uid == 0
+
+
+def test_example_is_there_without_a_release_and_anybody_goes_on_from_it(
+    git: Git, server: Server, password: Callable[[str], str], tmp_path: Path
+) -> None:
+    name = f"services/trial-{uuid.uuid4().hex[:8]}"
+    server._repository(name, server.layout.checkout / "examples/prompt-library")
+    server._trigger(name, "trial", "main", "release_trial")
+    try:
+        base = server.sandbox.git_url.removeprefix("http://")
+        url = f"http://developer:{password('git-developer')}@{base}/{name}.git"
+        assert git("pull", "--quiet", "--rebase", url, "main").returncode == 0
+        assert (tmp_path / "db/migration/works-from").is_file()
+        # its first push: only now is anything released
+        git("commit", "--quiet", "--allow-empty", "--message", "Second")
+        done = git("push", url, "main")
+        assert done.returncode == 0, done.stderr
+        assert "Airflow has no DAG `release_trial`" in done.stderr
+    finally:
+        shutil.rmtree(server.repositories / f"{name}.git")

@@ -43,6 +43,7 @@ def test_workers_read_the_secrets_that_a_release_needs(worker: Any) -> None:
         "slipway/registry": {"address", "username", "password"},
         "slipway/git": {"username", "password"},
         "services/ai-generation": {"database_url"},
+        "services/prompt-library": {"database_url"},
     }.items():
         secret = worker.secrets.kv.v2.read_secret_version(path, raise_on_deleted_version=True)
         assert set(secret["data"]["data"]) == keys

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-EXAMPLE = Path(__file__).parents[3] / "examples/ai-generation/Dockerfile"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 HEAD = "ARG BASE_PYTHON\nFROM ${BASE_PYTHON} AS one\n"
 
 
@@ -15,8 +15,9 @@ def rules(text: str) -> list[str]:
     return [f"{one.line}: {one.rule}" for one in base_images.findings("Dockerfile", text)]
 
 
-def test_the_example_is_built_from_what_the_pipeline_gives() -> None:
-    assert rules(EXAMPLE.read_text()) == []
+@pytest.mark.parametrize("name", ["ai-generation", "prompt-library"])
+def test_the_examples_are_built_from_what_the_pipeline_gives(name: str) -> None:
+    assert rules((EXAMPLES / name / "Dockerfile").read_text()) == []
 
 
 @pytest.mark.parametrize(

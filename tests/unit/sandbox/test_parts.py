@@ -1,6 +1,7 @@
 """What the parts are told: rights, subnets, firewall rules."""
 
 import ipaddress
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,12 @@ from slipway_sandbox.parts.vault import lease_statements, worker_policy
 from slipway_sandbox.services import Service, load_services
 
 SERVICE = Service(
-    "ai-generation", "services/ai-generation", "main", "config/ai-generation", "ai-generation",
+    "ai-generation", "services/ai-generation", "main", "config/ai-generation", "main", "ai-generation",
     "ai_generation", "ai-generation-migrate",
+)  # fmt: skip
+SECOND = Service(
+    "prompt-library", "services/prompt-library", "main", "config/prompt-library", "main", "prompt-library",
+    "prompt_library", "prompt-library-migrate",
 )  # fmt: skip
 RULES = """\
 -A FORWARD -j DOCKER-USER
@@ -27,7 +32,17 @@ RULES = """\
 
 def test_catalog_of_this_checkout_gives_the_services() -> None:
     checkout = Path(__file__).parents[3]
-    assert SERVICE in load_services(checkout / "include/services")
+    assert load_services(checkout / "include/services") == [SERVICE, SECOND]
+
+
+def test_services_share_no_part_of_the_sandbox() -> None:
+    names = [set(astuple(one)) - {"main"} for one in (SERVICE, SECOND)]
+    assert not names[0] & names[1]
+    assert not {SERVICE.owner_role, SERVICE.app_role, SERVICE.dag_id} & {
+        SECOND.owner_role,
+        SECOND.app_role,
+        SECOND.dag_id,
+    }
 
 
 def test_subnet_of_the_containers_avoids_what_the_machine_routes() -> None:
@@ -50,9 +65,10 @@ def test_chains_stay_while_another_engines_bridge_uses_them() -> None:
 
 
 def test_workers_may_read_the_services_secrets_and_lease_roles_but_nothing_else() -> None:
-    policy = worker_policy([SERVICE])
+    policy = worker_policy([SERVICE, SECOND])
     assert 'path "secret/data/services/ai-generation" { capabilities = ["read"] }' in policy
     assert 'path "database/creds/ai-generation-migrate" { capabilities = ["read"] }' in policy
+    assert 'path "database/creds/prompt-library-migrate" { capabilities = ["read"] }' in policy
     assert 'path "sys/leases/revoke" { capabilities = ["update"] }' in policy
     assert not any(word in policy for word in ("*", "sudo", "delete", "create", "list", "+"))
 
