@@ -131,8 +131,8 @@ def migrated(project: Project) -> Migrated:
             for one in held.items:
                 run = (one.metadata.annotations or {}).get("slipway/run")
                 if run:  # also of runs that were killed
-                    properties = base64.b64decode(one.data["liquibase.properties"]).decode()
-                    seen[run].update(re.findall(r"(?m)^password=(.+)$", properties))
+                    given = json.loads(base64.b64decode(one.data["database.json"]))
+                    seen[run].add(given["password"])
 
     name = f"secrets-{time.time_ns()}"
     changelog = (project.examples / "ai-generation/migrations/changelog.yaml").read_text()

@@ -290,12 +290,15 @@ class Scene:
         from kubernetes import client
 
         core, namespace = client.CoreV1Api(self.project.cluster()), self.project.service.deploy.namespace
-        name = f"slipway-{label(run)}"
+        prefix = f"slipway-{label(run)}-"
         pods = core.list_namespaced_pod(namespace, label_selector=f"run_id={run}").items
         found = [f"pod {one.metadata.name}" for one in pods if one.metadata.deletion_timestamp is None]
         for kind in ("secret", "config_map"):
-            listed = getattr(core, f"list_namespaced_{kind}")(
-                namespace, field_selector=f"metadata.name={name}"
-            )
-            found += [f"{kind} {one.metadata.name}" for one in listed.items]
+            listed = getattr(core, f"list_namespaced_{kind}")(namespace)
+            found += [
+                f"{kind} {one.metadata.name}"
+                for one in listed.items
+                # what its pod owns goes with the pod, a moment later
+                if one.metadata.name.startswith(prefix) and not one.metadata.owner_references
+            ]
         return found
