@@ -32,6 +32,7 @@ from http.client import HTTPResponse
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urljoin, urlsplit, urlunsplit
+from xml.sax.saxutils import escape
 
 from slipway_sandbox.layout import SandboxError
 
@@ -43,7 +44,7 @@ IMAGES: dict[
     "base-debian": {"BASE": ""},
     "base-python": {"BASE": "base-debian"},
     "toolbox-scan": {"BASE": "base-python"},
-    "toolbox-liquibase": {"BASE": "base-debian", "BASE_PYTHON": "base-python"},
+    "toolbox-migrations": {"BASE": "base-python"},
     "toolbox-python": {"BASE": "base-python"},
     "toolbox-ansible": {"BASE": "base-python"},
     "toolbox-postgres": {"BASE": "base-debian", "BASE_PYTHON": "base-python"},
@@ -86,7 +87,7 @@ class ImageError(SandboxError):
 
 @dataclass(frozen=True)
 class PackageClients:
-    """Settings of pip, npm and apt on this machine, as a build or a fetching container needs them.
+    """Settings of pip, npm, apt and Maven on this machine, as a build or a fetching container needs them.
 
     All are optional.
     """
@@ -96,12 +97,13 @@ class PackageClients:
     npmrc: str = ""
     apt_sources: str = ""
     apt_conf: str = ""
+    maven_settings: str = ""
 
     @classmethod
     def of_this_machine(cls) -> PackageClients:
         """Reads them out of the clients' own files and environment."""
         pip = _pip_settings()
-        return cls(_ca(pip), pip, _npmrc(), _apt_sources(), _apt_conf())
+        return cls(_ca(pip), pip, _npmrc(), _apt_sources(), _apt_conf(), _maven_settings())
 
     def secrets(self) -> dict[str, str]:
         """BuildKit secrets by id, empty ones left out."""
@@ -118,6 +120,7 @@ class PackageClients:
             "npmrc": self.npmrc,
             "apt_sources": self.apt_sources,
             "apt_conf": self.apt_conf,
+            "maven_settings": self.maven_settings,
         }
         return {name: text for name, text in found.items() if text}
 
@@ -232,6 +235,22 @@ def _apt_conf() -> str:
     names = r"https?::(?!CaInfo|CaPath|SslCert|SslKey)\S+|Check-Valid-Until|Check-Date|ForceIPv[46]|Proxy\S*"
     wanted = rf'Acquire::(?:{names}) ".+";'
     return "".join(line + "\n" for line in dump.splitlines() if re.fullmatch(wanted, line))
+
+
+def _maven_settings() -> str:
+    """The user's settings.xml, or else the installation's: mirrors, proxies and logins; encrypted ones do not work.
+
+    Without any, Maven asks its own default repository.
+    """
+    places = [Path.home() / ".m2/settings.xml"]
+    places += [Path(home) / "conf/settings.xml" for home in [os.environ.get("MAVEN_HOME")] if home]
+    for file in (*places, Path("/etc/maven/settings.xml")):
+        if file.is_file():
+            text = re.sub(r"<!--.*?-->", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+            if not re.search("<(mirror|proxy|server|profile)>", text):
+                continue
+            return re.sub(r"\$\{env\.(\w+)\}", lambda name: escape(os.environ.get(name[1], "")), text)
+    return ""
 
 
 def index_environment() -> dict[str, str]:

@@ -126,6 +126,11 @@ class Engine:
         self.docker("rm", "-f", "-v", name)
         return Ended(done.returncode, (done.stdout + done.stderr).decode(), _untar(copied.stdout))
 
+    def copied(self, container: str, path: str) -> bytes:
+        """Give a file of a container, also of one that ended."""
+        (content,) = _untar(self.docker("cp", f"{container}:{path}", "-").stdout).values()
+        return content
+
     def clean(self) -> None:
         if self.containers:
             self.docker("rm", "-f", "-v", *self.containers, check=False)

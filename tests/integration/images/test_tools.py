@@ -33,35 +33,41 @@ def test_throwaway_database_is_ready_in_seconds_and_takes_the_examples_changelog
         for path in sorted((EXAMPLE / "migrations").rglob("*"))
         if path.is_file()
     }
-    source = engine.volume(
-        {
-            **changelog,
-            "liquibase.properties": (
-                "url: jdbc:postgresql://127.0.0.1:5432/service\nusername: postgres\npassword: throwaway\n"
-            ),
-        }
-    )
+    credentials = {"host": "127.0.0.1", "port": 5432, "database": "service"}
+    credentials |= {"username": "postgres", "password": "throwaway"}
+    source = engine.volume({**changelog, "database.json": json.dumps(credentials)})
 
-    def liquibase(*arguments: str) -> str:
+    def migrations(*arguments: str) -> str:
         ended = engine.run(
-            "toolbox-liquibase",
-            "liquibase",
-            "--defaults-file=/workspace/liquibase.properties",
-            "--search-path=/workspace/src",
-            "--changelog-file=migrations/changelog.yaml",
-            *arguments,
+            "toolbox-migrations",
+            *(
+                "slipway-migrations",
+                *arguments,
+                "--engine",
+                "liquibase",
+                "--changelog",
+                "migrations/changelog.yaml",
+            ),
             source=source,
             network=f"container:{database}",
+            options=(
+                "-e",
+                "DATABASE=/workspace/database.json",
+                "-e",
+                "WORK=/workspace/src",
+                "-e",
+                "RESULT=/tmp/result",
+            ),
         )
         assert ended.code == 0, ended.said
         return ended.said
 
-    assert "changesets have not been applied" in liquibase("status")
+    assert "3 are pending" in migrations("status")
     began = time.monotonic()
-    assert "Update has been successful" in liquibase("update")
+    assert "3 changesets were applied" in migrations("update", "--phase", "all")
     update_s = time.monotonic() - began
-    assert "is up to date" in liquibase("status")
-    print(f"database ready after {ready_s:.1f} s, `liquibase update` took {update_s:.1f} s")
+    assert "0 are pending" in migrations("status")
+    print(f"database ready after {ready_s:.1f} s, `update` took {update_s:.1f} s")
     assert ready_s < 15
     assert update_s < 20
 
@@ -105,9 +111,9 @@ def test_ansible_runs_a_playbook_and_knows_kubernetes(engine: Any) -> None:
     assert "failed=0" in ended.said
 
 
-# where pip, uv, npm and apt keep settings, lists and caches
+# where pip, uv, npm, Maven and apt keep settings, lists and caches
 SETTINGS = re.compile(
-    r"(etc|root|home|tmp|run|var)/|.*(pip\.conf|\.npmrc|\.netrc|uv\.toml|\.sources|sources\.list)$"
+    r"(etc|root|home|tmp|run|var)/|.*(pip\.conf|\.npmrc|\.netrc|uv\.toml|settings\.xml|\.sources|sources\.list)$"
 )
 
 
@@ -118,7 +124,8 @@ def test_image_holds_no_setting_of_this_machines_package_clients(
     """Neither in a file of a layer nor in the image's history."""
     secrets = builder.PackageClients.of_this_machine().secrets()
     settings = " ".join(secrets.get(name, "") for name in ("apt_sources", "pip_conf", "npmrc")).split()
-    hosts = {word.split("//")[1].split("/")[0] for word in settings if "//" in word}
+    settings += re.findall(r"<(?:url|host)>([^<]+)<", secrets.get("maven_settings", ""))
+    hosts = {word.split("//")[-1].split("/")[0] for word in settings if "//" in word}
     hosts_here = {host.encode() for host in hosts}
     authorities = set[bytes]()
     for added in Path("/usr/local/share/ca-certificates").rglob("*.crt"):

@@ -4,4 +4,4 @@ import sys
 from pathlib import Path
 
 IMAGES = Path(__file__).parents[3] / "sandbox/images"
-sys.path += [str(IMAGES / "shared/gate"), str(IMAGES / "toolbox-scan/lib")]
+sys.path += [str(IMAGES / path) for path in ("shared/gate", "toolbox-scan/lib", "toolbox-migrations/lib")]

@@ -144,7 +144,16 @@ def test_settings_of_files_and_environment_become_secrets(
     (machine / ".npmrc").write_text(
         "registry=https://npm.example/\n//npm.example/:_authToken=abc\ncafile=/elsewhere\nprefix=/usr\n"
     )
+    (machine / ".m2").mkdir()
+    (machine / ".m2/settings.xml").write_text(
+        "<settings><!-- <server>old</server> --><servers><server><id>own</id>"
+        "<password>${env.MAVEN_PASSWORD}</password></server></servers></settings>"
+    )
+    monkeypatch.setenv("MAVEN_PASSWORD", "a<b")
     secrets = images.PackageClients.of_this_machine().secrets()
+    assert secrets["maven_settings"] == (
+        "<settings><servers><server><id>own</id><password>a&lt;b</password></server></servers></settings>"
+    )
     assert secrets["pip_conf"].endswith("cert = /run/secrets/ca\nindex-url = https://index.example/simple\n")
     assert "find-links" not in secrets["pip_conf"]
     assert secrets["ca"].startswith("-----BEGIN")

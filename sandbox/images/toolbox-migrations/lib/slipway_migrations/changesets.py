@@ -1,0 +1,121 @@
+"""What both engines have in common: changesets in their order, what of them is applied, and the plan that is kept to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slipway_migrations.outcome import ServiceFailed, shortened
+
+EXPAND, CONTRACT, ALL = "expand", "contract", "all"
+PHASES = (EXPAND, CONTRACT, ALL)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A row of the database's own history. `place` grows with time."""
+
+    id: str
+    phase: str
+    place: int
+
+
+@dataclass(frozen=True)
+class Changeset:
+    """A step of the changelog. `sql` is what is linted, `file` where a person finds it."""
+
+    id: str
+    phase: str
+    checksum: str
+    sql: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class State:
+    """A database beside a changelog: both in their own order."""
+
+    applied: Sequence[Applied]
+    changelog: Sequence[Changeset]
+    pending: Sequence[Changeset]
+
+    @property
+    def revision(self) -> str | None:
+        return self.applied[-1].id if self.applied else None
+
+    def ordered(self) -> list[Changeset]:
+        """Give every changeset that is known, in the changelog's order."""
+        known = {one.id: one for one in (*self.changelog, *self.pending)}
+        return list(known.values())
+
+
+def fingerprint(changesets: Sequence[Changeset]) -> str:
+    """Give a hash over ids, checksums and phases in their order: what a release was planned with."""
+    facts = [[one.id, one.checksum, one.phase] for one in changesets]
+    return hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()
+
+
+def planned_sha(state: State) -> str:
+    pending = {one.id for one in state.pending}
+    return fingerprint([one for one in state.ordered() if one.id in pending])
+
+
+def require_planned(state: State, planned: str, named: Sequence[str] = ()) -> None:
+    """See that what is pending is the planned set, or what is left of it.
+
+    An attempt that was killed half-way has applied a part of the plan, and so have earlier phases. So what is pending now,
+    together with the newest of what is applied, must have the plan's hash; how many of the newest does not matter, since
+    one hash proves the ids, checksums, phases and the order of all.
+
+    :param planned: `pending_sha` of the status that the plan was made of
+    :param named: ids that were pending then, as far as the caller knows them; they are for the message only
+    :raises ServiceFailed: it is something else
+    """
+    ordered = state.ordered()
+    known = {one.id for one in ordered}
+    wanted = {one.id for one in state.pending}
+    if fingerprint([one for one in ordered if one.id in wanted]) == planned:
+        return
+    for row in reversed(state.applied):
+        if row.id not in known:
+            break  # not of this changelog, so it was not planned with it, and nothing below it was left by this plan
+        wanted.add(row.id)
+        if fingerprint([one for one in ordered if one.id in wanted]) == planned:
+            return
+    pending, applied = [one.id for one in state.pending], {row.id for row in state.applied}
+    new = [one for one in pending if one not in named] if named else pending
+    gone = [one for one in named if one not in pending and one not in applied]
+    told = [
+        f"{word} {', '.join(ids)}"
+        for word, ids in (("pending:" if not named else "new:", new), ("gone:", gone))
+        if ids
+    ]
+    raise ServiceFailed(
+        "the database is not what the plan was made of: "
+        + shortened("; ".join(told) or "changesets were edited, or applied by something else", 800)
+    )
+
+
+def works_from(line: str, state: State) -> str:
+    """Give the id of the oldest changeset that this image's code needs, from the line of the file `works-from`.
+
+    :param line: an id, or the end of one that no other has
+    :raises ServiceFailed: it names none, several, or a changeset that takes something away
+    """
+    wanted = line.strip()
+    ordered = state.ordered()
+    found = [one for one in ordered if one.id == wanted] or [
+        one for one in ordered if wanted and one.id.endswith(wanted)
+    ]
+    if len(found) != 1:
+        what = "no changeset" if not found else f"{len(found)} changesets"
+        raise ServiceFailed(
+            f"works-from: {shortened(wanted, 200) or 'the empty line'} is the end of {what} of the changelog; name one of it"
+        )
+    if found[0].phase != EXPAND:
+        raise ServiceFailed(
+            f"works-from: {found[0].id} is a contract changeset; name the expand changeset that the code needs"
+        )
+    return found[0].id

@@ -1,0 +1,253 @@
+"""Flyway: a folder of SQL migrations, and its history table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from slipway_migrations import tool
+from slipway_migrations.changesets import ALL, CONTRACT, EXPAND, Applied, Changeset, State
+from slipway_migrations.database import Database, Session, passes_later
+from slipway_migrations.outcome import Failed, ServiceFailed, Unavailable, shortened
+
+HISTORY = "flyway_schema_history"
+LOCK_TRIES = 10  # one a second
+# An older image has fewer migrations than the database, and a phase is not shown those of the other.
+_NOT_HERE = ["*:missing", "*:future", "*:ignored"]
+_MIGRATION = re.compile(r"(?:[VUB][^/]*?|R)__[^/]*\.sql")
+_FAILED_SCRIPT = re.compile(
+    r"^Message +: (?P<message>.*?)(?=^(?:Location|Line|Statement) +:)", re.MULTILINE | re.DOTALL
+)
+_FAILED_STATEMENT = re.compile(r"^Statement +: (?P<sql>.*)", re.MULTILINE | re.DOTALL)
+_HALF = "FAILED_"  # validation: a script without a transaction that failed half-way, and is to run again
+
+
+def phase_of(script: str) -> str:
+    return CONTRACT if CONTRACT in PurePosixPath(script).parts[:-1] else EXPAND
+
+
+def scripts(root: Path, folder: PurePosixPath) -> Iterator[tuple[str, Path]]:
+    """Give the files below the folder by their path in it; a link that leads out of `root` is refused."""
+    top = (root / folder).resolve()
+    for directory, names, leaves in os.walk(top):
+        names.sort()
+        for leaf in sorted(leaves):
+            path = Path(directory) / leaf
+            if not path.resolve().is_relative_to(root.resolve()):
+                raise ServiceFailed(f"{folder}/{path.relative_to(top)} leads out of the changelog")
+            if path.is_file():
+                yield path.relative_to(top).as_posix(), path
+
+
+def belongs(script: str, phase: str) -> bool:
+    """Whether a file is shown to Flyway in a phase: callbacks and their like are in both."""
+    if phase == ALL or phase_of(script) == phase:
+        return True
+    return phase == CONTRACT and not _MIGRATION.fullmatch(PurePosixPath(script).name.removesuffix(".conf"))
+
+
+def version(text: str) -> tuple[int, ...]:
+    """Give what versions are ordered by: `1.10` is above `1.9`, and `1.0` is `1`."""
+    parts = [int(part) for part in re.findall("[0-9]+", text)]
+    while parts and parts[-1] == 0:
+        parts.pop()
+    return tuple(parts)
+
+
+def pending(info: dict[str, Any], below: Path) -> tuple[list[str], list[str]]:
+    """Give the scripts of the changelog in their order, and those that Flyway would run, out of `flyway info`.
+
+    Flyway tells what is applied in the order in which it was applied. Here it is the order of versions, repeatable ones
+    last, so that it does not change by applying.
+    """
+    every, waiting = dict[str, tuple[bool, tuple[int, ...], str]](), set[str]()
+    for one in info.get("migrations", []):
+        path = one.get("filepath") or ""
+        if not path.startswith(f"{below}/") or one.get("category") == "Undo":
+            continue
+        script = PurePosixPath(path).relative_to(below).as_posix()
+        number = str(one.get("version") or "")
+        every[script] = (not number, version(number), str(one.get("description")))
+        if one.get("state") in ("Pending", "Failed", "Outdated"):
+            waiting.add(script)
+    ordered = sorted(every, key=lambda script: every[script])
+    return ordered, [script for script in ordered if script in waiting]
+
+
+def reason(report: dict[str, Any]) -> tuple[str, str | None]:
+    """Give the line that says why Flyway failed, and the statement, out of its report."""
+    error = report.get("error") or {}
+    message = str(error.get("message") or report.get("exception") or "Flyway said nothing")
+    found, statement = _FAILED_SCRIPT.search(message), _FAILED_STATEMENT.search(message)
+    if found:
+        script = re.match(r"Script (\S+) failed", message)
+        return f"{script[1] if script else 'migration'}: {' '.join(found['message'].split())}", (
+            statement["sql"].strip() if statement else None
+        )
+    return " ".join(message.split()), None
+
+
+def report(answer: str, operation: str) -> dict[str, Any] | None:
+    """Give what one operation reported; what Flyway prints before its JSON is passed over."""
+    start = answer.find("{")
+    try:
+        found = json.loads(answer[start:]) if start >= 0 else {}
+    except ValueError:
+        return None
+    for one in found.get("individualResults", [found]):
+        if one.get("operation") == operation or "error" in one:
+            return dict(one)
+    return None
+
+
+def _failure(one: dict[str, Any], redact: Callable[[str], str]) -> Failed:
+    why, statement = reason(one)
+    kind = Unavailable if passes_later(why) else ServiceFailed
+    return kind(shortened(redact(why)), statement and shortened(redact(statement)))
+
+
+@dataclass
+class Flyway:
+    """A folder of migrations beside its database."""
+
+    root: Path
+    changelog: PurePosixPath
+    database: Database
+    tools: tool.Tools
+
+    def check(self) -> None:
+        if not (self.root / self.changelog).is_dir():
+            raise ServiceFailed(
+                f"{self.changelog} is not in the image: `deploy.migrations.changelog` names Flyway's folder"
+            )
+
+    @property
+    def beside(self) -> Path:
+        return self.root / self.changelog
+
+    def _shown(self, phase: str) -> Path:
+        """Give a copy of what Flyway is to see: its own filters know no folders."""
+        shown = self.tools.folder / f"shown-{phase}"
+        shutil.rmtree(shown, ignore_errors=True)
+        shown.mkdir()
+        for script, path in scripts(self.root, self.changelog):
+            if belongs(script, phase):
+                (shown / script).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, shown / script)
+        return shown
+
+    def _command(
+        self, version: int, shown: Path, ignored: Sequence[str], *operations: str, asks: bool
+    ) -> tuple[list[str], dict[str, str]]:
+        settings: dict[str, dict[str, object]] = {
+            "environments.default": {
+                "url": self.database.url(version, asks=asks),
+                "user": self.database.username,
+                "password": self.database.password,
+            },
+            "flyway": {
+                "locations": [f"filesystem:{shown}"],
+                "outOfOrder": True,  # an expand migration may be newer than a contract one that waits
+                "validateMigrationNaming": True,
+                "cleanDisabled": True,
+                "lockRetryCount": LOCK_TRIES,
+                "ignoreMigrationPatterns": list(ignored),
+            },
+            # its lock in a transaction of its own would make `create index concurrently` wait for ever
+            "flyway.postgresql.transactional": {"lock": False},
+        }
+        file = self.tools.folder / "flyway.toml"
+        file.touch(mode=0o600)
+        lines = []
+        for table, values in settings.items():
+            lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        command = ["flyway", f"-configFiles={file}", "-skipCheckForUpdate", "-outputType=json", *operations]
+        return command, {"REDGATE_DISABLE_TELEMETRY": "true"}
+
+    def applied(self, session: Session) -> list[Applied]:
+        if not session.holds(HISTORY):
+            return []
+        rows = session.rows(
+            "select script, installed_rank from flyway_schema_history where success and type like 'SQL%' order by installed_rank"
+        )
+        newest = dict(rows)  # a repeatable one has a row for each time
+        return [Applied(script, phase_of(script), rank) for script, rank in rows if newest[script] == rank]
+
+    def read(self, session: Session) -> State:
+        shown = self._shown(ALL)
+        command, environment = self._command(
+            session.version, shown, ["*:pending", *_NOT_HERE], "info", "validate", asks=True
+        )
+        _, answer, said = self.tools.ask(command, environment)
+        info, validated = report(answer, "info"), report(answer, "validate")
+        if info is None:
+            raise ServiceFailed(
+                f"Flyway gave no report: {shortened(self.tools.redact(' '.join((answer + said).split()[-60:])), 400)}"
+            )
+        for one in (info, validated or {}):
+            if one.get("error"):
+                raise _failure(one, self.tools.redact)
+        wrong = [
+            one
+            for one in (validated or {}).get("invalidMigrations", [])
+            if not str((one.get("errorDetails") or {}).get("errorCode", "")).startswith(_HALF)
+            and not str((one.get("errorDetails") or {}).get("errorCode", "")).startswith("OUTDATED_")
+        ]
+        if wrong:
+            told = "; ".join(
+                " ".join(str((one.get("errorDetails") or {}).get("errorMessage", "")).split())
+                for one in wrong
+            )
+            raise ServiceFailed(f"validation failed: {shortened(self.tools.redact(told), 800)}")
+        every, waiting = pending(info, shown)
+        changesets = {script: self._changeset(shown, script) for script in every}
+        return State(
+            self.applied(session), list(changesets.values()), [changesets[script] for script in waiting]
+        )
+
+    def _changeset(self, shown: Path, script: str) -> Changeset:
+        content, digest = (shown / script).read_bytes(), hashlib.sha256()
+        settings = shown / f"{script}.conf"
+        for part in (content, settings.read_bytes() if settings.is_file() else b""):
+            digest.update(len(part).to_bytes(8, "big") + part)
+        file = str(self.changelog / script)
+        return Changeset(script, phase_of(script), digest.hexdigest(), content.decode(errors="replace"), file)
+
+    def unlock(self, session: Session, running: Sequence[str], log: Callable[[str], None]) -> None:
+        """Nothing: its lock ends with the session that took it."""
+
+    def update(self, session: Session, state: State, phase: str) -> None:
+        """Apply what is pending of a phase."""
+        if session.holds(HISTORY):
+            # left by a script without a transaction: Postgres keeps what it did, and Flyway would refuse every other one, too
+            for (script,) in session.rows(
+                "delete from flyway_schema_history where not success returning script"
+            ):
+                print(
+                    f"{script} failed half-way before, outside a transaction: it runs again from its beginning",
+                    flush=True,
+                )
+        command, environment = self._command(
+            session.version, self._shown(phase), ["*:pending", *_NOT_HERE], "migrate", asks=False
+        )
+        code, answer, said = self.tools.ask(command, environment)
+        result = report(answer, "migrate")
+        for one in (result or {}).get("migrations", []):
+            print(
+                f"applied {PurePosixPath(one.get('filepath') or '?').name} in {one.get('executionTime')} ms",
+                flush=True,
+            )
+        if code or result is None or result.get("error"):
+            if result is None:
+                raise ServiceFailed(
+                    f"Flyway gave no report: {shortened(self.tools.redact(' '.join((answer + said).split()[-60:])), 400)}"
+                )
+            raise _failure(result, self.tools.redact)

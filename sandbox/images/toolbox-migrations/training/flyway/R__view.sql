@@ -1,0 +1,1 @@
+CREATE OR REPLACE VIEW samples AS SELECT id FROM sample;

@@ -1,0 +1,1 @@
+CREATE INDEX CONCURRENTLY sample_name ON sample (name);
