@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
 
 # The network has no way out and lives for one task: the password keeps nobody out, Postgres and drivers just want one.
 DATABASE_URL = "postgresql://postgres:throwaway@database:5432/service"
-_JDBC_URL = "jdbc:postgresql://database:5432/service"
+_CREDENTIALS = {
+    "host": "database",
+    "port": 5432,
+    "database": "service",
+    "username": "postgres",
+    "password": "throwaway",
+}
+_SCHEMA = 'printf %s "$CREDENTIALS" >"$DATABASE" && exec slipway-migrations "$@"'
 
 
 def network_name(purpose: str) -> str:
@@ -48,7 +56,7 @@ def _start_database(
     client: APIClient, service: Service, name: str, images: dict[str, str], volume: str
 ) -> None:
     """Start Postgres on a new network and bring it to the schema of the checked out changelog."""
-    _pulled(client, images["toolbox-postgres"], images["toolbox-liquibase"])
+    _pulled(client, images["toolbox-postgres"], images["toolbox-migrations"])
     engine.remove_network(client, name)
     engine.network(client, name, _labels())
     engine.start(
@@ -72,18 +80,19 @@ def _start_database(
     engine.start(
         client,
         f"{name}-schema",
-        images["toolbox-liquibase"],
+        images["toolbox-migrations"],
         network_mode=name,
         command=[
-            "liquibase",
-            f"--url={_JDBC_URL}",
-            "--username=postgres",
-            "--password=throwaway",
-            "--search-path=/workspace/src",
-            f"--changelog-file={migrations.changelog}",
-            "update",
+            *("sh", "-c", _SCHEMA, "schema", "update", "--phase", "all"),
+            *("--engine", migrations.engine, "--changelog", migrations.changelog),
         ],
-        environment={"HOME": "/tmp"},
+        environment={
+            "HOME": "/tmp",
+            "WORK": "/workspace/src",
+            "CREDENTIALS": json.dumps(_CREDENTIALS),
+            "DATABASE": "/tmp/database.json",
+            "RESULT": "/tmp/result.json",
+        },
         mounts=[Mount("/workspace", volume, type="volume", read_only=True), *scratch()],
         working_dir="/workspace/src",
         memory="768m",
@@ -99,9 +108,11 @@ def _start_database(
             remedy="make it quicker, or raise deploy.migrations.timeout_s in the catalog",
             lines=said[-15:],
         )
+    if code == 3:  # not the changelog's fault, says the program
+        raise Transient(f"the throwaway database did not take {migrations.changelog}: {telling(said)}")
     if code != 0:
         raise PolicyFailed(
-            f"{migrations.changelog} cannot be applied to an empty database: {telling(said)}",
+            f"{migrations.changelog} cannot be applied to an empty database: {telling(said).removeprefix('FAILED: ')}",
             remedy="correct the changeset that is named",
             lines=said[-15:],
         )
@@ -109,9 +120,9 @@ def _start_database(
 
 def policy(service: Service) -> str:
     """Give (templated) what decides a gate beside these parts: their images, and how the schema is made."""
-    images = "+".join(toolbox(name) for name in ("toolbox-postgres", "toolbox-liquibase", "base-python"))
+    images = "+".join(toolbox(name) for name in ("toolbox-postgres", "toolbox-migrations", "base-python"))
     migrations = service.deploy.migrations
-    return f"{images} {migrations.changelog if migrations else ''} "
+    return f"{images} {f'{migrations.engine} {migrations.changelog}' if migrations else ''} "
 
 
 def database(service: Service, purpose: str, gate: str) -> Any:
