@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -64,6 +64,23 @@ class Airflow:
         answer = self.call("GET", path, headers={"Accept": "application/json"})
         content = answer.json().get("content", []) if answer.status_code == 200 else []
         return [str(entry["event"]) if isinstance(entry, dict) else str(entry) for entry in content]
+
+    def clear(self, dag_id: str, run_id: str, tasks: Sequence[str], *, downstream: bool = False) -> None:
+        """Clear tasks of a run, as the button in the UI does; the account must be one that may.
+
+        :raises SandboxError: if Airflow refuses.
+        """
+        body = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "task_ids": list(tasks),
+            "include_downstream": downstream,
+            "only_failed": False,
+            "reset_dag_runs": True,
+        }
+        answer = self.call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
+        if answer.status_code != 200:
+            raise SandboxError(f"Airflow does not clear {tasks} of {run_id}: {answer.text[:300]}")
 
     def follow(
         self,

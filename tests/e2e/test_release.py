@@ -7,7 +7,7 @@ import time
 from slipway.release import Outcome, Status
 from slipway_sandbox.project import Project, Pushed
 
-BRANCHES = {"deploy.infra", "deploy.migrate"}
+BRANCHES = {"deploy.infra_check", "deploy.infra", "deploy.migrate", "verify.contract", "rollback"}
 
 
 def outcomes(pushed: Pushed) -> dict[str, str]:
@@ -84,6 +84,10 @@ def test_push_with_a_changeset_migrates_before_the_rollout(project: Project, fir
     assert pushed.tasks["deploy.migrate"]["end_date"] < pushed.tasks["deploy.apply"]["start_date"]
     assert name in str(pushed.release.schema_revision)
     assert pushed.release.schema_revision_before == first.release.schema_revision
+    # it did what it had planned, which was recorded before
+    assert [one["id"].split("::")[1] for one in pushed.release.plan["changesets"]][-1:] == [name]
+    assert pushed.release.plan_hash == pushed.release.plan["hash"]
+    assert pushed.tasks["deploy.plan"]["end_date"] < pushed.tasks["deploy.migrate"]["start_date"]
 
 
 def test_push_with_a_failing_test_changes_nothing_and_the_next_good_one_passes(

@@ -116,18 +116,7 @@ class Scene:
 
     def clear(self, run: str, tasks: Sequence[str], *, downstream: bool = False) -> None:
         """Clear tasks of a run, as the button in Airflow's UI does."""
-        body = {
-            "dry_run": False,
-            "dag_run_id": run,
-            "task_ids": list(tasks),
-            "include_downstream": downstream,
-            "only_failed": False,
-            "reset_dag_runs": True,
-        }
-        path = f"/api/v2/dags/{self.dag_id}/clearTaskInstances"
-        answer = Airflow(self.sandbox, "admin").call("POST", path, json=body)
-        if answer.status_code != 200:
-            raise SandboxError(f"Airflow does not clear {tasks} of {run}: {answer.text[:300]}")
+        Airflow(self.sandbox, "admin").clear(self.dag_id, run, tasks, downstream=downstream)
 
     # --- what came of it ---
     def wait(self, run: str, timeout_s: float = 1800) -> Seen:

@@ -1,0 +1,267 @@
+"""What was deployed and fails goes back by itself, a person goes back at will, and neither where the schema forbids it."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from sqlalchemy import text
+
+from kubernetes import client
+from slipway.ledger import Ledger
+from slipway.release import Outcome, Status
+from slipway_sandbox.parts.vault import Vault
+from slipway_sandbox.project import Project, Pushed
+from slipway_sandbox.runs import Airflow
+
+pytestmark = pytest.mark.timeout(600)
+
+FAILING_SMOKE = {"smoke/smoke.py": 'raise SystemExit("the smoke test of this commit fails")\n'}
+LOAD, SIDE_BY_SIDE = 10_000, 4
+
+
+@pytest.fixture(scope="module")
+def ledger(project: Project) -> Iterator[Ledger]:
+    with closing(Ledger((project.sandbox.layout.credentials / "ledger-url").read_text().strip())) as opened:
+        yield opened
+
+
+def slipway(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a person does."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-c", 'eval "$(slipway sandbox env)" && exec slipway "$@"', "slipway", *arguments],
+        cwd=project.sandbox.layout.checkout,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def leases(project: Project) -> list[str]:
+    """Give the leases of the migrations' role that Vault has."""
+    migrations = project.service.deploy.migrations
+    assert migrations is not None
+    listed = (
+        Vault(project.sandbox).client().list(f"sys/leases/lookup/database/creds/{migrations.credentials}/")
+    )
+    return listed["data"]["keys"] if listed else []
+
+
+def holders(ledger: Ledger) -> list[Any]:
+    with ledger.engine.connect() as connection:
+        return list(connection.execute(text("SELECT run_id FROM lanes")))
+
+
+def changeset(project: Project, name: str, phase: str, statement: str = "select 1;") -> dict[str, str]:
+    """Give the files of a changelog with one changeset more."""
+    changelog = (project.examples / "ai-generation/migrations/changelog.yaml").read_text()
+    return {
+        "migrations/changelog.yaml": changelog
+        + f"  - include: {{file: changesets/{name}.sql, relativeToChangelogFile: true}}\n",
+        f"migrations/changesets/{name}.sql": f"--liquibase formatted sql logicalFilePath:{name}.sql\n"
+        f"--changeset e2e:{name} labels:{phase}\n{statement}\n--rollback empty\n",
+    }
+
+
+@pytest.fixture(scope="module")
+def good(project: Project) -> Pushed:
+    pushed = project.push("Release what a rollback returns to")
+    assert pushed.release.status is Status.PASSED, pushed.release.reason
+    return pushed
+
+
+@pytest.fixture(scope="module")
+def bad(project: Project, good: Pushed) -> Pushed:
+    """A release that adds to the schema, is deployed, and fails its smoke test."""
+    files = {**FAILING_SMOKE, **changeset(project, f"rollback-{time.time_ns()}", "expand")}
+    return project.push("Break the smoke test, and add to the schema", files=files)
+
+
+def test_what_was_deployed_and_fails_is_rolled_back_though_it_added_to_the_schema(
+    project: Project, good: Pushed, bad: Pushed, ledger: Ledger
+) -> None:
+    assert bad.state == "failed"
+    assert (bad.release.status, bad.release.stage) == (Status.ROLLED_BACK, "verify.smoke")
+    assert bad.states["deploy.migrate"] == "success"
+    assert bad.states["rollback"] == "success"
+    assert bad.release.rolled_back_to == project.run_id(good.commit)
+    assert str(bad.release.reason).startswith("verify.smoke failed: the smoke test of this commit fails")
+    assert f"rolled back to {project.run_id(good.commit)}" in str(bad.release.reason)
+    assert project.version()["commit"] == good.commit
+    assert project.digests(bad.commit)["pods"] == {good.release.digest}
+    note = project.clone.note(bad.commit)
+    assert note is not None
+    assert note.startswith("slipway: rolled_back")
+    assert not leases(project)
+    assert not holders(ledger)
+    hold = ledger.held("ai-generation", "staging", bad.commit)
+    assert hold is not None
+    assert hold.reason.startswith("verify.smoke failed")
+
+
+@pytest.mark.parametrize(
+    ("task", "downstream"),
+    [
+        ("deploy.apply", False),
+        ("deploy.plan", True),
+        ("verify.smoke", True),
+        ("rollback", False),
+        ("report", False),
+    ],
+)
+def test_clear_of_a_rolled_back_run_brings_nothing_back(
+    project: Project, good: Pushed, bad: Pushed, ledger: Ledger, task: str, downstream: bool
+) -> None:
+    dag_id, run = project.service.dag_id, project.run_id(bad.commit)
+    Airflow(project.sandbox, "admin").clear(dag_id, run, [task], downstream=downstream)
+    assert project.airflow.follow(dag_id, run, timeout_s=300) == "failed"
+    assert project.release(bad.commit).status is Status.ROLLED_BACK
+    assert project.version()["commit"] == good.commit
+    events = project.airflow.call("GET", f"/api/v2/assets/events?source_run_id={run}").json()["asset_events"]
+    assert [one["extra"]["status"] for one in events] == ["rolled_back"]
+    assert not leases(project)
+    assert not holders(ledger)
+
+
+def test_a_held_commit_is_refused_until_it_is_let_go(project: Project, good: Pushed, bad: Pushed) -> None:
+    refused = slipway(project, "release", "ai-generation", bad.commit, "--again", "--wait")
+    assert refused.returncode == 1, refused.stderr
+    assert f"commit {bad.commit} is held in staging since" in refused.stdout
+    listed = json.loads(slipway(project, "holds", "list", "--json").stdout)
+    assert bad.commit in [one["commit"] for one in listed]
+    let_go = slipway(project, "holds", "release", "ai-generation", bad.commit[:12])
+    assert let_go.returncode == 0, let_go.stderr
+    assert bad.commit not in slipway(project, "holds", "list").stdout
+    again = slipway(project, "holds", "release", "ai-generation", bad.commit[:12])
+    assert again.returncode == 2
+
+
+def test_a_person_goes_back_and_forth_in_seconds(
+    project: Project, good: Pushed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newer = project.push("Release something newer", "code-only")
+    assert newer.release.status is Status.PASSED, newer.release.reason
+    took = []
+    for number in range(5):
+        to = (good, newer)[number % 2]
+        options = ["--to", to.commit[:12]] if number else []  # without one: the last good one before
+        done = slipway(project, "rollback", "ai-generation", *options, "--reason", "a test", "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        told = json.loads(done.stdout)
+        assert told["commit"] == to.commit
+        assert project.version()["commit"] == to.commit
+        took.append(told["seconds"])
+    with capsys.disabled():
+        print(f"\nrollback by hand, command to healthy: {took} s, median {statistics.median(took)} s")
+    assert project.release(newer.commit).status is Status.ROLLED_BACK
+    assert project.release(newer.commit).rolled_back_to == project.run_id(good.commit)
+    assert project.digests(good.commit)["pods"] == {good.release.digest}
+
+
+def test_what_was_taken_away_since_forbids_it_and_says_so(project: Project, good: Pushed) -> None:
+    name = f"away-{time.time_ns()}"
+    pushed = project.push("Take away", files=changeset(project, name, "contract"))
+    assert pushed.release.status is Status.PASSED, pushed.release.reason
+    assert pushed.states["deploy.migrate"] == "skipped"
+    assert pushed.states["verify.contract"] == "success"
+    assert pushed.tasks["verify.health"]["end_date"] < pushed.tasks["verify.contract"]["start_date"]
+    refused = slipway(project, "rollback", "ai-generation")
+    assert refused.returncode == 1, refused.stdout + refused.stderr
+    assert (
+        f"{name}.sql::{name}::e2e (contract), applied since by {project.run_id(pushed.commit)}"
+        in refused.stdout
+    )
+    assert project.version()["commit"] == pushed.commit
+
+
+def test_a_changeset_that_would_break_the_running_version_is_refused_before_anything_changes(
+    project: Project, good: Pushed
+) -> None:
+    serving = project.version()["commit"]
+    name = f"drop-{time.time_ns()}"
+    files = changeset(project, name, "expand", "create index on generations (seed);")
+    pushed = project.push("Index a table that is written to", files=files)
+    assert (pushed.release.status, pushed.release.stage) == (Status.FAILED, "deploy.pending"), (
+        pushed.release.reason
+    )
+    assert "may lock or break the running version" in str(pushed.release.reason)
+    assert f"{name}.sql::{name}::e2e: require-concurrent-index-creation: " in str(pushed.release.reason)
+    assert pushed.release.plan is None
+    assert project.version()["commit"] == serving
+
+
+def _reached(project: Project, run: str, task: str, timeout_s: float = 300) -> None:
+    """Wait until a task of a run has ended."""
+    end = time.monotonic() + timeout_s
+    while project.airflow.tasks(project.service.dag_id, run).get(task, {}).get("state") != "success":
+        assert time.monotonic() < end, f"{run} does not come to {task}"
+        time.sleep(0.2)
+
+
+def test_no_request_fails_while_a_new_version_rolls_out(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    health = project.service.verify.health
+    core = client.CoreV1Api(project.cluster())
+    address = core.read_namespaced_service(health.service, project.service.deploy.namespace).spec.cluster_ip
+    url, before = f"http://{address}:{health.port}{health.version}", project.version()["commit"]
+    answers: Counter[str] = Counter()
+    left, lock, go_on = [LOAD], threading.Lock(), threading.Event()
+
+    def ask() -> None:
+        with requests.Session() as session:
+            session.trust_env = False
+            while True:
+                with lock:
+                    if left[0] == 0:
+                        return
+                    left[0] -= 1
+                try:
+                    # a connection each, so that a pod that goes away is not kept to
+                    answer = session.get(url, timeout=5, headers={"Connection": "close"})
+                    said = (
+                        answer.json()["commit"]
+                        if answer.status_code == 200
+                        else f"status {answer.status_code}"
+                    )
+                except (requests.RequestException, ValueError) as error:
+                    said = f"failed: {type(error).__name__}"
+                with lock:
+                    answers[said] += 1
+                    if sum(answers.values()) > LOAD // 50:
+                        go_on.set()
+                # as many as the rollout takes, however quick the machine is
+                time.sleep(0.004 if not done.is_set() else 0)
+
+    done = threading.Event()
+    commit = project.commit("Roll out under load", "code-only", files={"src/load.txt": str(time.time_ns())})
+    with ThreadPoolExecutor(SIDE_BY_SIDE + 1) as pool:
+        said = project.clone.push()
+        _reached(project, project.run_id(commit), "deploy.plan")
+        asking = [pool.submit(ask) for _ in range(SIDE_BY_SIDE)]
+        pushed = project.follow(commit, said)
+        done.set()
+        for one in asking:
+            one.result(timeout=300)
+    assert pushed.release.status is Status.PASSED, pushed.release.reason
+    with capsys.disabled():
+        print(f"\n{sum(answers.values())} requests while it rolled out: {dict(answers)}")
+    assert sum(answers.values()) == LOAD
+    assert set(answers) == {before, commit}, answers
+    assert min(answers.values()) > 0
+    assert Outcome.PASSED in {one.outcome for one in pushed.release.stages}
