@@ -273,6 +273,10 @@ class ReleasePod(KubernetesPodOperator):
     def get_or_create_pod(self, pod_request_obj: Any, context: Context) -> Any:
         """Give the pod of this task, a new one or that of an earlier try, as the owner of what it mounts."""
         pod = super().get_or_create_pod(pod_request_obj, context)
+        if not (self.files or self.brings or self.role):
+            return pod
+        # of a new pod the operator gives what it asked for, which has no uid yet
+        pod = self.pod_manager.read_pod(pod)
         for kind in [
             *(["config_map"] if self.files else []),
             *(["secret"] if self.brings or self.role else []),
