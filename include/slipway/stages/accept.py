@@ -31,9 +31,10 @@ def accept(service: Service) -> Any:
             known.commit if known else connections.repository(service.source).head(branch)
         )
         # first, so that a refusal is on record, too, and so is that git or Vault could not be asked
-        ledger.begin(
-            service.service, platform.environment, commit, run.run_id, ref, requested_at=run.run_after
-        )
+        if known is None or _goes_on(context):
+            ledger.begin(
+                service.service, platform.environment, commit, run.run_id, ref, requested_at=run.run_after
+            )
         ledger.update(run.run_id, images=dict(platform.images))
         print(f"Releasing {service.service} {commit} ({ref}) to {platform.environment}")
         if ref != f"refs/heads/{branch}":
@@ -57,3 +58,10 @@ def accept(service: Service) -> Any:
         }
 
     return accept()
+
+
+def _goes_on(context: Any) -> bool:
+    """Tell whether the report is still to come: of a run of which this task alone was cleared, the record has ended."""
+    ti = context["ti"]
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+    return str(states.get("report")) not in ("success", "failed")
