@@ -14,6 +14,7 @@ import pytest
 
 ENGINES = ("liquibase", "flyway")
 POD = "deploy-migrate-aaaa1111"
+FLYWAYS_LOCK = 77433833903597  # made of the name of its history table
 
 
 @dataclass(frozen=True)
@@ -475,3 +476,61 @@ def test_hundreds_of_changesets_fit_into_a_termination_message(
     assert ran.result["pending_count"] == 300
     assert 10 <= len(ran.result["pending"]) <= 40
     assert ran.result["pending"][0]["id"] == changelog.id(1, many[0][0])
+
+
+def test_flyways_repeatable_script_is_pending_again_when_it_was_edited(toolbox: Toolbox) -> None:
+    options = ("--engine", "flyway", "--changelog", "migrations")
+
+    def files(value: int) -> dict[str, str]:
+        view = f"create or replace view seen as select {value} as value;"
+        return {"migrations/V1__first.sql": f"{FIRST[2]};", "migrations/R__seen.sql": view}
+
+    assert not toolbox.run(files(1), "update", *options, "--phase", "expand").code
+    assert toolbox.run(files(1), "status", *options).result["pending"] == []
+    status = toolbox.run(files(2), "status", *options).result
+    assert [one["id"] for one in status["pending"]] == ["R__seen.sql"]
+    assert status["head"] == "V1__first.sql"
+    ran = toolbox.run(files(2), "update", *options, "--phase", "expand", "--planned", status["pending_sha"])
+    assert ran.code == 0, ran.said
+    assert toolbox.postgres.sql("select value from seen") == "2"
+
+
+def test_flyway_run_by_hand_is_waited_for_and_then_not_disturbed(toolbox: Toolbox) -> None:
+    changelog, postgres = Changelog("flyway"), toolbox.postgres
+    assert not toolbox.run(changelog.files(FIRST), "update", *changelog.options, "--phase", "all").code
+    postgres.engine.docker(
+        *("exec", "-d", postgres.server, "psql", "-U", "postgres", "-d", postgres.name),
+        *("-c", f"select pg_advisory_lock({FLYWAYS_LOCK})", "-c", "select pg_sleep(50)"),
+    )
+    _until(lambda: postgres.sql("select count(*) from pg_locks where locktype = 'advisory'") != "0")
+    ran = toolbox.run(changelog.files(FIRST, LAST), "update", *changelog.options, "--phase", "all")
+    assert ran.code == 3, ran.said
+    assert "advisory lock" in ran.result["error"]
+    assert postgres.tables() == ["first"]
+
+
+def test_statement_that_takes_too_long_is_the_changelogs_fault(
+    toolbox: Toolbox, changelog: Changelog
+) -> None:
+    toolbox.postgres.sql("insert into test.control values (true)")
+    ran = toolbox.run(
+        changelog.files(SLOW), "update", *changelog.options, "--phase", "all", "--statement-timeout-s", "1"
+    )
+    assert ran.code == 1, ran.said
+    assert "statement timeout" in ran.result["error"]
+    assert toolbox.postgres.tables() == []
+
+
+def test_pod_that_runs_out_of_time_says_so_and_leaves_nothing_half(
+    toolbox: Toolbox, changelog: Changelog
+) -> None:
+    postgres = toolbox.postgres
+    postgres.sql("insert into test.control values (true)")
+    name = toolbox.start(changelog.files(FIRST, SLOW), "update", *changelog.options, "--phase", "all")
+    _until(lambda: _working(postgres))
+    postgres.engine.docker("kill", "--signal", "TERM", name)
+    ran = toolbox.end(name)
+    assert ran.code == 3, ran.said
+    assert "signal 15" in ran.result["error"]
+    assert ran.result["revision"] == changelog.id(1, "first")
+    assert postgres.tables() == ["first"]

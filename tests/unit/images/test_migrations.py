@@ -211,6 +211,7 @@ def test_flyways_report_is_found_behind_other_words() -> None:
         ("FATAL: password authentication failed for user", True),
         ("Connection to 127.0.0.1:1 refused. Check that", True),
         ("ERROR: deadlock detected", True),
+        ("Number of retries exceeded while attempting to acquire PostgreSQL advisory lock.", True),
         ("An I/O error occurred while sending to the backend.", True),
         ("ERROR: canceling statement due to statement timeout", False),
         ('ERROR: column "nothing" does not exist', False),

@@ -29,6 +29,7 @@ _PASSING = re.compile(
     r"|the database system is|(?:password|ident|peer|gss|ldap) authentication failed|no pg_hba\.conf entry|unknown host"
     r"|too many (?:clients|connections)|remaining connection slots|no space left on device|could not extend file"
     r"|out of (?:shared )?memory|cannot execute .* in a read-only transaction|could not acquire change log lock"
+    r"|retries exceeded while attempting to acquire"
     r"|unable to (?:obtain connection|acquire .*lock|determine local host)"
     r"|role \S+ (?:does not exist|is not permitted to log in)",
     re.IGNORECASE,

@@ -170,7 +170,7 @@ class Flyway:
             lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
         command = ["flyway", f"-configFiles={file}", "-skipCheckForUpdate", "-outputType=json", *operations]
-        return command, {"REDGATE_DISABLE_TELEMETRY": "true"}
+        return command, {}
 
     def applied(self, session: Session) -> list[Applied]:
         if not session.holds(HISTORY):
