@@ -344,6 +344,13 @@ def test_findings_belong_to_the_changeset_whose_line_it_is() -> None:
     assert (found[0]["level"], found[0]["message"]) == ("warning", "Why. What to do.")
 
 
+@pytest.mark.parametrize(("at_once", "rules"), [(False, []), (True, ["ban-drop-table"])])
+def test_taking_away_is_legal_in_a_contract_phase_only(at_once: bool, rules: list[str]) -> None:
+    drop = Changeset("a", "contract", "", "drop table x")
+    found = lint.findings([drop], lambda _: [_finding(0, "ban-drop-table")], at_once=at_once)
+    assert [one["rule"] for one in found] == rules
+
+
 def test_changeset_that_cannot_be_read_does_not_hide_the_others() -> None:
     def run(sql: str) -> list[dict[str, Any]]:
         found = [_finding(0, "syntax-error")] if "selec" in sql else []

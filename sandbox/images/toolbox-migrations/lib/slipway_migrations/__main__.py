@@ -37,6 +37,12 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         one.add_argument("--engine", choices=sorted(ENGINES), required=True)
         one.add_argument("--changelog", type=PurePosixPath, required=True, help="below /work (or WORK)")
         one.add_argument("--statement-timeout-s", type=int, default=240)
+        if name == "status":
+            one.add_argument(
+                "--at-once",
+                action="store_true",
+                help="both phases will run together: lint contract as expand",
+            )
         if name == "update":
             one.add_argument("--phase", choices=changesets.PHASES, required=True)
             one.add_argument(
@@ -50,11 +56,11 @@ def log(text: str) -> None:
     print(text, flush=True)
 
 
-def status(engine: Engine, session: Session) -> dict[str, Any]:
+def status(engine: Engine, session: Session, *, at_once: bool) -> dict[str, Any]:
     """Tell how the database is beside the changelog."""
     state = engine.read(session)
     from_ = _works_from(engine, state)
-    found = lint.findings(state.pending)
+    found = lint.findings(state.pending, at_once=at_once)
     order = {one.id: index + 1 for index, one in enumerate(state.ordered())}
     log(
         f"{len(state.applied)} changesets are applied, {len(state.pending)} are pending; "
@@ -169,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         engine.check()
         with database.connect() as session:
             if given.command == "status":
-                result = status(engine, session)
+                result = status(engine, session, at_once=given.at_once)
             else:
                 result = update(engine, session, given.phase, given.planned, told)
         code = outcome.DONE

@@ -38,13 +38,17 @@ TIMEOUT_S = 60
 
 
 def findings(
-    changesets: Sequence[Changeset], run: Callable[[str], list[dict[str, Any]]] | None = None
+    changesets: Sequence[Changeset],
+    run: Callable[[str], list[dict[str, Any]]] | None = None,
+    *,
+    at_once: bool = False,
 ) -> list[dict[str, Any]]:
     """Give the findings of all changesets, in order.
 
     They are linted as one text: an index on a table that an earlier pending changeset makes locks nobody out.
 
     :param run: squawk over one text
+    :param at_once: there is no contract phase of its own: what takes something away does so while the old version runs
     """
     run = run or squawk
     together, starts = "", list[int]()
@@ -54,13 +58,15 @@ def findings(
     found = run(together) if changesets else []
     if len(changesets) > 1 and any(problem["rule_name"] == "syntax-error" for problem in found):
         # what cannot be read hides all that follows it: then each by itself
-        return [told for one in changesets for told in findings([one], run)]
+        return [told for one in changesets for told in findings([one], run, at_once=at_once)]
     told = []
     for problem in found:
         line = int(problem["line"])
         index = max((i for i, start in enumerate(starts) if start <= line), default=0)
         changeset, rule = changesets[index], str(problem["rule_name"])
-        if rule in LEFT_OUT or (changeset.phase == CONTRACT and LEGAL_IN_CONTRACT.match(rule)):
+        if rule in LEFT_OUT or (
+            changeset.phase == CONTRACT and not at_once and LEGAL_IN_CONTRACT.match(rule)
+        ):
             continue
         message = " ".join(part for part in (problem.get("message"), problem.get("help")) if part)
         told.append(
