@@ -69,7 +69,9 @@ def status(engine: Engine, session: Session, *, at_once: bool) -> dict[str, Any]
     for one in state.pending:
         log(f"  pending, {one.phase}: {one.id}")
     for finding in found:
-        log(f"  {finding['level']}: {finding['id']}: {finding['rule']}: {finding['message']}")
+        log(
+            f"  {finding['level']}: {finding['id']}: {finding['rule']}: {engine.tools.redact(finding['message'])}"
+        )
     # repeatable migrations of Flyway have no version: they run after all others whenever they change
     steps = [
         one for one in state.ordered() if not PurePosixPath(one.id).name.startswith("R__")
@@ -85,7 +87,7 @@ def status(engine: Engine, session: Session, *, at_once: bool) -> dict[str, Any]
         "pending_sha": changesets.planned_sha(state),
         "head": steps[-1].id if steps else None,
         "works_from": from_,
-        "lint": found[:FINDINGS],
+        "lint": [{**one, "message": engine.tools.redact(one["message"])} for one in found[:FINDINGS]],
         "lint_count": len(found),
     }
 
@@ -200,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         shutil.rmtree(folder, ignore_errors=True)
     try:
         Path(os.environ.get("RESULT", "/dev/termination-log")).write_text(
-            tools.redact(outcome.packed(result)), encoding="ascii"
+            outcome.packed(result), encoding="ascii"
         )
     except OSError as error:
         log(f"the result cannot be written: {error}")
