@@ -247,7 +247,9 @@ def _maven_settings() -> str:
     for file in (*places, Path("/etc/maven/settings.xml")):
         if file.is_file():
             text = re.sub(r"<!--.*?-->", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
-            if not re.search("<(mirror|proxy|server|profile)>", text):
+            # Maven comes with one that leads nowhere, against addresses without TLS
+            told = re.sub(r"<mirror>(?:(?!</mirror>).)*<blocked>true<.*?</mirror>", "", text, flags=re.DOTALL)
+            if not re.search("<(mirror|proxy|server|profile)>", told):
                 continue
             return re.sub(r"\$\{env\.(\w+)\}", lambda name: escape(os.environ.get(name[1], "")), text)
     return ""
