@@ -130,6 +130,8 @@ def list_(service: str | None, as_json: bool) -> None:
                 "service": one.service,
                 "environment": one.environment,
                 "commit": one.commit,
+                "config_revision": one.config_revision or None,
+                "digest": one.digest or None,
                 "run_id": one.run_id,
                 "reason": one.reason,
                 "held_at": one.held_at.isoformat(),

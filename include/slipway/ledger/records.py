@@ -136,11 +136,13 @@ class Holder:
 
 @dataclass(frozen=True)
 class Hold:
-    """A commit that is held, why, and by which run."""
+    """A commit that is held, why, and by which run; if they are not empty, only with that configuration, that image."""
 
     service: str
     environment: str
     commit: str
+    config_revision: str
+    digest: str
     run_id: str | None
     reason: str
     held_at: datetime

@@ -157,13 +157,18 @@ class ChangesetRow(Table):
 
 
 class HoldRow(Table):
-    """A commit that is not deployed again until someone lets it go: it was rolled back."""
+    """A commit that is not deployed again until someone lets it go: it was rolled back.
+
+    With a revision of the configuration, or a digest, it is held only with that one; empty is any.
+    """
 
     __tablename__ = "holds"
 
     service: Mapped[str] = mapped_column(primary_key=True)
     environment: Mapped[str] = mapped_column(primary_key=True)
     commit: Mapped[str] = mapped_column(primary_key=True)
+    config_revision: Mapped[str] = mapped_column(primary_key=True, server_default="")
+    digest: Mapped[str] = mapped_column(primary_key=True, server_default="")
     run_id: Mapped[str | None]
     reason: Mapped[str]
     held_at: Mapped[datetime] = mapped_column(server_default=func.now())

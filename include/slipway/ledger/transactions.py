@@ -232,6 +232,8 @@ class Ledger:
                     HoldRow.service == ReleaseRow.service,
                     HoldRow.environment == ReleaseRow.environment,
                     HoldRow.commit == ReleaseRow.commit,
+                    HoldRow.config_revision.in_(["", func.coalesce(ReleaseRow.config_revision, "")]),
+                    HoldRow.digest.in_(["", func.coalesce(ReleaseRow.digest, "")]),
                 )
                 .exists()
             )
@@ -335,42 +337,47 @@ class Ledger:
             return [_record(row) for row in rows]
 
     def rolled_back(self, run_id: str, to: str, reason: str) -> None:
-        """Records that a release is not what runs any more, ``to`` is again, and holds its commit. Repeats are harmless."""
+        """Records that a release is not what runs any more, ``to`` is again, and holds what was left. Repeats are harmless.
+
+        Held is the commit; where ``to`` is of the same one, only with the configuration, or else the image, that was bad.
+        """
         with self._transaction() as session:
-            row = self._locked(session, run_id)
+            row, back = self._locked(session, run_id), self._locked(session, to)
             row.rolled_back_to = to
             session.execute(update(DeploymentRow).where(DeploymentRow.run_id == run_id).values(good=False))
-            self._hold(session, row.service, row.environment, row.commit, run_id, reason)
+            config = row.config_revision if back.commit == row.commit else None
+            digest = row.digest if config is not None and back.config_revision == config else None
+            values = {"service": row.service, "environment": row.environment, "commit": row.commit}
+            session.execute(
+                insert(HoldRow)
+                .values(
+                    **values, config_revision=config or "", digest=digest or "", run_id=run_id, reason=reason
+                )
+                .on_conflict_do_nothing()
+            )
         self.deployed(to)
 
     # Holds
-
-    @staticmethod
-    def _hold(
-        session: Session, service: str, environment: str, commit: str, run_id: str | None, reason: str
-    ) -> None:
-        session.execute(
-            insert(HoldRow)
-            .values(service=service, environment=environment, commit=commit, run_id=run_id, reason=reason)
-            .on_conflict_do_nothing()
-        )
 
     def hold(
         self, service: str, environment: str, commit: str, reason: str, run_id: str | None = None
     ) -> None:
         """Holds a commit: it is not deployed until it is let go. The first reason stands."""
+        values = {"service": service, "environment": environment, "commit": commit}
         with self._transaction() as session:
-            self._hold(session, service, environment, commit, run_id, reason)
+            session.execute(
+                insert(HoldRow).values(**values, run_id=run_id, reason=reason).on_conflict_do_nothing()
+            )
 
     def let_go(self, service: str, environment: str, commit: str) -> bool:
-        """Ends a hold. Gives whether there was one."""
+        """Ends every hold of a commit. Gives whether there was one."""
         with self._transaction() as session:
             mine = (
                 HoldRow.service == service,
                 HoldRow.environment == environment,
                 HoldRow.commit == commit,
             )
-            return session.scalar(delete(HoldRow).where(*mine).returning(HoldRow.commit)) is not None
+            return bool(session.scalars(delete(HoldRow).where(*mine).returning(HoldRow.commit)).all())
 
     def holds(self, service: str | None = None, environment: str | None = None) -> list[Hold]:
         """Gives the commits that are held, the newest hold first."""
@@ -385,9 +392,20 @@ class Ledger:
                 for row in session.scalars(found)
             ]
 
-    def held(self, service: str, environment: str, commit: str) -> Hold | None:
-        """Gives why a commit is held, if it is."""
-        return next((one for one in self.holds(service, environment) if one.commit == commit), None)
+    def held(
+        self,
+        service: str,
+        environment: str,
+        commit: str,
+        config_revision: str | None = None,
+        digest: str | None = None,
+    ) -> Hold | None:
+        """Gives why a commit is held, if it is, with this configuration and this image as far as they are known."""
+        for one in self.holds(service, environment):
+            fits = one.config_revision in ("", config_revision) and one.digest in ("", digest)
+            if one.commit == commit and fits:
+                return one
+        return None
 
     # Changesets
 

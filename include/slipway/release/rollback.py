@@ -14,6 +14,8 @@ class Candidate:
 
     :param revision: the last changeset that the database had when it was verified; None if there was none.
     :param works_from: the oldest changeset that its image needs; None means all up to `revision`.
+    :param config: revision of the configuration that was applied.
+    :param digest: digest of the image.
     :param restorable: whether its record has what is to be applied.
     """
 
@@ -21,6 +23,8 @@ class Candidate:
     commit: str
     revision: str | None = None
     works_from: str | None = None
+    config: str | None = None
+    digest: str | None = None
     restorable: bool = True
 
 
@@ -61,25 +65,25 @@ def choose(
     candidates: Iterable[Candidate],
     applied: Sequence[Changeset],
     *,
-    leaving: str,
+    leaving: Candidate,
     held: Collection[str] = (),
     to: str | None = None,
 ) -> Choice:
     """Choose among ``candidates``, the last deployed first.
 
-    :param leaving: the commit that is left.
-    :param held: commits that are held.
+    :param leaving: what is left. What is the same in commit, configuration and image is no way out.
+    :param held: run ids of those that are held.
     :param to: a commit that a person asks for; then no other is taken.
     """
     refused: list[str] = []
     nearest: Candidate | None = None
     for one in candidates:
-        if one.commit == leaving:
+        if (one.commit, one.config, one.digest) == (leaving.commit, leaving.config, leaving.digest):
             continue
         asked = to is None or one.commit == to
         why: str | None
-        if one.commit in held and to is None:
-            why = "its commit is held"
+        if one.run_id in held and to is None:
+            why = "it is held"
         elif not one.restorable:
             why = "its record has no manifests"
         else:

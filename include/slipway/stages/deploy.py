@@ -76,6 +76,8 @@ def _config(service: Service) -> Any:
         cluster.difference(connections.cluster(), rendered)
         # infra_hash is recorded when the playbook has run
         ledger.update(run_id, config_revision=revision, manifests=rendered)
+        digest = context["ti"].xcom_pull("image.push")["digest"]
+        lanes.refuse_held(service.service, connections.platform().environment, commit, revision, digest)
         names = [f"{one['kind']}/{one['metadata']['name']}" for one in rendered]
         print(f"config {revision}: {', '.join(names)}")
         return {"revision": revision, "infra": infra}

@@ -39,7 +39,7 @@ def lane(service: Service) -> StageSensor:
         environment = connections.platform().environment
         record = ledger.record(run_id)
         assert record is not None
-        refuse_held(service.service, environment, record.commit)
+        refuse_held(service.service, environment, record.commit, record.config_revision, record.digest)
         newer = _alive(context, service, ledger.newer(run_id))
         give_way(newer)
         if (ahead := yields_to(newer)) and time.monotonic() - began[0] < YIELD_S:

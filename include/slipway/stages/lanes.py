@@ -17,14 +17,19 @@ MARGIN_S = 180
 """Seconds that the lane is held beyond a task's own bound: until the next task begins, or this one is tried again."""
 
 
-def refuse_held(service: str, environment: str, commit: str) -> None:
-    """Refuse a commit that is held.
+def refuse_held(
+    service: str, environment: str, commit: str, config_revision: str | None = None, digest: str | None = None
+) -> None:
+    """Refuse a commit that is held, as such or with this configuration or image.
 
     :raises PolicyFailed: naming since when, and why.
     """
-    if hold := connections.ledger().held(service, environment, commit):
+    if hold := connections.ledger().held(service, environment, commit, config_revision, digest):
+        only = (f" with configuration {hold.config_revision}" if hold.config_revision else "") + (
+            f" and image {hold.digest}" if hold.digest else ""
+        )
         raise PolicyFailed(
-            f"commit {commit} is held in {environment} since {hold.held_at:%Y-%m-%d %H:%M} UTC: {hold.reason}",
+            f"commit {commit} is held{only} in {environment} since {hold.held_at:%Y-%m-%d %H:%M} UTC: {hold.reason}",
             remedy=f"push a newer commit, or let it go: `slipway holds release {service} {commit[:12]}`",
         )
 
@@ -41,7 +46,7 @@ def held(context: Context, *, going_back: bool = False) -> None:
     ttl_s = (task.execution_timeout.total_seconds() if task.execution_timeout else 0) + MARGIN_S
     ledger = connections.ledger()
     if not going_back and (record := ledger.record(run_id)):
-        refuse_held(service, environment, record.commit)
+        refuse_held(service, environment, record.commit, record.config_revision, record.digest)
     if ledger.lane_renew(service, environment, run_id, ttl_s):
         return
     give_way(one for one in ledger.newer(run_id) if one.deployed)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SETTLES_S = 60
 """Seconds that the service of an earlier release may take to report its commit, once all its pods are there."""
 
+LOOKED_FOR = 3
+"""So many of the last good releases are looked for in the registry: the first that fits is taken."""
+
 LANE_S = 600
 """Seconds that a rollback by hand waits for a release that changes the environment just now."""
 
@@ -52,18 +55,41 @@ def chosen(
 
     :param to: a commit that a person asks for.
     """
-    registry, _ = connections.registry()
     candidates: list[Candidate] = []
     for one in ledger.good_ones(service.service, environment):
         restorable = bool(one.manifests and one.digest)
-        if (
-            restorable and len(candidates) < 3
-        ):  # the first that fits is taken: the others' images need not be looked for
-            restorable = registry.digest(service.image.repository, str(one.digest)) is not None
-        candidates.append(Candidate(one.run_id, one.commit, one.schema_revision, one.works_from, restorable))
-    held = {one.commit for one in ledger.holds(service.service, environment)}
+        if restorable and len(candidates) < LOOKED_FOR:
+            restorable = _published(service, str(one.digest))
+        candidates.append(_candidate(one, restorable=restorable))
+    held = {
+        one.run_id
+        for one in candidates
+        if ledger.held(service.service, environment, one.commit, one.config, one.digest)
+    }
     applied = ledger.changesets(service.service, environment) if service.deploy.migrations else []
-    return choose(candidates, applied, leaving=leaving.commit, held=held, to=to)
+    return choose(candidates, applied, leaving=_candidate(leaving), held=held, to=to)
+
+
+def _published(service: Service, digest: str) -> bool:
+    """Tell whether an image is still in the registry; if that cannot be asked, the nodes may have it all the same."""
+    try:
+        registry, _ = connections.registry()
+        return registry.digest(service.image.repository, digest) is not None
+    except Transient as e:
+        print(f"not looked for in the registry: {e.message}")
+        return True
+
+
+def _candidate(release: Release, *, restorable: bool = True) -> Candidate:
+    return Candidate(
+        release.run_id,
+        release.commit,
+        release.schema_revision,
+        release.works_from,
+        release.config_revision,
+        release.digest,
+        restorable,
+    )
 
 
 def restore(ledger: Ledger, service: Service, leaving: Release, to: Release, reason: str) -> None:
@@ -163,7 +189,9 @@ def rollback(service: Service, watched: Sequence[str]) -> Any:
                     raise nothing_fits(record, choice)
                 to, refused = choice.to.run_id, choice.refused
             else:  # an earlier try was killed, or the task was cleared
-                hold = ledger.held(service.service, environment, record.commit)
+                hold = ledger.held(
+                    service.service, environment, record.commit, record.config_revision, record.digest
+                )
                 reason, to, refused = (
                     hold.reason if hold else "it was rolled back",
                     str(record.rolled_back_to),

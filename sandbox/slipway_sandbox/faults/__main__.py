@@ -25,7 +25,7 @@ from slipway_sandbox.layout import SandboxError
 from slipway_sandbox.lifecycle import Progress, open_sandbox
 from slipway_sandbox.project import NAME, Project
 
-SECTIONS = ("service", "platform", "caller", "resume")
+SECTIONS = ("service", "platform", "caller", "resume", "deploy")
 SIDE_BY_SIDE = 3
 
 
@@ -132,6 +132,20 @@ def table(results: Iterable[Result]) -> str:
     return "\n".join(rows)
 
 
+def matrix(results: Iterable[Result]) -> str:
+    """Give the table of tasks and of what disturbed them: ✓ if the release converged, ! if it did not; empty without."""
+    disturbed = [one for one in results if one.seen.met]
+    if not disturbed:
+        return ""
+    tasks = list(dict.fromkeys(task for one in disturbed for task in one.seen.met))
+    names = [one.case.name.removeprefix("deploy-") for one in disturbed]
+    rows = ["", f"| task | {' | '.join(names)} |", "|" + "---|" * (len(names) + 1)]
+    for task in tasks:
+        cells = [("!" if one.differences else "✓") if task in one.seen.met else "–" for one in disturbed]
+        rows.append(f"| {task} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 @click.command()
 @click.option("--section", type=click.Choice(SECTIONS), help="Only this section.")
 @click.option("--case", "names", multiple=True, help="Only this case; may be repeated.")
@@ -161,6 +175,7 @@ def main(section: str | None, names: tuple[str, ...], fast: bool, as_json: bool)
         click.echo(json.dumps(rows, indent=1))
     else:
         click.echo(table(results))
+        click.echo(matrix(results))
     wrong = sum(bool(one.differences) for one in results)
     click.echo(f"{len(results)} cases in {time.monotonic() - start:.0f} s, {wrong} not as wanted", err=True)
     sys.exit(1 if wrong else 0)

@@ -37,6 +37,7 @@ class Seen:
     :param held: what the run still holds, in words.
     :param attempts: how often the deciding task was tried.
     :param notes: what else is wrong, in words: a case writes here what only it can check.
+    :param met: tasks that were disturbed, one after the other.
     """
 
     stage: str | None
@@ -49,6 +50,7 @@ class Seen:
     notes: tuple[str, ...] = ()
     replaced: bool = False
     seconds: float = 0.0
+    met: tuple[str, ...] = ()
 
     @property
     def first_line(self) -> str:

@@ -400,7 +400,7 @@ def _below(pid: int) -> list[int]:
     return found
 
 
-def _killed_scheduler(scene: Scene, run: str) -> None:
+def killed_scheduler(scene: Scene, run: str) -> None:
     """Kill the scheduler, and see that nothing of it stays."""
     pid = _pid(scene, "airflow-scheduler")
     below = {one: start_time(one) for one in _below(pid)}
@@ -609,17 +609,17 @@ CASES: tuple[Case, ...] = (
     _passes(
         "scheduler-killed-in-a-gate",
         "Airflow's scheduler is killed while a gate runs",
-        goes_on("test.unit", _killed_scheduler, _slow_test(15), later_s=3),
+        goes_on("test.unit", killed_scheduler, _slow_test(15), later_s=3),
     ),
     _passes(
         "scheduler-killed-in-a-pod",
         "Airflow's scheduler is killed while the database is asked",
-        goes_on("deploy.pending", _killed_scheduler, _good_again, later_s=1),
+        goes_on("deploy.pending", killed_scheduler, _good_again, later_s=1),
     ),
     _passes(
         "scheduler-killed-in-a-rollout",
         "Airflow's scheduler is killed while the rollout is waited for",
-        goes_on("deploy.rollout", _killed_scheduler, _same_files, later_s=0.5),
+        goes_on("deploy.rollout", killed_scheduler, _same_files, later_s=0.5),
     ),
     _passes(
         "worker-killed-in-a-gate",

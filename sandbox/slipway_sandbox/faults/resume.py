@@ -93,6 +93,24 @@ def changes(before: World, after: World) -> tuple[str, ...]:
     return tuple(f"{name} changed from {old} to {new}" for (name, old), new in pairs if old != new)
 
 
+def unlike(after: World, commit: str) -> list[str]:
+    """Give in words where the world is not what one release of a commit, and nothing else, makes of it."""
+    notes, ids = [], [one[0] for one in after.changesets]
+    if len(ids) != len(set(ids)):
+        notes.append("a changeset was applied twice")
+    if after.events != 1:
+        notes.append(f"{after.events} asset events say that it passed")
+    if {after.digest} != set(after.pods) or after.serving != commit:
+        notes.append(f"registry {after.digest}, pods {after.pods}, {after.serving} serves")
+    return notes
+
+
+def usual_seconds(scene: Scene) -> dict[str, float]:
+    """Give how long each task of the newest good release took."""
+    _, run = _good_run(scene)
+    return {one.name: one.seconds for one in scene.record(run).stages}
+
+
 def _good_run(scene: Scene) -> tuple[str, str]:
     """Give the commit and the run of the newest release, which passed."""
     release = scene.newest()
@@ -181,7 +199,7 @@ def _bad_newer(scene: Scene) -> Seen:
 
 
 # --- kill -9 ---
-def _changeset(scene: Scene) -> dict[str, str]:
+def changeset(scene: Scene) -> dict[str, str]:
     """Give a changelog with two changesets that no database has yet, one of each phase, which do what one can see."""
     name = f"kill-{time.time_ns()}"
     path = "migrations/changelog.yaml"
@@ -227,11 +245,10 @@ def killed(*only: str) -> Callable[[Scene], Seen]:
     """Give the act that kills each of these tasks once in the middle of one release that has something to migrate."""
 
     def act(scene: Scene) -> Seen:
-        _, before = _good_run(scene)
-        usual = {one.name: one.seconds for one in scene.record(before).stages}
+        usual = usual_seconds(scene)
         start = time.monotonic()
         run = scene.start(
-            "Change the schema, and kill every task on the way", files={**_changeset(scene), **unique("kill")}
+            "Change the schema, and kill every task on the way", files={**changeset(scene), **unique("kill")}
         )
         hit = _kill_in_the_middle(scene, run, usual, only)
         for _ in range(5):
@@ -242,15 +259,8 @@ def killed(*only: str) -> Callable[[Scene], Seen]:
             hit |= _kill_in_the_middle(scene, run, {}, missed)
         seen = scene.wait(run)
         commit = scene.record(run).commit
-        after = world(scene, commit)
         notes = [f"{name} was not killed before it was done" for name in sorted(missed)]
-        ids = [one[0] for one in after.changesets]
-        if len(ids) != len(set(ids)):
-            notes.append("a changeset was applied twice")
-        if after.events != 1:
-            notes.append(f"{after.events} asset events say that it passed")
-        if {after.digest} != set(after.pods) or after.serving != commit:
-            notes.append(f"registry {after.digest}, pods {after.pods}, {after.serving} serves")
+        notes += unlike(world(scene, commit), commit)
         told = f"{len(hit)} tasks killed once each, in the middle: {', '.join(sorted(hit))}"
         return dataclasses.replace(
             seen, message=seen.message or told, replaced=False, notes=(*seen.notes, *notes),
@@ -270,7 +280,7 @@ def _left_lock(scene: Scene) -> Seen:
         "UPDATE databasechangeloglock SET locked = true, lockgranted = now(), lockedby = 'deploy-migrate-1a2b3c4d (10.200.0.9)'",
     )
     seen = scene.push(
-        "Change the schema though a lock was left", files={**_changeset(scene), **unique("lock")}
+        "Change the schema though a lock was left", files={**changeset(scene), **unique("lock")}
     )
     return dataclasses.replace(seen, replaced=False)
 

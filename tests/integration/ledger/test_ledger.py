@@ -206,6 +206,20 @@ def test_what_is_rolled_back_is_held_and_the_earlier_one_is_deployed_again(ledge
     assert record(ledger, second).rolled_back_to is None
 
 
+def test_where_the_commit_is_the_same_only_what_was_bad_about_it_is_held(ledger: Ledger) -> None:
+    first, other = good(ledger, A, config_revision="1", digest=DIGEST), f"sha256:{'e' * 64}"
+    for repeat, config in enumerate(("2", "1"), 1):
+        again = begin(ledger, A, repeat)
+        ledger.update(again, digest=other, config_revision=config)
+        ledger.deployed(again)
+        ledger.rolled_back(again, first, "no")
+    asked = [(None, None), ("1", DIGEST), ("1", other), ("2", DIGEST), ("3", other)]
+    held = [ledger.held("svc", "staging", A, config, digest) for config, digest in asked]
+    assert [one and (one.config_revision, one.digest) for one in held] == [
+        None, None, ("1", other), ("2", ""), None,
+    ]  # fmt: skip
+
+
 def test_good_ones_are_named_once_each_the_last_deployed_first(ledger: Ledger) -> None:
     first, second = good(ledger, A), good(ledger, B)
     bad = begin(ledger, C)

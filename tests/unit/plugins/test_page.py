@@ -12,18 +12,20 @@ class Moment:
         return f"now, in {timespec}"
 
 
-def rendered(**known: object) -> str:
+def rendered(plan: str = "", **known: object) -> str:
     fixed = {
         "service": "web", "commit": "0123456789abcdef", "environment": "staging", "status": "failed",
         "superseded_by": None, "stage": "test.unit", "reason": "test.unit failed: <b>1</b> finding",
         "run_id": "web.0123456789ab", "ref": "refs/heads/main", "tree": None, "digest": None, "image": None,
         "config_revision": None, "schema_revision": None, "schema_revision_before": None, "manifests": None,
-        "attempts": 1, "started_at": Moment(), "finished_at": None, "stages": [],
+        "attempts": 1, "rolled_back_to": None, "plan_hash": None, "started_at": Moment(), "finished_at": None, "stages": [],
     }  # fmt: skip
     page = Environment(autoescape=True, undefined=StrictUndefined)
     template = page.from_string((ROOT / "plugins/release.html").read_text())
     steps = ["push a commit", "or `slipway release web 0123 --again`"]
-    return template.render(release={**fixed, **known}, dag_id="release_web", reported=set(), steps=steps)
+    return template.render(
+        release={**fixed, **known}, dag_id="release_web", reported=set(), steps=steps, plan=plan
+    )
 
 
 def test_page_leads_with_status_stage_reason_and_how_to_go_on() -> None:
@@ -49,3 +51,13 @@ def test_words_of_pushed_code_are_never_markup() -> None:
 def test_superseded_release_links_to_the_newer_one() -> None:
     page = rendered(status="superseded", superseded_by="web.ba9876543210")
     assert '<a href="/slipway/runs/web.ba9876543210">web.ba9876543210</a>' in page
+
+
+def test_rolled_back_release_links_to_the_one_that_serves_and_shows_its_plan() -> None:
+    page = rendered(
+        plan="image: a -> <b>", status="rolled_back", rolled_back_to="web.9876", plan_hash="f" * 64
+    )
+    assert 'rolled back</span> to <a href="/slipway/runs/web.9876">web.9876</a>' in page
+    assert "<pre>image: a -&gt; &lt;b&gt;</pre>" in page
+    assert "f" * 64 in page
+    assert 'id="plan"' not in rendered()

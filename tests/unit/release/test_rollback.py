@@ -17,17 +17,18 @@ def applied(*changesets: str) -> list[Changeset]:
     ]
 
 
+LEAVING = Candidate("s.bad", "c" * 40, "e3", config="1", digest="d")
 OLD, GOOD = Candidate("s.old", "a" * 40, "e1"), Candidate("s.good", "b" * 40, "e2")
 
 
 def test_the_last_good_one_is_taken_though_the_bad_release_has_added_to_the_schema() -> None:
-    choice = choose([GOOD, OLD], applied("e1", "e2", "e3"), leaving="c" * 40)
+    choice = choose([GOOD, OLD], applied("e1", "e2", "e3"), leaving=LEAVING)
     assert choice.to is GOOD
     assert choice.refused == ()
 
 
 def test_what_was_taken_away_since_refuses_all_that_may_need_it() -> None:
-    choice = choose([GOOD, OLD], applied("e1", "e2", "-c3"), leaving="c" * 40)
+    choice = choose([GOOD, OLD], applied("e1", "e2", "-c3"), leaving=LEAVING)
     assert choice.to is None
     assert [line.partition(":")[0] for line in choice.refused] == [
         f"s.good (commit {'b' * 12})",
@@ -38,7 +39,7 @@ def test_what_was_taken_away_since_refuses_all_that_may_need_it() -> None:
 
 def test_what_a_release_itself_took_away_is_in_its_range() -> None:
     own = Candidate("s.own", "d" * 40, "c2")
-    assert choose([own], applied("e1", "-c2", "e3"), leaving="c" * 40).to is own
+    assert choose([own], applied("e1", "-c2", "e3"), leaving=LEAVING).to is own
 
 
 def test_a_range_begins_where_the_source_says() -> None:
@@ -50,27 +51,33 @@ def test_a_range_begins_where_the_source_says() -> None:
 
 def test_the_commit_that_is_left_held_ones_and_those_without_manifests_are_passed_over() -> None:
     lost = Candidate("s.lost", "d" * 40, "e1", restorable=False)
-    again = Candidate("s.good.r1", "c" * 40, "e1")
-    choice = choose([again, lost, GOOD, OLD], applied("e1", "e2"), leaving="c" * 40, held={GOOD.commit})
+    again = Candidate("s.bad.r1", "c" * 40, "e1", config="1", digest="d")
+    choice = choose([again, lost, GOOD, OLD], applied("e1", "e2"), leaving=LEAVING, held={GOOD.run_id})
     assert choice.to is OLD
     assert [line.rpartition(": ")[2] for line in choice.refused] == [
         "its record has no manifests",
-        "its commit is held",
+        "it is held",
     ]
+
+
+def test_the_same_commit_with_another_configuration_or_image_is_a_way_back() -> None:
+    for config, digest in (("0", "d"), ("1", "e")):
+        same = Candidate("s.same", "c" * 40, "e1", config=config, digest=digest)
+        assert choose([same, GOOD], applied("e1", "e2"), leaving=LEAVING).to is same
 
 
 def test_a_commit_that_is_asked_for_is_taken_or_nothing_and_the_nearest_is_named() -> None:
     schema = applied("e1", "-c1", "e2")
-    choice = choose([GOOD, OLD], schema, leaving="c" * 40, to=OLD.commit)
+    choice = choose([GOOD, OLD], schema, leaving=LEAVING, to=OLD.commit)
     assert (choice.to, choice.nearest) == (None, GOOD)
     assert len(choice.refused) == 1
-    assert choose([GOOD, OLD], schema, leaving="c" * 40, to=GOOD.commit, held={GOOD.commit}).to is GOOD
-    nobody = choose([GOOD], schema, leaving="c" * 40, to="f" * 40)
+    assert choose([GOOD, OLD], schema, leaving=LEAVING, to=GOOD.commit, held={GOOD.run_id}).to is GOOD
+    nobody = choose([GOOD], schema, leaving=LEAVING, to="f" * 40)
     assert (nobody.to, nobody.refused, nobody.nearest) == (None, (), GOOD)
 
 
 def test_without_a_schema_there_is_nothing_to_refuse() -> None:
-    assert choose([Candidate("s", "a" * 40)], [], leaving="c" * 40).to is not None
+    assert choose([Candidate("s", "a" * 40)], [], leaving=LEAVING).to is not None
 
 
 @given(

@@ -30,9 +30,11 @@ def upgrade() -> None:
             service text NOT NULL,
             environment text NOT NULL,
             commit text NOT NULL,
+            config_revision text NOT NULL DEFAULT '',
+            digest text NOT NULL DEFAULT '',
             run_id text,
             reason text NOT NULL,
             held_at timestamptz NOT NULL DEFAULT now(),
-            CONSTRAINT holds_pkey PRIMARY KEY (service, environment, commit)
+            CONSTRAINT holds_pkey PRIMARY KEY (service, environment, commit, config_revision, digest)
         )
     """)

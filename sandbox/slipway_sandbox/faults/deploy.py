@@ -1,0 +1,169 @@
+"""The deploy half, disturbed at each of its tasks: whatever is killed or restarted in the middle, the release converges.
+
+A release that has something to do in every task (a changeset of each phase, the playbook on demand) meets one kind of
+disturbance once in each of them. The matrix has a row for each task and a column for each kind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from slipway_sandbox.faults import platform
+from slipway_sandbox.faults.case import Case, Seen, Wanted
+from slipway_sandbox.faults.resume import changeset, unique, unlike, usual_seconds, world
+from slipway_sandbox.faults.scene import Scene
+from slipway_sandbox.layout import SandboxError
+from slipway_sandbox.runs import ENDED, Airflow
+
+SECTION = "deploy"
+TASKS = (
+    "lane", "deploy.config", "deploy.infra_changed", "deploy.infra_check", "deploy.pending", "deploy.plan", "deploy.infra",
+    "deploy.migrations", "deploy.migrate", "deploy.secrets", "deploy.apply", "deploy.rollout",
+    "verify.smoke", "verify.health", "verify.prune", "verify.migrations", "verify.contract", "unlane", "report",
+)  # fmt: skip
+PODS = (
+    "deploy.infra_check",
+    "deploy.pending",
+    "deploy.infra",
+    "deploy.migrate",
+    "verify.smoke",
+    "verify.contract",
+)
+"""Tasks that run a pod; of the rollout and the health a serving pod is killed."""
+SERVING = ("deploy.rollout", "verify.health")
+ROUNDS = 6
+"""Times that tasks which ended before they could be disturbed are cleared, to meet it then."""
+
+Disturbs = Callable[[Scene, str, str], bool]
+"""Disturb a task of a run; tell whether it met it."""
+
+
+def _process(scene: Scene, run: str, task: str) -> bool:
+    pid = Airflow(scene.sandbox).tasks(scene.dag_id, run)[task]["pid"]
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, TypeError):  # it was quicker
+        return False
+    return True
+
+
+def _pod(scene: Scene, run: str, task: str) -> bool:
+    from kubernetes import client
+
+    core, plan = client.CoreV1Api(scene.project.cluster()), scene.project.service.deploy
+    selector = f"run_id={run},task_id={task}" if task in PODS else "app.kubernetes.io/name=ai-generation"
+    for pod in core.list_namespaced_pod(plan.namespace, label_selector=selector).items:
+        if pod.metadata.deletion_timestamp is None and pod.status.phase in ("Pending", "Running"):
+            with suppress(client.ApiException):
+                core.delete_namespaced_pod(pod.metadata.name, plan.namespace, grace_period_seconds=0)
+                return True
+    return False
+
+
+def restarted(fault: platform.Fault, away_s: float = 1) -> Disturbs:
+    """Give what takes a part away for a moment."""
+
+    def disturb(scene: Scene, run: str, task: str) -> bool:
+        with fault(scene):
+            time.sleep(away_s)
+        return True
+
+    return disturb
+
+
+def _scheduler(scene: Scene, run: str, task: str) -> bool:
+    platform.killed_scheduler(scene, run)
+    return True
+
+
+def disturbed(name: str, disturb: Disturbs, tasks: Iterable[str]) -> Callable[[Scene], Seen]:
+    """Give the act that disturbs each task once in the middle of one release, and sees that it converges."""
+    tasks = tuple(tasks)
+
+    def act(scene: Scene) -> Seen:
+        usual = usual_seconds(scene)
+        start = time.monotonic()
+        files = {**changeset(scene), **unique(name)}
+        playbook = "infra/site.yaml"
+        text = (scene.project.examples / "ai-generation-config" / playbook).read_text()
+        with scene.configured({playbook: f"{text}# {time.time_ns()}\n"}):
+            run = scene.start(f"Change everything: {name}", files=files)
+            met = _in_the_middle(scene, run, usual, tasks, disturb)
+        for _ in range(ROUNDS):
+            missed = [task for task in tasks if task not in met]
+            if not missed or scene.record(run).status != "passed":
+                break
+            scene.clear(run, missed)
+            met |= _in_the_middle(scene, run, {}, missed, disturb)
+        seen = scene.wait(run)
+        notes = [f"{task} was not disturbed before it was done" for task in tasks if task not in met]
+        notes += unlike(world(scene, scene.record(run).commit), scene.record(run).commit)
+        told = f"{len(met)} tasks disturbed once each: {', '.join(task for task in tasks if task in met)}"
+        return dataclasses.replace(
+            seen, message=seen.message or told, replaced=False, notes=(*seen.notes, *notes), attempts=1,
+            met=tuple(task for task in tasks if task in met), seconds=time.monotonic() - start,
+        )  # fmt: skip
+
+    return act
+
+
+def _in_the_middle(
+    scene: Scene, run: str, usual: dict[str, float], tasks: Iterable[str], disturb: Disturbs
+) -> set[str]:
+    """Disturb each task once when half of what it usually takes is over; give those that met it."""
+    airflow, seen, met, wanted = Airflow(scene.sandbox), dict[str, float](), set[str](), set(tasks)
+    end = time.monotonic() + 1200
+    while time.monotonic() < end:
+        found = airflow.tasks(scene.dag_id, run)
+        for name in wanted - met:
+            task = found.get(name, {})
+            if task.get("state") != "running" or not task["pid"]:
+                continue
+            began = seen.setdefault(name, time.monotonic())
+            if time.monotonic() - began >= usual.get(name, 0) / 2 and disturb(scene, run, name):
+                met.add(name)
+        state = (airflow.run(scene.dag_id, run) or {}).get("state")
+        if state in ("success", "failed") and all(one["state"] in ENDED for one in found.values()):
+            return met
+        time.sleep(0.02)
+    raise SandboxError(f"{run} has not ended after 1200 s")
+
+
+DISTURBANCES: dict[str, tuple[str, Disturbs, tuple[str, ...]]] = {
+    "kill-process": ("kill -9 of the task's process", _process, TASKS),
+    "kill-pod": ("its pod is killed; of rollout and health a serving one", _pod, (*PODS, *SERVING)),
+    "restart-scheduler": ("Airflow's scheduler is killed", _scheduler, TASKS),
+    "restart-postgres": (
+        "Postgres, of Airflow, ledger and service, restarts",
+        restarted(platform.stopped("postgres", "postgres")),
+        TASKS,
+    ),
+    "seal-vault": ("Vault is sealed, and unsealed again", restarted(platform.sealed), TASKS),
+    "restart-registry": (
+        "the registry restarts",
+        restarted(platform.stopped("registry", "registry", "registry-nginx")),
+        TASKS,
+    ),
+    "restart-api-server": (
+        "the API server restarts",
+        restarted(platform.stopped("kubernetes", "k8s-kube-apiserver")),
+        TASKS,
+    ),
+}
+
+CASES: tuple[Case, ...] = tuple(
+    Case(
+        f"deploy-{name}",
+        SECTION,
+        f"{title}, once in each task of the deploy half",
+        Wanted(None, "passed", "", published=True),
+        disturbed(name, disturb, tasks),
+        deploys=True,
+    )
+    for name, (title, disturb, tasks) in DISTURBANCES.items()
+)
