@@ -271,7 +271,7 @@ def test_one_service_fails_the_other_is_refreshed_and_what_is_past_its_days_goes
     repository = night.project.service.image.repository
     with broken_record(night) as broken, old_release(night) as old:
         # all but the oldest of those that age alone removes
-        needed = {one.digest for one in (deployed, night.ledger.last_good(NAME, "staging")) if one}
+        needed = {one.digest for one in (deployed, *night.ledger.good_ones(NAME, "staging", 3))}
         published = {digest for _, digest, _ in refreshes.published(night.ledger, NAME)} - needed
         there = {night.registry.digest(repository, tag) for tag in night.registry.tags(repository)}
         kept = {"images": len(published & there) - 1, "workspaces_days": 0}

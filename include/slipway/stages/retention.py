@@ -18,6 +18,7 @@ from slipway.ledger import refreshes
 from slipway.release import refresh as decide
 from slipway.stages import connections, lane
 from slipway.stages.outcome import stage
+from slipway.stages.rollback import LOOKED_FOR
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -87,7 +88,11 @@ def _registry(services: Sequence[Service]) -> dict[str, Any]:
         repository, name = service.image.repository, service.service
         tags = registry.tags(repository)
         present = {digest for tag in tags if (digest := registry.digest(repository, tag))}
-        in_use = [refreshes.active(ledger, name, environment), ledger.last_good(name, environment)]
+        # what a rollback returns to is not built again
+        in_use = [
+            refreshes.active(ledger, name, environment),
+            *ledger.good_ones(name, environment, LOOKED_FOR),
+        ]
         needed = {one.digest for one in in_use if one and one.digest}
         published = [(commit, digest) for commit, digest, _ in refreshes.published(ledger, name)]
         past = decide.images_past(present, published, keep=kept.images, needed=needed)
