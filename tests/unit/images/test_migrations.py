@@ -327,12 +327,16 @@ def test_findings_belong_to_the_changeset_whose_line_it_is() -> None:
     def run(sql: str) -> list[dict[str, Any]]:
         linted.append(sql)
         lines = sql.splitlines()
-        drop, alter = lines.index("drop table v;"), lines.index("alter table placeholder alter c type text;")
+        told = {
+            "drop table u": ("ban-drop-table", "prefer-robust-stmts"),
+            "drop table v;": ("ban-drop-table",),
+            "alter table placeholder alter c type text;": ("changing-column-type",),
+        }
         return [
-            _finding(2, "ban-drop-table"),
-            _finding(2, "prefer-robust-stmts"),
-            _finding(drop, "ban-drop-table"),
-            _finding(alter, "changing-column-type"),
+            _finding(lines.index(line), rule)
+            for line, rules in told.items()
+            if line in lines
+            for rule in rules
         ]
 
     found = lint.findings([first, second], run)
@@ -342,6 +346,28 @@ def test_findings_belong_to_the_changeset_whose_line_it_is() -> None:
         ("b", "changing-column-type", 2, "contract/b.sql"),
     ]
     assert (found[0]["level"], found[0]["message"]) == ("warning", "Why. What to do.")
+
+
+def test_what_stands_is_found_in_the_changeset_alone_and_among_the_others() -> None:
+    made = Changeset(
+        "a", "expand", "", "create table public.t ();\nalter table u add check (true) not valid;"
+    )
+    later = Changeset("b", "expand", "", "create index on t (c);\nalter table u validate constraint c;")
+
+    def run(sql: str) -> list[dict[str, Any]]:
+        lines = sql.splitlines()
+        found = []
+        # as squawk: an index is fine on a new table, to validate is not in the transaction that made the constraint
+        if "create index on t (c);" in lines and "create table t ();" not in lines:
+            found.append(_finding(lines.index("create index on t (c);"), "require-concurrent-index-creation"))
+        if "alter table u validate constraint c;" in lines and any("not valid" in line for line in lines):
+            found.append(
+                _finding(lines.index("alter table u validate constraint c;"), "constraint-missing-not-valid")
+            )
+        return found
+
+    assert lint.findings([made, later], run) == []
+    assert [one["rule"] for one in lint.findings([later], run)] == ["require-concurrent-index-creation"]
 
 
 @pytest.mark.parametrize(("at_once", "rules"), [(False, []), (True, ["ban-drop-table"])])

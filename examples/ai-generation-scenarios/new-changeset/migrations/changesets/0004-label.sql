@@ -6,5 +6,9 @@ set local lock_timeout = '5s';
 alter table generations
     add column label text,
     add constraint generations_label_length check (char_length(label) between 1 and 80) not valid;
-alter table generations validate constraint generations_label_length;
 --rollback alter table generations drop column label;
+
+--changeset generation:0005-validate-label-length labels:expand
+--comment In a transaction of its own: the one before has ended, so that nobody waits while the rows are read.
+alter table generations validate constraint generations_label_length;
+--rollback empty
