@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 
 ENGINES = ("liquibase", "flyway")
 POD = "deploy-migrate-aaaa1111"
+LOGIN = ("-e", "PGPASSWORD=throwaway")
 FLYWAYS_LOCK = 77433833903597  # made of the name of its history table
 
 
@@ -31,20 +32,12 @@ class Postgres:
 
     def __init__(self, engine: Any, server: str, name: str) -> None:
         self.engine, self.server, self.name = engine, server, name
+        listed = engine.docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", server)
+        (self.network,) = json.loads(listed.stdout)
 
     def sql(self, statement: str, database: str | None = None) -> str:
-        done = self.engine.docker(
-            "exec",
-            self.server,
-            "psql",
-            "-qAt",
-            "-U",
-            "postgres",
-            "-d",
-            database or self.name,
-            "-c",
-            statement,
-        )
+        psql = ("psql", "-qAt", "-U", "postgres", "-d", database or self.name, "-c", statement)
+        done = self.engine.docker("exec", *LOGIN, self.server, *psql)
         return str(done.stdout.decode().strip())
 
     def tables(self) -> list[str]:
@@ -55,7 +48,7 @@ class Postgres:
         return found.split()
 
     def credentials(self, **other: Any) -> dict[str, Any]:
-        known = {"host": "127.0.0.1", "port": 5432, "database": self.name}
+        known = {"host": "database", "port": 5432, "database": self.name}
         return known | {"username": self.name, "password": "throwaway'\\ \"${x}ß"} | other
 
 
@@ -82,7 +75,7 @@ class Toolbox:
                 "toolbox-migrations",
                 *("--hostname", pod, "-v", f"{state}:/run/slipway", "-v", f"{work}:/work:ro"),
                 *(part for name, value in variables.items() for part in ("-e", f"{name}={value}")),
-                network=f"container:{self.postgres.server}",
+                network=self.postgres.network,
                 command=("slipway-migrations", *arguments),
             )
         )
@@ -152,20 +145,22 @@ SLOW = ("slow", "expand", "create table slow (id bigint); select pg_sleep(60) fr
 
 
 @pytest.fixture(scope="module")
-def server(engine: Any) -> str:
-    name = engine.start(
-        "toolbox-postgres",
-        *(
-            "--tmpfs",
-            "/var/lib/postgresql:mode=1777",
-            "-e",
-            "POSTGRES_DB=service",
-            "-e",
-            "POSTGRES_PASSWORD=throwaway",
-        ),
-    )
-    engine.docker("exec", name, "/opt/slipway/bin/ready", "30")
-    return str(name)
+def server(engine: Any) -> Iterator[str]:
+    """A throwaway server on a network of its own: a container beside it has a name of its own, as a pod has."""
+    network = f"slipway-test-{uuid.uuid4().hex[:12]}"
+    engine.docker("network", "create", "--internal", network)
+    try:
+        name = engine.start(
+            "toolbox-postgres",
+            *("--tmpfs", "/var/lib/postgresql:mode=1777", "--network-alias", "database"),
+            *("-e", "POSTGRES_DB=service", "-e", "POSTGRES_PASSWORD=throwaway"),
+            network=network,
+        )
+        engine.docker("exec", name, "/opt/slipway/bin/ready", "30")
+        yield str(name)
+        engine.docker("rm", "-f", name)
+    finally:
+        engine.docker("network", "rm", network, check=False)
 
 
 @pytest.fixture
@@ -400,7 +395,7 @@ def test_table_that_somebody_holds_is_waited_for_seconds_only(toolbox: Toolbox, 
     postgres = toolbox.postgres
     alter = ("alter", "expand", "alter table first add column more text")
     holder = postgres.engine.docker(
-        *("exec", "-d", postgres.server, "psql", "-U", "postgres", "-d", postgres.name),
+        *("exec", "-d", *LOGIN, postgres.server, "psql", "-U", "postgres", "-d", postgres.name),
         *("-c", "begin; lock table first; select pg_sleep(40)"),
     )
     assert not holder.returncode
@@ -499,7 +494,7 @@ def test_flyway_run_by_hand_is_waited_for_and_then_not_disturbed(toolbox: Toolbo
     changelog, postgres = Changelog("flyway"), toolbox.postgres
     assert not toolbox.run(changelog.files(FIRST), "update", *changelog.options, "--phase", "all").code
     postgres.engine.docker(
-        *("exec", "-d", postgres.server, "psql", "-U", "postgres", "-d", postgres.name),
+        *("exec", "-d", *LOGIN, postgres.server, "psql", "-U", "postgres", "-d", postgres.name),
         *("-c", f"select pg_advisory_lock({FLYWAYS_LOCK})", "-c", "select pg_sleep(50)"),
     )
     _until(lambda: postgres.sql("select count(*) from pg_locks where locktype = 'advisory'") != "0")
