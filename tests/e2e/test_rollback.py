@@ -170,6 +170,7 @@ def test_a_person_goes_back_and_forth_in_seconds(
         print(f"\nrollback by hand, command to healthy: {took} s, median {statistics.median(took)} s")
     assert project.release(newer.commit).status is Status.ROLLED_BACK
     assert project.release(newer.commit).rolled_back_to == project.run_id(good.commit)
+    assert project.release(good.commit).status is Status.PASSED
     assert project.digests(good.commit)["pods"] == {good.release.digest}
 
 

@@ -344,7 +344,6 @@ class Ledger:
         with self._transaction() as session:
             row, back = self._locked(session, run_id), self._locked(session, to)
             row.rolled_back_to = to
-            session.execute(update(DeploymentRow).where(DeploymentRow.run_id == run_id).values(good=False))
             config = row.config_revision if back.commit == row.commit else None
             digest = row.digest if config is not None and back.config_revision == config else None
             values = {"service": row.service, "environment": row.environment, "commit": row.commit}

@@ -110,7 +110,7 @@ def _infra_changed(service: Service, otherwise: str) -> Any:
                 context["dag_run"].run_id, **({"infra_hash": found["infra"]} if found["infra"] else {})
             )
             return [otherwise]
-        return ["deploy.infra_check", "deploy.infra", otherwise]
+        return ["deploy.infra_check", otherwise]
 
     return infra_changed()
 
@@ -321,8 +321,8 @@ def deploy(service: Service) -> TaskGroup:
             python_callable=_rollout(service),
             timeout_s=plan.rollout.timeout_s,
         )
-        configured >> branch >> checked
-        branch >> infra
+        # not behind the branch itself: that skips nothing to which another way leads, as it does here by the plan
+        configured >> branch >> checked >> infra
         if plan.migrations:
             pending = migrations.PendingPod(
                 task_id="pending",

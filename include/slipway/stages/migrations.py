@@ -57,6 +57,8 @@ class MigrationPod(ReleasePod):
         command += ["--engine", plan.engine, "--changelog", plan.changelog]
         command += ["--statement-timeout-s", str(max(1, plan.timeout_s - STATEMENT_MARGIN_S))]
         environment = {}
+        if phase is None and ALL in phases(service):
+            command.append("--at-once")  # what takes away does so while the old version runs
         if phase:
             planned = "ti.xcom_pull('deploy.plan')"
             command += ["--phase", phase, "--planned", "{{ " + planned + "['changesets_sha'] }}"]
@@ -96,10 +98,13 @@ class PendingPod(MigrationPod):
         )
         for one in verdict.waived:
             print(f"accepted: {one}")
-        if verdict.refused:
-            more = found["lint_count"] - len(found["lint"])
+        more = found["lint_count"] - len(found["lint"])
+        if verdict.refused or more > 0:  # what is not told cannot be waived
+            first = (
+                verdict.refused[0] if verdict.refused else f"{found['lint_count']} findings, too many to tell"
+            )
             raise PolicyFailed(
-                f"a pending changeset may lock or break the running version: {verdict.refused[0]}",
+                f"a pending changeset may lock or break the running version: {first}",
                 remedy="write it in steps that leave the running version alone (label `contract` what takes away), or "
                 "accept it in the catalog: `deploy.migrations.waivers` with changeset, rule, reason and until",
                 lines=[*verdict.refused[1:], *([f"… and {more} more"] if more > 0 else [])],

@@ -323,7 +323,12 @@ def tell(services: Sequence[Service], note: Any) -> Any:
             f"{done['reason']}\n  returned to {done['to']}: commit {done['commit']}, image {done['digest']}"
         )
         ended = ledger.finish(done["from"], Status.ROLLED_BACK, reason=reason)
-        connections.repository(service.source).write_note(ended.commit, note(ended))
-        print(note(ended))
+        told = [ended]
+        returned = ledger.record(done["to"])
+        if returned is not None and returned.status is Status.ROLLED_BACK:  # forward again
+            told.append(ledger.finish(returned.run_id, Status.PASSED))
+        for one in told:
+            connections.repository(service.source).write_note(one.commit, note(one))
+            print(note(one))
 
     return report()

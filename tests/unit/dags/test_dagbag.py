@@ -185,6 +185,12 @@ def test_nothing_changes_before_the_plan(tasks: dict[str, dict[str, Any]]) -> No
         assert_in_order(tasks, "deploy.plan", name)
 
 
+def test_the_playbook_runs_only_where_it_was_checked(tasks: dict[str, dict[str, Any]]) -> None:
+    # a branch skips nothing to which another way leads: what was checked decides
+    assert tasks["deploy.infra"]["trigger_rule"] == "all_success"
+    assert_in_order(tasks, "deploy.infra_changed", "deploy.infra_check", "deploy.infra")
+
+
 def test_migrations_precede_manifests_unless_the_catalog_says_otherwise(parses: dict[str, Any]) -> None:
     needed = ("deploy.plan", "deploy.migrations", "deploy.migrate")
     two, before, after = (parses[name]["dags"][RELEASE]["tasks"] for name in ("first", "before", "after"))
