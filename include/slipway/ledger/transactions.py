@@ -352,7 +352,11 @@ class Ledger:
                 .values(
                     **values, config_revision=config or "", digest=digest or "", run_id=run_id, reason=reason
                 )
-                .on_conflict_do_nothing()
+                # whoever comes after a kill -9 finds by the reason where this run was
+                .on_conflict_do_update(
+                    index_elements=["service", "environment", "commit", "config_revision", "digest"],
+                    set_={"run_id": run_id, "reason": reason},
+                )
             )
         self.deployed(to)
 

@@ -185,6 +185,7 @@ def test_one_deployment_is_active_and_a_return_to_an_older_one_is_recorded(ledge
 
 def test_what_is_rolled_back_is_held_and_the_earlier_one_is_deployed_again(ledger: Ledger) -> None:
     first, second = good(ledger, A), good(ledger, B)
+    ledger.hold("svc", "staging", B, "somebody held it already")
     for _ in range(2):  # as after a kill -9
         ledger.rolled_back(second, first, "verify.health failed: no")
         active = ledger.active("svc", "staging")
