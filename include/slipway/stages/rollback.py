@@ -182,7 +182,8 @@ def rollback(service: Service, watched: Sequence[str]) -> Any:
                         f"{worst or 'a stage'} says nothing of the commit: what is deployed stays, and Clear goes on"
                     )
                 why = next(one.reason for one in record.stages if one.name == worst)
-                reason = f"{worst} failed: {next(iter((why or '').splitlines()), 'it does not say why')}"
+                first = next(iter((why or "").splitlines()), "it does not say why")
+                reason = first if first.startswith(f"{worst} ") else f"{worst} failed: {first}"
                 choice = chosen(ledger, service, environment, record)
                 if choice.to is None:
                     ledger.hold(service.service, environment, record.commit, reason, run_id)
