@@ -162,7 +162,7 @@ def test_drift_is_shown_undone_and_says_whose_it_was(night: Night) -> None:
     deployment, settings = shown[f"Deployment/{plan.deployment}"], shown[f"ConfigMap/{plan.deployment}"]
     assert {f"-  replicas: {wanted + 1}", f"+  replicas: {wanted}"} <= set(deployment["lines"])
     assert {"-  LOG_LEVEL: DEBUG", "+  LOG_LEVEL: INFO"} <= set(settings["lines"])
-    assert deployment["owners"] == [".spec.replicas: kubectl-scale"]
+    assert deployment["owners"] == [".spec.replicas: kubectl-scale (by scale)"]
     assert settings["owners"] == [".data.LOG_LEVEL: kubectl-edit"]
     assert len(service["done"]) == 2, service
     assert apps.read_namespaced_deployment(plan.deployment, plan.namespace).spec.replicas == wanted

@@ -13,7 +13,7 @@ from airflow.sdk import TaskGroup, get_current_context
 
 from slipway.adapters import cluster, engine, vault
 from slipway.catalog import Retention, load_refresh, retention_of
-from slipway.errors import Permanent, SlipwayError, Transient
+from slipway.errors import Permanent, SlipwayError
 from slipway.ledger import refreshes
 from slipway.release import refresh as decide
 from slipway.stages import connections, lane
@@ -189,8 +189,8 @@ def _leftovers(services: Sequence[Service]) -> dict[str, Any]:
     done = {"rows": rows, "notes": []}
     if problems:
         context["ti"].xcom_push(key="return_value", value=done)
-        kind = Transient if any(isinstance(one, Transient) for one in problems) else Permanent
-        raise kind(
+        # not tried again: the next night does, and a second try could not tell what the first has removed
+        raise Permanent(
             "; ".join(one.message for one in problems), remedy="; ".join(one.remedy for one in problems)
         )
     return done

@@ -1,7 +1,8 @@
 --liquibase formatted sql logicalFilePath:0004-label.sql
 
 --changeset generation:0004-label-generations labels:expand
---comment Clients mark what a generation was for. Nullable: the code before it knows no labels.
+--validCheckSum: 9:3d9004d54aaa97d85059e73e31a685ec
+--comment Clients mark what a generation was for. Nullable: the code before it knows no labels. Once it validated its constraint, too.
 set local lock_timeout = '5s';
 alter table generations
     add column label text,
