@@ -361,12 +361,12 @@ def goes_on(
     return act
 
 
-def delayed(task: str, fault: Fault, pool: str) -> Acts:
+def delayed(task: str, fault: Fault, pool: str, after: str | None = None) -> Acts:
     """Give the act that breaks a part right before a task begins; the part mends by itself."""
 
     def act(scene: Scene) -> Seen:
         began = time.monotonic()
-        with _meanwhile(scene, fault, _good_again, task, pool, None) as run:
+        with _meanwhile(scene, fault, _good_again, task, pool, after) as run:
             pass
         seen = scene.wait(run)
         tried = Airflow(scene.sandbox).tasks(scene.dag_id, run)[task]["try_number"]
@@ -520,20 +520,20 @@ CASES: tuple[Case, ...] = (
         "Vault is sealed",
         "deploy.secrets",
         r"^Vault does not let the workers sign in \(auth/approle/login\): Vault is sealed",
-        broken("deploy.secrets", sealed, pool="slipway_cluster"),
+        broken("deploy.secrets", sealed, pool="slipway_cluster", after="deploy.plan"),
         published=True,
     ),
     _passes(
         "vault-slow",
         "Vault does not move for longer than a client waits",
-        delayed("deploy.secrets", slow(BEYOND_CLIENT_S), "slipway_cluster"),
+        delayed("deploy.secrets", slow(BEYOND_CLIENT_S), "slipway_cluster", after="deploy.plan"),
     ),
     _fails(
         "vault-denying",
         "the workers' policy lacks the database's role",
         "deploy.pending",
         r"^Vault denies database/creds/\S+ to Slipway's workers: their policy slipway-worker does not allow it",
-        broken("deploy.pending", denying, pool="slipway_cluster", tries=1),
+        broken("deploy.pending", denying, pool="slipway_cluster", after="deploy.infra_changed", tries=1),
         published=True,
         fast=True,
     ),
@@ -571,7 +571,7 @@ CASES: tuple[Case, ...] = (
             "deploy.apply",
             API_SERVER_DOWN,
             pool="slipway_cluster",
-            after="deploy.pending",
+            after="deploy.secrets",
         ),
         published=True,
     ),
