@@ -88,7 +88,7 @@ def disturbed(name: str, disturb: Disturbs, tasks: Iterable[str]) -> Callable[[S
     def act(scene: Scene) -> Seen:
         usual = usual_seconds(scene)
         start = time.monotonic()
-        files = {**changeset(scene), **unique(name)}
+        files = {**changeset(scene), **unique(name.replace("-", "_"))}
         playbook = "infra/site.yaml"
         text = (scene.project.examples / "ai-generation-config" / playbook).read_text()
         with scene.configured({playbook: f"{text}# {time.time_ns()}\n"}):
