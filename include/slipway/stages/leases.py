@@ -121,17 +121,6 @@ def _renewed(client: hvac.Client, lease: str) -> Iterator[None]:
         thread.join(timeout=15)
 
 
-def revoke(namespace: str, name: str) -> None:
-    """Revoke the lease of a Secret, if there is one, and remove the Secret."""
-    api = connections.cluster()
-    if (found := cluster.kept(api, namespace, name)) is None:
-        return
-    if lease := found.annotations.get(LEASE):
-        vault.revoke(connections.vault_client(), lease)
-        print("lease revoked")
-    cluster.delete(api, "secret", namespace, name)
-
-
 def as_far_as_possible(act: Callable[..., Any], *arguments: Any) -> None:
     """Give back what was taken; that this fails matters less than how the task ended: a lease ends by itself."""
     try:
