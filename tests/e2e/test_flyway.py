@@ -51,7 +51,7 @@ class Staging:
         return found
 
     def tables(self) -> set[str]:
-        """Give which of this session's tables are there."""
+        """Give which of this test run's tables are there."""
         names = self.rows("select tablename from pg_tables where schemaname = 'public'")
         return {name for (name,) in names} & {OLD, NEW, HALF}
 

@@ -221,9 +221,7 @@ def _migrations_needed(service: Service, otherwise: str) -> Any:
     )
     def migrations_needed() -> str:
         planned = get_current_context()["ti"].xcom_pull("deploy.plan")
-        # a list that was cut may hold more of any phase
-        cut = planned["changesets_count"] > len(planned["changesets"])
-        needed = cut or migrations.wanted(service, phase, planned["changesets"])
+        needed = migrations.wanted(phase, planned)
         print(
             f"{planned['changesets_count']} changesets are planned; to run now: {'some' if needed else 'none'}"
         )

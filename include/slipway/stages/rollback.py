@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from slipway.errors import PolicyFailed, Transient
 from slipway.release import Candidate, Choice, Outcome, Status, choose, decisive, manifests
 from slipway.stages import connections, lane, lanes
 from slipway.stages.outcome import recorded, seconds, stage
+from slipway.stages.verify import commit_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,10 +116,7 @@ def restore(ledger: Ledger, service: Service, leaving: Release, to: Release, rea
     deadline = time.monotonic() + SETTLES_S
     while True:
         status, body = cluster.get(api, namespace, health.service, health.port, health.version)
-        try:
-            reported = json.loads(body)["commit"] if status == 200 else None
-        except (ValueError, KeyError, TypeError):
-            reported = None
+        reported = commit_of(body) if status == 200 else None
         if reported == to.commit:
             print(f"{health.version} reports {reported}")
             return

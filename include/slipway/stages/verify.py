@@ -42,7 +42,7 @@ def verify(service: Service) -> TaskGroup:
                 print(f"not healthy yet: {waits_for}")
                 return PokeReturnValue(False, waits_for)
             status, body = cluster.get(api, namespace, health.service, health.port, health.version)
-            reported = _commit(body) if status == 200 else None
+            reported = commit_of(body) if status == 200 else None
             if reported != commit:
                 raise PolicyFailed(
                     f"{health.version} answers {status} with commit {reported}, but {commit} was released",
@@ -62,7 +62,7 @@ def verify(service: Service) -> TaskGroup:
         # though they are red. It runs in no process.
         passed = EmptyOperator(task_id="passed", task_display_name="Verified", trigger_rule=GOES_ON)
         if service.deploy.migrations and CONTRACT in migrations.phases(service):
-            needed = _contract_needed(service)
+            needed = _contract_needed()
             contract = migrations.UpdatePod(
                 task_id="contract", task_display_name="Migrate (contract)", service=service, phase=CONTRACT
             )
@@ -103,12 +103,10 @@ def _prune(service: Service) -> Any:
     return prune()
 
 
-def _contract_needed(service: Service) -> Any:
+def _contract_needed() -> Any:
     @stage(kind="branch", task_id="migrations", task_display_name="Anything to take away?")
     def contract_needed() -> str:
-        planned = get_current_context()["ti"].xcom_pull("deploy.plan")
-        cut = planned["changesets_count"] > len(planned["changesets"])
-        if cut or migrations.wanted(service, CONTRACT, planned["changesets"]):
+        if migrations.wanted(CONTRACT, get_current_context()["ti"].xcom_pull("deploy.plan")):
             print("what nothing needs any more is taken away, now that the new version is verified")
             return "verify.contract"
         print("no contract changesets are planned")
@@ -117,7 +115,8 @@ def _contract_needed(service: Service) -> Any:
     return contract_needed()
 
 
-def _commit(body: bytes) -> Any:
+def commit_of(body: bytes) -> Any:
+    """Give the commit that the body of a version endpoint names; None if it names none."""
     try:
         return json.loads(body)["commit"]
     except (ValueError, KeyError, TypeError):

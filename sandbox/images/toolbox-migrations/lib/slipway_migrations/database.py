@@ -162,7 +162,7 @@ class Session:
         )
 
     def take(self) -> None:
-        """Take this database for as long as this session lives, or say that another has it.
+        """Take this database for as long as this connection lives, or say that another has it.
 
         Liquibase's own lock is a row, and one that waits in vain for it removes it, whoever's it is: so there is never a second.
         """
