@@ -30,6 +30,7 @@ PROGRAMS = {
     "/usr/bin/openssl": "openssl",
     "/usr/sbin/ip": "iproute2",
     "/usr/bin/setpriv": "util-linux",
+    "/usr/bin/mmdebstrap": "mmdebstrap",
 }
 _apt = threading.Lock()
 

@@ -138,7 +138,10 @@ class DeploymentRow(Table):
 
 
 class ChangesetRow(Table):
-    """A changeset that is applied to a service's database; `position` is the order in which it was seen to be."""
+    """A changeset that is applied to a service's database; `position` is the order in which it was seen to be.
+
+    One that is not `certain` was begun by a run that has not told yet how it ended.
+    """
 
     __tablename__ = "changesets"
 
@@ -148,6 +151,7 @@ class ChangesetRow(Table):
     id: Mapped[str] = mapped_column(primary_key=True)
     phase: Mapped[str]
     run_id: Mapped[str | None]
+    certain: Mapped[bool] = mapped_column(server_default=text("true"))
     recorded_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (

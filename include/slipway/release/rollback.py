@@ -47,14 +47,20 @@ def unfit(candidate: Candidate, applied: Sequence[Changeset]) -> str | None:
     It works with the changesets of its recorded range and with all that were added since, as long as none takes away:
     what adds is linted to leave running versions alone.
 
-    :param applied: the database's changesets, in the order in which they were applied.
+    :param applied: the database's changesets, in the order in which they were applied. What may be there counts as there
+        if it takes away, and as missing if it is needed.
     """
-    order = {one.id: at for at, one in enumerate(applied)}
+    order = {one.id: at for at, one in enumerate(applied) if one.is_certain}
     needed = candidate.works_from or candidate.revision
     if needed is not None and needed not in order:
         return f"it needs changeset {needed}, which the database does not have"
     last = max((order[one] for one in (candidate.revision, candidate.works_from) if one in order), default=-1)
     for one in applied[last + 1 :]:
+        if one.phase == CONTRACT and not one.is_certain:
+            return (
+                f"changeset {one.id} (contract) may be applied and may have taken away what it needs: "
+                f"{one.run_id} began it and has not told how that ended; clear that run's migration, which asks the database"
+            )
         if one.phase == CONTRACT:
             by = f" by {one.run_id}" if one.run_id else ""
             return f"changeset {one.id} (contract), applied since{by}, took away what it may need"

@@ -17,11 +17,13 @@ class Changeset:
 
     :param id: as the tool names it: ``path::id::author`` of Liquibase, the script's path of Flyway.
     :param run_id: the run that applied it, if one did.
+    :param is_certain: False if that run began to apply it, and has not told how that ended.
     """
 
     id: str
     phase: str = EXPAND
     run_id: str | None = None
+    is_certain: bool = True
 
 
 class Accepted(Protocol):

@@ -53,6 +53,7 @@ class MigrationPod(ReleasePod):
         plan = service.deploy.migrations
         assert plan is not None
         self.plan: Migrations = plan
+        self.phase = phase
         root = PurePosixPath(plan.changelog).parts[0]
         command = ["slipway-migrations", "update" if phase else "status"]
         command += ["--engine", plan.engine, "--changelog", plan.changelog]
@@ -119,11 +120,22 @@ class PendingPod(MigrationPod):
 class UpdatePod(MigrationPod):
     """Applies the planned changesets of a phase, those that are still pending."""
 
+    def begins(self, context: Context) -> None:
+        """Record what is about to be applied: a run that is never heard of again may have changed the database."""
+        planned = context["ti"].xcom_pull("deploy.plan")["changesets"]
+        connections.ledger().applying(
+            context["params"]["service"],
+            connections.platform().environment,
+            [Changeset(one["id"], one["phase"]) for one in planned if self.phase in (ALL, one["phase"])],
+            context["dag_run"].run_id,
+        )
+
     def ended(self, context: Context, told: Any) -> dict[str, Any]:
         """Record what was applied."""
         found: dict[str, Any] = dict(told or {})
-        applied = found.get("applied") or []
-        _remember(context, applied, is_all=False)
+        applied, left = found.get("applied") or [], found.get("left")
+        is_known = left is not None and found.get("left_count") == len(left)
+        _remember(context, applied, is_all=False, left=left if is_known else None)
         if found.get("revision"):
             connections.ledger().update(context["dag_run"].run_id, schema_revision=found["revision"])
         print(f"{len(applied)} changesets applied; the database is at {found.get('revision') or 'nothing'}")
@@ -134,8 +146,10 @@ class UpdatePod(MigrationPod):
         self.ended(context, told)
 
 
-def _remember(context: Context, applied: Sequence[dict[str, Any]], *, is_all: bool) -> None:
+def _remember(
+    context: Context, applied: Sequence[dict[str, Any]], *, is_all: bool, left: Sequence[str] | None = None
+) -> None:
     changesets = [Changeset(one["id"], one["phase"]) for one in applied]
     service, environment = context["params"]["service"], connections.platform().environment
     run_id = None if is_all else context["dag_run"].run_id
-    connections.ledger().applied(service, environment, changesets, run_id, all_=is_all)
+    connections.ledger().applied(service, environment, changesets, run_id, all_=is_all, left=left)

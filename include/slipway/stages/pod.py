@@ -201,6 +201,7 @@ class ReleasePod(KubernetesPodOperator):
             self._heard = 0
             try:
                 self._provide(context, given_back)
+                self.begins(context)
                 if self.neighbours:
                     names = cluster.running_pods(connections.cluster(), str(self.namespace))
                     self.env_vars = [*self.env_vars, V1EnvVar(name="PODS", value=" ".join(names))]
@@ -215,6 +216,9 @@ class ReleasePod(KubernetesPodOperator):
                 raise self._failure(e) from e
             # by hand: the operator's own do_xcom_push would put a sidecar into the pod for it
             context["ti"].xcom_push(key="return_value", value=self.ended(context, self._told()))
+
+    def begins(self, context: Context) -> None:
+        """Do what must be done before the pod may change anything."""
 
     def ended(self, context: Context, told: Any) -> Any:
         """Take what the pod told at its end, and give the task's result.

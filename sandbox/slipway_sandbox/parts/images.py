@@ -23,6 +23,7 @@ class Images(Part):
 
     name = "images"
     depends = ("docker", "registry")
+    debian = ("/usr/bin/mmdebstrap",)
 
     @override
     def provision(self) -> None:

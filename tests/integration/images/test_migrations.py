@@ -236,7 +236,7 @@ def test_each_phase_applies_its_own_and_what_is_taken_away_comes_last(
     assert (expand.result["revision_before"], expand.result["revision"]) == (None, changelog.id(4, "last"))
     assert toolbox.postgres.tables() == ["first", "first_old", "last"]
     again = update("expand")
-    assert (again.code, again.result.get("applied")) == (0, []), again.said
+    assert (again.code, again.result.get("applied"), again.result["left"]) == (0, [], []), again.said
     contract = update("contract")
     assert contract.code == 0, contract.said
     assert contract.result["applied"] == [{"id": changelog.id(3, "drop", "contract"), "phase": "contract"}]
@@ -277,6 +277,8 @@ def test_failing_changeset_leaves_the_database_as_it_was_before_it(
     assert ran.result["statement"] == "select nonsense from first"
     assert ran.result["applied"] == [{"id": changelog.id(1, "first"), "phase": "expand"}]
     assert ran.result["revision"] == changelog.id(1, "first")
+    assert ran.result["left"] == [changelog.id(2, "bad"), changelog.id(3, "last")]
+    assert ran.result["left_count"] == 2
     assert toolbox.postgres.tables() == ["first"]
 
 

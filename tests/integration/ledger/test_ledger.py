@@ -260,6 +260,26 @@ def test_changesets_are_remembered_in_the_order_of_application(ledger: Ledger) -
     assert ledger.changesets("svc", "production") == []
 
 
+def test_what_a_run_began_to_apply_stays_in_doubt_until_somebody_tells(ledger: Ledger) -> None:
+    def known() -> list[tuple[str, bool]]:
+        return [(one.id, one.is_certain) for one in ledger.changesets("svc", "staging")]
+
+    one, two, three = Changeset("c1"), Changeset("c2"), Changeset("c3", "contract")
+    ledger.applied("svc", "staging", [one], None, all_=True)
+    for _ in range(2):  # cleared
+        ledger.applying("svc", "staging", [one, two, three], "svc.run")
+    assert known() == [("c1", True), ("c2", False), ("c3", False)]
+    ledger.applied("svc", "staging", [], "svc.run", all_=False)  # it does not know, either
+    ledger.applied("svc", "staging", [], "svc.other", all_=False, left=["c2", "c3"])  # of its own it knows
+    assert known() == [("c1", True), ("c2", False), ("c3", False)]
+    # what an earlier try of it has applied is not told again, but is not left
+    ledger.applied("svc", "staging", [], "svc.run", all_=False, left=["c3"])
+    assert known() == [("c1", True), ("c2", True)]
+    ledger.applying("svc", "staging", [three], "svc.run")
+    ledger.applied("svc", "staging", [one, two], None, all_=True)  # the next release has asked the database
+    assert known() == [("c1", True), ("c2", True)]
+
+
 def test_many_deploy_at_once_and_one_is_active(ledger: Ledger) -> None:
     runs = [begin(ledger, f"{number:040x}"[::-1]) for number in range(1, 9)]
     failures = []

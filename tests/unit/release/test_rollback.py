@@ -37,6 +37,16 @@ def test_what_was_taken_away_since_refuses_all_that_may_need_it() -> None:
     assert "c3 (contract), applied since by run-9" in choice.refused[0]
 
 
+def test_what_a_killed_run_may_have_taken_away_refuses_and_what_it_may_have_added_does_not_count() -> None:
+    doubted = Changeset("c3", CONTRACT, "run-9", is_certain=False)
+    why = str(unfit(GOOD, [*applied("e1", "e2"), doubted]))
+    assert "c3 (contract) may be applied" in why
+    assert "run-9 began it" in why
+    added = Changeset("e2", EXPAND, "run-9", is_certain=False)
+    assert "needs changeset e2" in str(unfit(GOOD, [*applied("e1"), added]))
+    assert unfit(OLD, [*applied("e1"), added]) is None
+
+
 def test_what_a_release_itself_took_away_is_in_its_range() -> None:
     own = Candidate("s.own", "d" * 40, "c2")
     assert choose([own], applied("e1", "-c2", "e3"), leaving=LEAVING).to is own

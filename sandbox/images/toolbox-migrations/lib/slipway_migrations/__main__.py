@@ -105,28 +105,32 @@ def _works_from(engine: Engine, state: State) -> str | None:
 def update(
     engine: Engine, session: Session, phase: str, planned: str | None, told: dict[str, Any]
 ) -> dict[str, Any]:
-    """Apply what is pending of a phase. `told` gets what was applied, also where it fails."""
+    """Apply what is pending of a phase. `told` gets what was applied and what is left, also where it fails."""
     running = os.environ.get("PODS", "").split()
     session.take()
     session.let_the_dead_end(running, log)
     engine.unlock(session, running, log)
     state = engine.read(session)
-    told |= {"applied": [], "revision": state.revision}
+    wanted = [one.id for one in state.pending if phase in (ALL, one.phase)]
+    told |= {"applied": [], "revision": state.revision, "left": wanted, "left_count": len(wanted)}
     if planned is not None:
         changesets.require_planned(state, planned, _named())
-    if not any(phase in (ALL, one.phase) for one in state.pending):
+    if not wanted:
         log(f"nothing of the phase {phase} is pending; the database is at {state.revision or 'nothing'}")
-        return {"applied": [], "revision_before": state.revision, "revision": state.revision}
+        return {**told, "revision_before": state.revision}
     before = max((row.place for row in state.applied), default=-1)
+    del told["left"], told["left_count"]  # not known, until the database has been asked again
     try:
         engine.update(session, state, phase)
     finally:
         rows = _after(engine)
         if rows is not None:
             new = [{"id": row.id, "phase": row.phase} for row in rows if row.place > before]
+            left = [one for one in wanted if one not in {row.id for row in rows}]
             told |= {"applied": new, "revision": rows[-1].id if rows else None}
+            told |= {"left": left, "left_count": len(left)}
     log(f"{len(told['applied'])} changesets were applied; the database is at {told['revision']}")
-    return {"applied": told["applied"], "revision_before": state.revision, "revision": told["revision"]}
+    return {**told, "revision_before": state.revision}
 
 
 def _after(engine: Engine) -> Any:
