@@ -145,6 +145,22 @@ class Project:
             raise SandboxError(f"the ledger has no release of {commit}")
         return release
 
+    def changesets(self, name: str, **phases: str) -> dict[str, str]:
+        """Give the files that add changesets to the example's changelog.
+
+        :param phases: the SQL of one for each phase, `expand` or `contract`; the first is called ``name``, others
+            ``name-phase``.
+        """
+        path, parts = "migrations/changelog.yaml", [f"--liquibase formatted sql logicalFilePath:{name}.sql"]
+        for phase, sql in phases.items():
+            own = name if len(parts) == 1 else f"{name}-{phase}"
+            parts.append(f"--changeset example:{own} labels:{phase}\n{sql}\n--rollback empty")
+        include = f"  - include: {{file: changesets/{name}.sql, relativeToChangelogFile: true}}\n"
+        return {
+            path: (self.examples / self.name / path).read_text() + include,
+            f"migrations/changesets/{name}.sql": "\n".join([*parts, ""]),
+        }
+
     def cluster(self) -> Any:
         """Give a client of the cluster, as its administrator."""
         from kubernetes import config

@@ -67,17 +67,6 @@ def holders(ledger: Ledger) -> list[Any]:
         return list(connection.execute(text("SELECT run_id FROM lanes")))
 
 
-def changeset(project: Project, name: str, phase: str, statement: str = "select 1;") -> dict[str, str]:
-    """Give the files of a changelog with one changeset more."""
-    changelog = (project.examples / "ai-generation/migrations/changelog.yaml").read_text()
-    return {
-        "migrations/changelog.yaml": changelog
-        + f"  - include: {{file: changesets/{name}.sql, relativeToChangelogFile: true}}\n",
-        f"migrations/changesets/{name}.sql": f"--liquibase formatted sql logicalFilePath:{name}.sql\n"
-        f"--changeset e2e:{name} labels:{phase}\n{statement}\n--rollback empty\n",
-    }
-
-
 @pytest.fixture(scope="module")
 def good(project: Project) -> Pushed:
     pushed = project.push("Release what a rollback returns to")
@@ -88,7 +77,7 @@ def good(project: Project) -> Pushed:
 @pytest.fixture(scope="module")
 def bad(project: Project, good: Pushed) -> Pushed:
     """A release that adds to the schema, is deployed, and fails its smoke test."""
-    files = {**FAILING_SMOKE, **changeset(project, f"rollback-{time.time_ns()}", "expand")}
+    files = {**FAILING_SMOKE, **project.changesets(f"rollback-{time.time_ns()}", expand="select 1;")}
     return project.push("Break the smoke test, and add to the schema", files=files)
 
 
@@ -176,7 +165,7 @@ def test_a_person_goes_back_and_forth_in_seconds(
 
 def test_what_was_taken_away_since_forbids_it_and_says_so(project: Project, good: Pushed) -> None:
     name = f"away-{time.time_ns()}"
-    pushed = project.push("Take away", files=changeset(project, name, "contract"))
+    pushed = project.push("Take away", files=project.changesets(name, contract="select 1;"))
     assert pushed.release.status is Status.PASSED, pushed.release.reason
     assert pushed.states["deploy.migrate"] == "skipped"
     assert pushed.states["verify.contract"] == "success"
@@ -184,7 +173,7 @@ def test_what_was_taken_away_since_forbids_it_and_says_so(project: Project, good
     refused = slipway(project, "rollback", "ai-generation")
     assert refused.returncode == 1, refused.stdout + refused.stderr
     assert (
-        f"{name}.sql::{name}::e2e (contract), applied since by {project.run_id(pushed.commit)}"
+        f"{name}.sql::{name}::example (contract), applied since by {project.run_id(pushed.commit)}"
         in refused.stdout
     )
     assert project.version()["commit"] == pushed.commit
@@ -195,13 +184,13 @@ def test_a_changeset_that_would_break_the_running_version_is_refused_before_anyt
 ) -> None:
     serving = project.version()["commit"]
     name = f"drop-{time.time_ns()}"
-    files = changeset(project, name, "expand", "create index on generations (seed);")
+    files = project.changesets(name, expand="create index on generations (seed);")
     pushed = project.push("Index a table that is written to", files=files)
     assert (pushed.release.status, pushed.release.stage) == (Status.FAILED, "deploy.pending"), (
         pushed.release.reason
     )
     assert "may lock or break the running version" in str(pushed.release.reason)
-    assert f"{name}.sql::{name}::e2e: require-concurrent-index-creation: " in str(pushed.release.reason)
+    assert f"{name}.sql::{name}::example: require-concurrent-index-creation: " in str(pushed.release.reason)
     assert pushed.release.plan is None
     assert project.version()["commit"] == serving
 

@@ -135,16 +135,7 @@ def migrated(project: Project) -> Migrated:
                     seen[run].add(given["password"])
 
     name = f"secrets-{time.time_ns()}"
-    changelog = (project.examples / "ai-generation/migrations/changelog.yaml").read_text()
-    entry = f"  - include: {{file: changesets/{name}.sql, relativeToChangelogFile: true}}\n"
-    changeset = (
-        f"--liquibase formatted sql logicalFilePath:{name}.sql\n--changeset e2e:{name} labels:expand\n"
-        f"comment on table generations is '{name}';\n--rollback empty\n"
-    )
-    files = {
-        "migrations/changelog.yaml": changelog + entry,
-        f"migrations/changesets/{name}.sql": changeset,
-    }
+    files = project.changesets(name, expand=f"comment on table generations is '{name}';")
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:

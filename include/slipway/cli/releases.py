@@ -186,6 +186,7 @@ def _print(found: Release) -> None:
         "schema": " → ".join(
             dict.fromkeys(filter(None, (found.schema_revision_before, found.schema_revision)))
         ),
+        "works with": f"from {found.works_from} on" if found.works_from else None,
         "started": f"{found.started_at:%Y-%m-%d %H:%M:%S} UTC",
         "took": f"{_seconds(found)} s" if found.finished_at else None,
         "plan": found.plan_hash and found.plan_hash[:12],

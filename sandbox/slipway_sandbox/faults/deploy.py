@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from slipway_sandbox.faults import platform
+from slipway_sandbox.faults import platform, resume
 from slipway_sandbox.faults.case import Case, Seen, Wanted
-from slipway_sandbox.faults.resume import changeset, unique, unlike, usual_seconds, world
+from slipway_sandbox.faults.resume import changes, changeset, unique, unlike, usual_seconds, world
 from slipway_sandbox.faults.scene import Scene
 from slipway_sandbox.layout import SandboxError
 from slipway_sandbox.runs import ENDED, Airflow
@@ -134,6 +134,41 @@ def _in_the_middle(
     raise SandboxError(f"{run} has not ended after 1200 s")
 
 
+def cleared_when_rolled_back(downstream: bool) -> Callable[[Scene], Seen]:
+    """Give the act that clears each task of a rolled-back run, one after the other: that must bring nothing back."""
+
+    def act(scene: Scene) -> Seen:
+        scene.good()
+        start = time.monotonic()
+        line = 'expect("status of GET /version", status, 200)'
+        smoke = scene.example("smoke/smoke.py")
+        assert line in smoke, f"the example's smoke test has no {line!r} any more"
+        files = {"smoke/smoke.py": smoke.replace(line, line.replace("200", "201")), **changeset(scene)}
+        seen = scene.push("Fail the smoke test, to be rolled back", files=files)
+        run, commit = seen.run_id, scene.record(seen.run_id).commit
+        before, met, notes = (_told(scene, run), world(scene, commit)), list[str](), list[str]()
+        for task in resume.TASKS:
+            scene.clear(run, [task], downstream=downstream)
+            again = scene.wait(run)
+            told, after = _told(scene, run), world(scene, commit)
+            found = [*changes(before[1], after), *([f"{told} events"] if told != before[0] else [])]
+            if again.outcome != "rolled_back" or again.held:
+                found.append(f"it {again.outcome} at {again.stage}: {again.first_line} {again.held or ''}")
+            notes += [f"{task} cleared: {one}" for one in found]
+            met += [] if found else [task]
+        return dataclasses.replace(
+            seen, notes=(*seen.notes, *notes), met=tuple(met), seconds=time.monotonic() - start
+        )
+
+    return act
+
+
+def _told(scene: Scene, run: str) -> int:
+    """Give how many asset events a run has sent."""
+    answer = Airflow(scene.sandbox).call("GET", f"/api/v2/assets/events?source_run_id={run}")
+    return int(answer.json()["total_entries"])
+
+
 DISTURBANCES: dict[str, tuple[str, Disturbs, tuple[str, ...]]] = {
     "kill-process": ("kill -9 of the task's process", _process, TASKS),
     "kill-pod": ("its pod is killed; of rollout and health a serving one", _pod, (*PODS, *SERVING)),
@@ -166,4 +201,14 @@ CASES: tuple[Case, ...] = tuple(
         deploys=True,
     )
     for name, (title, disturb, tasks) in DISTURBANCES.items()
+) + tuple(
+    Case(
+        f"deploy-clear-rolled-back{'' if downstream else '-alone'}",
+        SECTION,
+        f"each task of a rolled-back run is cleared, {'with downstream' if downstream else 'alone'}",
+        Wanted("verify.smoke", "rolled_back", r"^verify\.smoke failed: ", published=True),
+        cleared_when_rolled_back(downstream),
+        deploys=True,
+    )
+    for downstream in (True, False)
 )

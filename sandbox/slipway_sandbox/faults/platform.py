@@ -35,7 +35,7 @@ Starts = Callable[[Scene], str]
 
 
 # --- when ---
-def _reaches(scene: Scene, run: str, task: str, *states: str, timeout_s: float = 300) -> str:
+def reaches(scene: Scene, run: str, task: str, *states: str, timeout_s: float = 300) -> str:
     """Wait until a task is in one of the states, or has ended without; give its state."""
     airflow = Airflow(scene.sandbox)
     state = ""
@@ -51,7 +51,7 @@ def _reaches(scene: Scene, run: str, task: str, *states: str, timeout_s: float =
 
 
 @contextmanager
-def _held_back(scene: Scene, pool: str) -> Iterator[None]:
+def held_back(scene: Scene, pool: str) -> Iterator[None]:
     """Let no task of a pool begin: what runs goes on."""
     slots = Airflow(scene.sandbox, "admin").call("GET", f"/api/v2/pools/{pool}").json()["slots"]
     assert slots > 0, f"the pool {pool} has been held back already"
@@ -276,7 +276,7 @@ def broken(
         scene.good()
         began = time.monotonic()
         with _meanwhile(scene, fault, start, task, pool, after) as run:
-            ended = _reaches(scene, run, task, "failed")
+            ended = reaches(scene, run, task, "failed")
         notes = [] if ended == "failed" else [f"{task} ended {ended} although its part was broken"]
         seen = scene.wait(run)
         if seen.attempts != tries:
@@ -308,15 +308,15 @@ def _meanwhile(
         return
     if after is not None:
         run = start(scene)
-        _reaches(scene, run, after, "queued", "running")
-        with _held_back(scene, pool):
-            _reaches(scene, run, task, "scheduled")
+        reaches(scene, run, after, "queued", "running")
+        with held_back(scene, pool):
+            reaches(scene, run, task, "scheduled")
             broken_now = fault(scene)
             broken_now.__enter__()
     else:
-        with _held_back(scene, pool):
+        with held_back(scene, pool):
             run = start(scene)
-            _reaches(scene, run, task, "scheduled")
+            reaches(scene, run, task, "scheduled")
             broken_now = fault(scene)
             broken_now.__enter__()
     try:
@@ -341,7 +341,7 @@ def goes_on(
 
     def act(scene: Scene) -> Seen:
         run = start(scene)
-        _reaches(scene, run, task, "running")
+        reaches(scene, run, task, "running")
         time.sleep(later_s)
         began = time.monotonic()
         breaks(scene, run)

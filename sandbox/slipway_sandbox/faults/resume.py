@@ -202,14 +202,8 @@ def _bad_newer(scene: Scene) -> Seen:
 def changeset(scene: Scene) -> dict[str, str]:
     """Give a changelog with two changesets that no database has yet, one of each phase, which do what one can see."""
     name = f"kill-{time.time_ns()}"
-    path = "migrations/changelog.yaml"
-    include = f"  - include: {{file: changesets/{name}.sql, relativeToChangelogFile: true}}\n"
-    return {
-        path: scene.example(path) + include,
-        f"migrations/changesets/{name}.sql": f"--liquibase formatted sql logicalFilePath:{name}.sql\n"
-        f"--changeset faults:{name} labels:expand\nselect pg_sleep(2);\ncomment on table generations is '{name}';\n"
-        f"--rollback empty\n--changeset faults:{name}-contract labels:contract\nselect pg_sleep(2);\n--rollback empty\n",
-    }
+    expand = f"select pg_sleep(2);\ncomment on table generations is '{name}';"
+    return scene.project.changesets(name, expand=expand, contract="select pg_sleep(2);")
 
 
 def _kill_in_the_middle(

@@ -212,6 +212,7 @@ class Scene:
             *self._engine(run),
             *self._cluster(run),
             *self._locks(),
+            *self._doubts(run),
         ]
 
     def rows(self, database: str, query: str, *values: object) -> list[tuple[Any, ...]]:
@@ -237,6 +238,10 @@ class Scene:
             return []
         rows = self.rows(migrations.database, "SELECT lockedby FROM databasechangeloglock WHERE locked")
         return [f"Liquibase's lock, by {by}" for (by,) in rows]
+
+    def _doubts(self, run: str) -> list[str]:
+        rows = self.rows("ledger", "SELECT id FROM changesets WHERE NOT certain AND run_id = %s", run)
+        return [f"doubt whether changeset {name} was applied" for (name,) in rows]
 
     def _span(self, run: str) -> tuple[datetime, datetime]:
         release = self.record(run)

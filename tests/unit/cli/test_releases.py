@@ -58,6 +58,11 @@ def shown(release: Release, capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
 
+def test_schemas_that_the_image_works_with_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert any("from 002 on" in line for line in shown(replace(GOOD, works_from="002"), capsys))
+    assert not any("works with" in line for line in shown(GOOD, capsys))
+
+
 def test_failure_leads_with_what_where_why_and_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(FAILED, capsys)
     clear = "clear test.unit with downstream in Airflow, or `slipway release web 0123456789ab --again`"

@@ -18,7 +18,8 @@ def rendered(plan: str = "", **known: object) -> str:
         "superseded_by": None, "stage": "test.unit", "reason": "test.unit failed: <b>1</b> finding",
         "run_id": "web.0123456789ab", "ref": "refs/heads/main", "tree": None, "digest": None, "image": None,
         "config_revision": None, "schema_revision": None, "schema_revision_before": None, "manifests": None,
-        "attempts": 1, "rolled_back_to": None, "plan_hash": None, "started_at": Moment(), "finished_at": None, "stages": [],
+        "attempts": 1, "rolled_back_to": None, "works_from": None, "plan_hash": None,
+        "started_at": Moment(), "finished_at": None, "stages": [],
     }  # fmt: skip
     page = Environment(autoescape=True, undefined=StrictUndefined)
     template = page.from_string((ROOT / "plugins/release.html").read_text())
@@ -41,6 +42,12 @@ def test_page_leads_with_status_stage_reason_and_how_to_go_on() -> None:
     assert [page.index(one) for one in order] == sorted(page.index(one) for one in order)
     assert "<code>slipway release web 0123 --again</code>" in page
     assert 'href="/dags/release_web/runs/web.0123456789ab/tasks/test.unit"' in page
+
+
+def test_page_shows_the_schemas_that_the_image_works_with() -> None:
+    page = rendered(schema_revision_before="003", schema_revision="004", works_from="002")
+    assert "003 → 004</code>; the image works from <code>002</code> on" in page
+    assert "works from" not in rendered()
 
 
 def test_words_of_pushed_code_are_never_markup() -> None:
