@@ -117,8 +117,13 @@ def run(run_id: str, user: GetUserDep, request: Request) -> Response:
     dag_id, reported = f"release_{release.service.replace('-', '_')}", kept.stages(_ledger(), run_id)
     steps = advice(release.service, release.commit, release.status, release.stage, release.superseded_by)
     planned = "\n".join(plan.words(release.plan)) if release.plan else ""
+    held = _ledger().held(
+        release.service, release.environment, release.commit, release.config_revision, release.digest
+    )
     return HTMLResponse(
-        _page().render(release=release, dag_id=dag_id, reported=reported, steps=steps, plan=planned)
+        _page().render(
+            release=release, dag_id=dag_id, reported=reported, steps=steps, plan=planned, held=held
+        )
     )
 
 

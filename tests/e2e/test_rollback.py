@@ -179,6 +179,37 @@ def test_what_was_taken_away_since_forbids_it_and_says_so(project: Project, good
     assert project.version()["commit"] == pushed.commit
 
 
+def test_a_migration_that_nobody_heard_the_end_of_forbids_it_until_it_is_cleared(
+    project: Project, good: Pushed, ledger: Ledger
+) -> None:
+    def is_certain() -> bool | None:
+        found = [one for one in ledger.changesets("ai-generation", "staging") if name in one.id]
+        return found[0].is_certain if found else None
+
+    name = f"doubt-{time.time_ns()}"
+    files = project.changesets(name, contract="select pg_sleep(15);")
+    commit = project.commit("Take away slowly", files=files)
+    project.clone.push()
+    dag_id, run, admin = project.service.dag_id, project.run_id(commit), Airflow(project.sandbox, "admin")
+    end = time.monotonic() + 300
+    while is_certain() is None:
+        assert time.monotonic() < end, f"{run} does not begin its contract changeset"
+        time.sleep(0.2)
+    ended = admin.call("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run}", json={"state": "failed"})
+    assert ended.status_code == 200, ended.text
+    assert project.airflow.follow(dag_id, run, timeout_s=300) == "failed"
+    assert is_certain() is False
+    refused = slipway(project, "rollback", "ai-generation")
+    assert refused.returncode == 1, refused.stdout + refused.stderr
+    assert f"{name}.sql::{name}::example (contract) may be applied" in refused.stdout
+    assert f"{run} began it" in refused.stdout
+    assert project.version()["commit"] == commit
+    admin.clear(dag_id, run, ["verify.contract"], downstream=True)
+    assert project.airflow.follow(dag_id, run, timeout_s=300) == "success"
+    assert is_certain() is True
+    assert project.release(commit).status is Status.PASSED
+
+
 def test_a_changeset_that_would_break_the_running_version_is_refused_before_anything_changes(
     project: Project, good: Pushed
 ) -> None:

@@ -12,6 +12,8 @@ from urllib.parse import quote
 import click
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from slipway.ledger import Ledger, Release
 
 _COLOURS = {"passed": "green", "running": "cyan", "skipped": "dim", "superseded": "yellow"}
@@ -156,6 +158,9 @@ def show(service: str, commit: str | None, with_plan: bool, as_json: bool) -> No
             found = ledger.record(f"{service}.{commit.removeprefix(f'{service}.')}")
         else:
             found = ledger.release(service, commit)
+        held = found and ledger.held(
+            found.service, found.environment, found.commit, found.config_revision, found.digest
+        )
     if not found:
         raise CatalogError(
             f"No release of {plain(service)}{f' at {plain(commit)}' if commit else ''} is recorded.",
@@ -164,14 +169,14 @@ def show(service: str, commit: str | None, with_plan: bool, as_json: bool) -> No
     if as_json:
         click.echo(json.dumps(found.show(), indent=2))
         return
-    _print(found)
+    _print(found, held.held_at if held else None)
     if with_plan and found.plan:
         from slipway.release.plan import words
 
         click.echo("\n" + plain("\n".join(words(found.plan))))
 
 
-def _print(found: Release) -> None:
+def _print(found: Release, held_at: datetime | None = None) -> None:
     from rich.table import Table
 
     console = _console()
@@ -192,6 +197,10 @@ def _print(found: Release) -> None:
         "plan": found.plan_hash and found.plan_hash[:12],
         "superseded by": found.superseded_by,
         "rolled back to": found.rolled_back_to,
+        "held": f"since {held_at:%Y-%m-%d %H:%M:%S} UTC: nothing deploys it until "
+        f"`slipway holds release {found.service} {found.commit[:12]}`"
+        if held_at
+        else None,
     }
     for name, value in known.items():
         if value:

@@ -63,6 +63,13 @@ def test_schemas_that_the_image_works_with_are_shown(capsys: pytest.CaptureFixtu
     assert not any("works with" in line for line in shown(GOOD, capsys))
 
 
+def test_held_commit_says_how_to_let_it_go(capsys: pytest.CaptureFixture[str]) -> None:
+    _print(GOOD, BEGAN)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "nothing deploys it until `slipway holds release web 0123456789ab`" in said
+    assert "held" not in " ".join(shown(GOOD, capsys))
+
+
 def test_failure_leads_with_what_where_why_and_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(FAILED, capsys)
     clear = "clear test.unit with downstream in Airflow, or `slipway release web 0123456789ab --again`"

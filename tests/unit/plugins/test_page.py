@@ -1,6 +1,8 @@
 """The release's page, rendered as the plugin does."""
 
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 from jinja2 import Environment, StrictUndefined
 
@@ -12,7 +14,7 @@ class Moment:
         return f"now, in {timespec}"
 
 
-def rendered(plan: str = "", **known: object) -> str:
+def rendered(plan: str = "", held: object = None, **known: object) -> str:
     fixed = {
         "service": "web", "commit": "0123456789abcdef", "environment": "staging", "status": "failed",
         "superseded_by": None, "stage": "test.unit", "reason": "test.unit failed: <b>1</b> finding",
@@ -25,7 +27,7 @@ def rendered(plan: str = "", **known: object) -> str:
     template = page.from_string((ROOT / "plugins/release.html").read_text())
     steps = ["push a commit", "or `slipway release web 0123 --again`"]
     return template.render(
-        release={**fixed, **known}, dag_id="release_web", reported=set(), steps=steps, plan=plan
+        release={**fixed, **known}, dag_id="release_web", reported=set(), steps=steps, plan=plan, held=held
     )
 
 
@@ -48,6 +50,13 @@ def test_page_shows_the_schemas_that_the_image_works_with() -> None:
     page = rendered(schema_revision_before="003", schema_revision="004", works_from="002")
     assert "003 → 004</code>; the image works from <code>002</code> on" in page
     assert "works from" not in rendered()
+
+
+def test_held_commit_says_so_and_how_to_let_it_go() -> None:
+    page = rendered(held=SimpleNamespace(held_at=datetime(2026, 11, 2, 3, 4, tzinfo=UTC)))
+    assert "since 2026-11-02 03:04 UTC" in page
+    assert "<code>slipway holds release web 0123456789ab</code>" in page
+    assert "<strong>held</strong>" not in rendered()
 
 
 def test_words_of_pushed_code_are_never_markup() -> None:
