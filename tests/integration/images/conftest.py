@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway_sandbox import images as builder
+from slipway_sandbox import package_clients
+from slipway_sandbox.engine import DOCKER
 from slipway_sandbox.lifecycle import Progress, open_sandbox
 
 EXAMPLE = Path(__file__).parents[3] / "examples/ai-generation"
@@ -57,7 +58,7 @@ class Engine:
     ) -> subprocess.CompletedProcess[bytes]:
         environment = {**os.environ, "DOCKER_HOST": self.docker_host}
         done = subprocess.run(
-            [builder.DOCKER, *arguments], input=stdin, env=environment, capture_output=True, timeout=280
+            [DOCKER, *arguments], input=stdin, env=environment, capture_output=True, timeout=280
         )
         if check and done.returncode:
             pytest.fail(f"docker {' '.join(arguments[:2])}: {done.stderr.decode()[-2000:]}")
@@ -174,10 +175,12 @@ def engine() -> Iterator[Engine]:
 def index() -> list[str]:
     """Options of a container that fetches from this machine's package index."""
     sandbox = open_sandbox(progress=Progress(quiet=True))
-    volume = builder.index_ca_volume(sandbox.docker_host)
-    options = ["-v", f"{volume}:{builder.INDEX_MOUNT}:ro"] if volume else []
+    volume = package_clients.index_ca_volume(sandbox.docker_host)
+    options = ["-v", f"{volume}:{package_clients.INDEX_MOUNT}:ro"] if volume else []
     return options + [
-        part for name, value in builder.index_environment().items() for part in ("-e", f"{name}={value}")
+        part
+        for name, value in package_clients.index_environment().items()
+        for part in ("-e", f"{name}={value}")
     ]
 
 

@@ -10,28 +10,29 @@ from typing import Any
 import pytest
 
 from slipway_sandbox import images as builder
+from slipway_sandbox.image_store import Kept, Registry
 from slipway_sandbox.lifecycle import Progress, open_sandbox
 
 KEY = builder.keys()["base-debian"]
 
 
 @pytest.fixture
-def registry() -> builder._Registry:
+def registry() -> Registry:
     """The sandbox's registry, by the account that may push."""
     sandbox = open_sandbox(progress=Progress(quiet=True))
     user, password = sandbox.registry_account("push")
-    return builder._Registry.of(sandbox.registry, sandbox.registry_ca, user, password)
+    return Registry.of(sandbox.registry, sandbox.registry_ca, user, password)
 
 
 @pytest.fixture
-def kept(registry: builder._Registry, tmp_path: Path) -> builder._Kept:
-    made = builder._Kept(tmp_path / "pushed", registry)
+def kept(registry: Registry, tmp_path: Path) -> Kept:
+    made = Kept(tmp_path / "pushed", registry)
     made.keep("base-debian", KEY)
     return made
 
 
 @pytest.fixture
-def lost(kept: builder._Kept, registry: builder._Registry) -> Iterator[str]:
+def lost(kept: Kept, registry: Registry) -> Iterator[str]:
     """The name of an image that is kept, but that the registry does not have."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     (kept.folder / f"base-debian-{KEY}.json").rename(kept.folder / f"{name}-{KEY}.json")
@@ -54,9 +55,7 @@ def test_nothing_is_done_when_nothing_changed(engine: Any, tmp_path: Path) -> No
     assert not said
 
 
-def test_lost_image_comes_back_with_the_same_digest(
-    registry: builder._Registry, kept: builder._Kept, lost: str
-) -> None:
+def test_lost_image_comes_back_with_the_same_digest(registry: Registry, kept: Kept, lost: str) -> None:
     assert registry.digest(lost, KEY) is None
     assert kept.restore(lost, KEY) == registry.digest("base-debian", KEY)
     assert registry.digest(lost, KEY) == registry.digest("base-debian", KEY)
@@ -66,14 +65,14 @@ def test_lost_image_comes_back_with_the_same_digest(
     "harm", [Path.unlink, lambda blob: blob.write_bytes(b"harm")], ids=["gone", "changed"]
 )
 def test_image_that_is_not_kept_whole_is_not_put_back(
-    registry: builder._Registry, kept: builder._Kept, lost: str, harm: Callable[[Path], object]
+    registry: Registry, kept: Kept, lost: str, harm: Callable[[Path], object]
 ) -> None:
     harm(max(kept.folder.iterdir(), key=lambda file: file.stat().st_size))
     assert kept.restore(lost, KEY) is None
     assert registry.digest(lost, KEY) is None
 
 
-def test_old_images_and_their_blobs_are_forgotten(kept: builder._Kept) -> None:
+def test_old_images_and_their_blobs_are_forgotten(kept: Kept) -> None:
     kept.prune({"base-debian": KEY})
     assert len(list(kept.folder.iterdir())) == 3  # manifest, configuration, one layer
     manifest = kept.folder / f"base-debian-{KEY}.json"

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from slipway_sandbox import images as builder
+from slipway_sandbox.engine import DOCKER
+from slipway_sandbox.images import IMAGES
+from slipway_sandbox.package_clients import PackageClients
 
 EXAMPLE = Path(__file__).parents[3] / "examples/ai-generation"
 DATABASE = (
@@ -117,12 +119,12 @@ SETTINGS = re.compile(
 )
 
 
-@pytest.mark.parametrize("name", sorted(builder.IMAGES))
+@pytest.mark.parametrize("name", sorted(IMAGES))
 def test_image_holds_no_setting_of_this_machines_package_clients(
     engine: Any, name: str, tmp_path: Path
 ) -> None:
     """Neither in a file of a layer nor in the image's history."""
-    secrets = builder.PackageClients.of_this_machine().secrets()
+    secrets = PackageClients.of_this_machine().secrets()
     settings = " ".join(secrets.get(name, "") for name in ("apt_sources", "pip_conf", "npmrc")).split()
     settings += re.findall(r"<(?:url|host)>([^<]+)<", secrets.get("maven_settings", ""))
     hosts = {word.split("//")[-1].split("/")[0] for word in settings if "//" in word}
@@ -133,7 +135,7 @@ def test_image_holds_no_setting_of_this_machines_package_clients(
     with (tmp_path / "image.tar").open("wb") as saved:
         environment = {"DOCKER_HOST": engine.docker_host, "PATH": "/usr/bin"}
         subprocess.run(
-            [builder.DOCKER, "save", engine.images[name]],
+            [DOCKER, "save", engine.images[name]],
             stdout=saved,
             env=environment,
             check=True,

@@ -1,0 +1,289 @@
+"""How this machine reaches its package indexes, and how builds and fetching containers are told.
+
+A build gets all of it as BuildKit secrets (`PackageClients.secrets`). A container that fetches dependencies
+gets variables (`index_environment`), and what is a file or a secret in a volume (`index_ca_volume`).
+"""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+from xml.sax.saxutils import escape
+
+from slipway_sandbox.engine import Engine, ImageError, open_engine
+
+SUITES = ("bookworm", "bookworm-updates", "bookworm-security")
+INDEX_MOUNT = "/run/slipway-ca"
+INDEX_VOLUME = "slipway-index-ca"
+
+
+@dataclass(frozen=True)
+class PackageClients:
+    """Settings of pip, npm, apt and Maven on this machine, as a build or a fetching container needs them.
+
+    All are optional.
+    """
+
+    ca: Path | None = None
+    pip: Mapping[str, str] = field(default_factory=dict)
+    npmrc: str = ""
+    apt_sources: str = ""
+    apt_conf: str = ""
+    maven_settings: str = ""
+
+    @classmethod
+    def of_this_machine(cls) -> PackageClients:
+        """Reads them out of the clients' own files and environment."""
+        pip = _pip_settings()
+        return cls(_ca(pip), pip, _npmrc(), _apt_sources(), _apt_conf(), _maven_settings())
+
+    def secrets(self) -> dict[str, str]:
+        """BuildKit secrets by id, empty ones left out."""
+        pip = {name: value for name, value in self.pip.items() if name != "cert"}
+        ca = self.ca.read_text(encoding="utf-8") if self.ca else ""
+        if ca:
+            pip["cert"] = "/run/secrets/ca"
+        lines = [
+            f"{name} = {value.replace(chr(10), chr(10) + '    ')}\n" for name, value in sorted(pip.items())
+        ]
+        found = {
+            "ca": ca,
+            "pip_conf": "".join(["[global]\n", *lines]) if lines else "",
+            "npmrc": self.npmrc,
+            "apt_sources": self.apt_sources,
+            "apt_conf": self.apt_conf,
+            "maven_settings": self.maven_settings,
+        }
+        return {name: text for name, text in found.items() if text}
+
+
+def _pip_settings() -> dict[str, str]:
+    home = Path.home()
+    files: list[str | Path] = ["/etc/pip.conf", home / ".pip/pip.conf"]
+    files += [Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf"]
+    files += [Path(prefix) / "pip.conf" for prefix in [os.environ.get("VIRTUAL_ENV")] if prefix]
+    files += [given for given in [os.environ.get("PIP_CONFIG_FILE")] if given]
+    parsed = configparser.RawConfigParser(strict=False)
+    parsed.read(files, encoding="utf-8")
+    names = ("index-url", "extra-index-url", "trusted-host", "proxy", "cert")
+    found = {}
+    for name in names:
+        value = os.environ.get("PIP_" + name.upper().replace("-", "_"))
+        for section in ("download", "install", "global"):
+            value = value or parsed.get(section, name, fallback="")
+        if value:
+            found[name] = value
+    uv = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
+    if uv:
+        found.setdefault("index-url", uv)
+    return found
+
+
+def _ca(pip: Mapping[str, str]) -> Path | None:
+    """A bundle that a client was told to use, or the system's where somebody added a certificate to it."""
+    system = Path("/etc/ssl/certs/ca-certificates.crt")
+    for named in (
+        pip.get("cert"),
+        *map(os.environ.get, ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")),
+    ):
+        if named and Path(named).is_file():
+            return Path(named)
+    added = any(Path("/usr/local/share/ca-certificates").rglob("*.crt"))
+    return system if added and system.is_file() else None
+
+
+def _npmrc() -> str:
+    given = _npm_variable("USERCONFIG")
+    files = (Path("/etc/npmrc"), Path("/usr/etc/npmrc"), Path(given) if given else Path.home() / ".npmrc")
+    lines = [
+        line.strip()
+        for file in files
+        if file.is_file()
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
+    kept = [
+        line
+        for line in lines
+        if re.match(r"(registry|strict-ssl|proxy|https-proxy|noproxy|@[^:]+:registry|//.*)\s*=", line)
+    ]
+    registry = _npm_variable("REGISTRY")
+    kept += [f"registry={registry}"] if registry else []
+    return "".join(os.path.expandvars(line) + "\n" for line in kept)
+
+
+def _npm_variable(name: str) -> str | None:
+    found = {variable.upper(): value for variable, value in os.environ.items()}
+    return found.get(f"NPM_CONFIG_{name}")
+
+
+def _apt_sources(root: Path = Path("/etc/apt")) -> str:
+    """This machine's sources of Debian bookworm's own packages as deb822; other vendors' are left out."""
+    stanzas: list[dict[str, str]] = []
+    for file in [root / "sources.list", *sorted((root / "sources.list.d").glob("*"))]:
+        if not file.is_file():
+            continue
+        text = file.read_text(encoding="utf-8")
+        if file.suffix == ".sources":
+            body = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+            for block in re.split(r"\n\s*\n", body):
+                fields = re.findall(r"^([A-Za-z-]+):[ \t]*(.*(?:\n[ \t].*)*)", block, re.MULTILINE)
+                stanzas.append({name.lower(): value.strip() for name, value in fields})
+        elif file.suffix == ".list":
+            for line in text.splitlines():
+                if match := re.match(r"deb\s+(?:\[(.*?)\]\s+)?(\S+)\s+(\S+)\s+([^#]+)", line):
+                    options = dict(
+                        part.lower().split("=", 1) for part in (match[1] or "").split() if "=" in part
+                    )
+                    stanzas.append(
+                        {
+                            "types": "deb",
+                            "uris": match[2],
+                            "suites": match[3],
+                            "components": match[4].strip(),
+                            **options,
+                        }
+                    )
+    found = []
+    for stanza in stanzas:
+        suites = [suite for suite in stanza.get("suites", "").split() if suite in SUITES]
+        own = "debian-archive" in stanza.get("signed-by", "debian-archive")
+        if (
+            suites
+            and own
+            and "main" in stanza.get("components", "").split()
+            and stanza.get("enabled") != "no"
+        ):
+            uris = stanza["uris"]
+            found.append(f"Types: deb\nURIs: {uris}\nSuites: {' '.join(suites)}\nComponents: main\n")
+    return "\n".join(found)
+
+
+def _apt_conf() -> str:
+    if not shutil.which("apt-config"):
+        return ""
+    dump = subprocess.run(
+        ["apt-config", "dump"], capture_output=True, text=True, timeout=30, check=False
+    ).stdout
+    names = r"https?::(?!CaInfo|CaPath|SslCert|SslKey)\S+|Check-Valid-Until|Check-Date|ForceIPv[46]|Proxy\S*"
+    wanted = rf'Acquire::(?:{names}) ".+";'
+    return "".join(line + "\n" for line in dump.splitlines() if re.fullmatch(wanted, line))
+
+
+def _maven_settings() -> str:
+    """The user's settings.xml, or else the installation's: mirrors, proxies and logins; encrypted ones do not work.
+
+    Without any, Maven asks its own default repository.
+    """
+    places = [Path.home() / ".m2/settings.xml"]
+    places += [Path(home) / "conf/settings.xml" for home in [os.environ.get("MAVEN_HOME")] if home]
+    for file in (*places, Path("/etc/maven/settings.xml")):
+        if file.is_file():
+            text = re.sub(r"<!--.*?-->", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+            # Maven comes with one that leads nowhere, against addresses without TLS
+            told = re.sub(r"<mirror>(?:(?!</mirror>).)*<blocked>true<.*?</mirror>", "", text, flags=re.DOTALL)
+            if not re.search("<(mirror|proxy|server|profile)>", told):
+                continue
+            return re.sub(r"\$\{env\.(\w+)\}", lambda name: escape(os.environ.get(name[1], "")), text)
+    return ""
+
+
+def index_environment() -> dict[str, str]:
+    """Environment for containers that fetch dependencies: the index, and files of `index_ca_volume`'s volume.
+
+    No value is a secret: a user and password in an index's address are left out here and go into the
+    volume's `netrc`.
+    """
+    clients = PackageClients.of_this_machine()
+    environment = {
+        name: os.environ[name] for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY") if name in os.environ
+    }
+    index, extra = (_without_login(clients.pip.get(name, ""))[0] for name in ("index-url", "extra-index-url"))
+    if index:
+        environment |= {"PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index}
+    if extra:
+        environment |= {"PIP_EXTRA_INDEX_URL": extra, "UV_INDEX": extra}
+    if clients.pip.get("trusted-host"):
+        environment |= {
+            "PIP_TRUSTED_HOST": clients.pip["trusted-host"],
+            "UV_INSECURE_HOST": clients.pip["trusted-host"],
+        }
+    files = _index_files(clients)
+    if "ca.crt" in files:
+        environment |= {"PIP_CERT": f"{INDEX_MOUNT}/ca.crt", "SSL_CERT_FILE": f"{INDEX_MOUNT}/ca.crt"}
+    if "netrc" in files:
+        environment["NETRC"] = f"{INDEX_MOUNT}/netrc"
+    return environment
+
+
+def index_ca_volume(docker_host: str) -> str | None:
+    """The volume with this machine's certificates for package clients (`ca.crt`); None where none are set."""
+    files = _index_files(PackageClients.of_this_machine())
+    if not files:
+        return None
+    key = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
+    with open_engine(docker_host) as engine:
+        label = '{{index .Labels "dev.slipway.key"}}'
+        found = engine.run("volume", "inspect", "--format", label, INDEX_VOLUME, check=False)
+        if found.returncode == 0 and found.stdout.strip() == key:
+            return INDEX_VOLUME
+        if found.returncode == 0:
+            engine.run("volume", "rm", INDEX_VOLUME)
+        engine.run("volume", "create", "--label", f"dev.slipway.key={key}", INDEX_VOLUME)
+        try:
+            _fill(engine, INDEX_VOLUME, files)
+        except ImageError:
+            engine.run(
+                "volume", "rm", "-f", INDEX_VOLUME, check=False
+            )  # half-made, but its label would say whole
+            raise
+    return INDEX_VOLUME
+
+
+def _fill(engine: Engine, volume: str, files: Mapping[str, str]) -> None:
+    """Copies files into a volume by a container that never runs: the engine may be on another machine."""
+    image = engine.run("import", "-", stdin=_tar({})).stdout.strip()
+    try:
+        container = engine.run("create", "-v", f"{volume}:{INDEX_MOUNT}", image, "none").stdout.strip()
+        try:
+            engine.run("cp", "-", f"{container}:{INDEX_MOUNT}", stdin=_tar(files))
+        finally:
+            engine.run("rm", "-f", container)
+    finally:
+        engine.run("rmi", "-f", image, check=False)
+
+
+def _index_files(clients: PackageClients) -> dict[str, str]:
+    files = {"ca.crt": clients.ca.read_text(encoding="utf-8")} if clients.ca else {}
+    logins = [_without_login(clients.pip.get(name, ""))[1] for name in ("index-url", "extra-index-url")]
+    if any(logins):
+        files["netrc"] = "".join(logins)
+    return files
+
+
+def _without_login(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    if not parts.hostname or parts.username is None:
+        return url, ""
+    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return bare, f"machine {parts.hostname} login {parts.username} password {parts.password or ''}\n"
+
+
+def _tar(files: Mapping[str, str]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(text.encode()), 0o644
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return packed.getvalue()
