@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from slipway.stages.container import ContainerOperator, toolbox
 from slipway.stages.lanes import MARGIN_S
 from slipway.stages.outcome import OUTCOME, recorded, seconds, stage
 from slipway.stages.sensor import StageSensor
+from slipway.stages.verify import commit_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -332,10 +332,7 @@ def _healthy(service: Service) -> Any:
             cluster.get(api, namespace, health.service, health.port, path)
             for path in (health.ready, health.version)
         ]
-        try:
-            reported = json.loads(answers[1][1])["commit"]
-        except (ValueError, KeyError, TypeError):
-            reported = None
+        reported = commit_of(answers[1][1])
         statuses = [status for status, _ in answers]
         said = f"{state.message}; {health.ready} and {health.version} answer {statuses}, commit {reported}"
         print(said)

@@ -411,9 +411,12 @@ def killed_scheduler(scene: Scene, run: str) -> None:
         return f"of the killed scheduler still run: {', '.join(alive)}" if alive else None
 
     wait_until(left, 30, "the end of the scheduler's processes", 0.5)
-    wait_until(
-        lambda: None if _pid(scene, "airflow-scheduler") != pid else "it is not there again", 30, "scheduler"
-    )
+
+    def again() -> str | None:
+        now = scene.sandbox.supervisor.processes()["airflow-scheduler"]["pid"]
+        return None if now and now != pid else "it is not there again"
+
+    wait_until(again, 60, "another scheduler", 0.2)
 
 
 def _killed_worker(task: str) -> Callable[[Scene, str], None]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import signal
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +13,7 @@ from slipway_sandbox.faults.case import Case, Seen, Wanted
 from slipway_sandbox.faults.scene import Scene
 from slipway_sandbox.layout import SandboxError
 from slipway_sandbox.local_http import session
-from slipway_sandbox.runs import ENDED, Airflow
+from slipway_sandbox.runs import Airflow
 
 SECTION = "resume"
 TASKS = (
@@ -31,8 +29,8 @@ TASKS = (
     "rollback", "unlane", "report",
 )  # fmt: skip
 """Every task of the example's release; the cases fail if the DAG has others."""
-IDLE = {"deploy.infra_check", "deploy.infra", "verify.passed", "rollback"}
-"""Tasks that have no process in a release that passes, and in which the playbook has not changed."""
+IDLE = ("verify.passed", "rollback")
+"""Tasks that have no process in a release that passes."""
 
 
 @dataclass(frozen=True)
@@ -198,70 +196,12 @@ def _bad_newer(scene: Scene) -> Seen:
     return dataclasses.replace(good, replaced=False, notes=(*good.notes, *notes))
 
 
-# --- kill -9 ---
+# --- what there is to migrate ---
 def changeset(scene: Scene) -> dict[str, str]:
     """Give a changelog with two changesets that no database has yet, one of each phase, which do what one can see."""
     name = f"kill-{time.time_ns()}"
     expand = f"select pg_sleep(2);\ncomment on table generations is '{name}';"
     return scene.project.changesets(name, expand=expand, contract="select pg_sleep(2);")
-
-
-def _kill_in_the_middle(
-    scene: Scene, run: str, usual: Mapping[str, float], only: Collection[str]
-) -> set[str]:
-    """Kill the process of each task of a run once, half-way through what it usually takes; give those that had to go again.
-
-    One that had just said that it is done when it was killed need not.
-    """
-    airflow, killed, seen = Airflow(scene.sandbox), dict[str, int](), dict[str, float]()
-    end = time.monotonic() + 900
-    while time.monotonic() < end:
-        tasks = airflow.tasks(scene.dag_id, run)
-        for name, task in tasks.items():
-            if name in killed or name not in only or task["state"] != "running" or not task["pid"]:
-                continue
-            began = seen.setdefault(name, time.monotonic())
-            if time.monotonic() - began >= usual.get(name, 0) / 2:
-                try:
-                    os.kill(task["pid"], signal.SIGKILL)
-                except ProcessLookupError:  # it was quicker
-                    continue
-                killed[name] = task["try_number"]
-        state = (airflow.run(scene.dag_id, run) or {}).get("state")
-        if state in ("success", "failed") and all(task["state"] in ENDED for task in tasks.values()):
-            break
-        time.sleep(0.02)
-    tasks = airflow.tasks(scene.dag_id, run)
-    return {name for name, tries in killed.items() if tasks[name]["try_number"] > tries}
-
-
-def killed(*only: str) -> Callable[[Scene], Seen]:
-    """Give the act that kills each of these tasks once in the middle of one release that has something to migrate."""
-
-    def act(scene: Scene) -> Seen:
-        usual = usual_seconds(scene)
-        start = time.monotonic()
-        run = scene.start(
-            "Change the schema, and kill every task on the way", files={**changeset(scene), **unique("kill")}
-        )
-        hit = _kill_in_the_middle(scene, run, usual, only)
-        for _ in range(5):
-            if not (missed := set(only) - hit - IDLE):
-                break
-            # too quick to be killed: once more, at once
-            scene.clear(run, sorted(missed))
-            hit |= _kill_in_the_middle(scene, run, {}, missed)
-        seen = scene.wait(run)
-        commit = scene.record(run).commit
-        notes = [f"{name} was not killed before it was done" for name in sorted(missed)]
-        notes += unlike(world(scene, commit), commit)
-        told = f"{len(hit)} tasks killed once each, in the middle: {', '.join(sorted(hit))}"
-        return dataclasses.replace(
-            seen, message=seen.message or told, replaced=False, notes=(*seen.notes, *notes),
-            attempts=1, seconds=time.monotonic() - start,
-        )  # fmt: skip
-
-    return act
 
 
 def _left_lock(scene: Scene) -> Seen:
@@ -298,7 +238,6 @@ CASES: tuple[Case, ...] = (
         for task in ("accept", "lane", "deploy.apply")
     ),
     Case("left-lock", SECTION, "a migration after a pod that was killed with Liquibase's lock", _PASSED, _left_lock),
-    Case("kill-every-task", SECTION, "kill -9 of each task's process, in the middle", _PASSED, killed(*TASKS)),
     *(
         Case(f"clear-{task}", SECTION, f"clear {task} alone of the newest release", _PASSED, cleared(task, False),
              fast=task in ("deploy.apply", "report"))
