@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from slipway_sandbox.faults import platform
 from slipway_sandbox.faults.case import Case, Seen, Wanted
 from slipway_sandbox.faults.scene import Scene
-from slipway_sandbox.faults.service import SECTION, noted, reconfigured, schema
+from slipway_sandbox.faults.service import SECTION, as_before, noted, reconfigured
 
 ELSE = "somebody-else"
 """The field manager of changes that are not Slipway's."""
@@ -110,28 +110,20 @@ def _moved(scene: Scene) -> Seen:
 
 def _unwaived(scene: Scene) -> Seen:
     """Take away, before the rollout, a column that the running version reads."""
-    scene.good()
-    before = schema(scene)
     files = scene.project.changesets(
         f"drop-{time.time_ns()}", expand="alter table generations drop column model;"
     )
-    seen = scene.push("Drop a column", files=files)
-    return noted(seen, *(["the database is not as it was before"] if schema(scene) != before else []))
+    return as_before(scene, "Drop a column", files)
 
 
 def _failing_contract(scene: Scene) -> Seen:
     """Take away, after the verification, what cannot be: the new version serves, and the schema is as it was."""
-    scene.good()
-    before = schema(scene)
     files = scene.project.changesets(
         f"contract-{time.time_ns()}", contract="update generations set max_words = 0;"
     )
-    seen = scene.push("Take away what cannot be taken away", files=files)
+    seen = as_before(scene, "Take away what cannot be taken away", files)
     serving, commit = scene.serving(), scene.record(seen.run_id).commit
-    notes = [
-        *(["the database is not as it was before"] if schema(scene) != before else []),
-        *([f"{serving} serves, not what was verified"] if serving != commit else []),
-    ]
+    notes = [f"{serving} serves, not what was verified"] if serving != commit else []
     return noted(dataclasses.replace(seen, replaced=False), *notes)
 
 

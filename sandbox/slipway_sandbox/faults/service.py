@@ -117,24 +117,25 @@ def schema(scene: Scene) -> list[tuple[object, ...]]:
     return [*scene.rows(migrations.database, columns), *scene.rows(migrations.database, applied)]
 
 
+def as_before(scene: Scene, message: str, files: Files) -> Seen:
+    """Push these files over the example; the database must afterwards be as it was before."""
+    scene.good()  # leaves rows
+    before = schema(scene)
+    seen = scene.push(message, files=files)
+    return noted(seen, *(["the database is not as it was before"] if schema(scene) != before else []))
+
+
 def _half_way(scene: Scene) -> Seen:
     """A changeset whose second statement fails on the rows that only the real database has."""
     name = f"faults-{time.time_ns()}"
-    table = name.replace("-", "_")
-    sql = f"create table {table} (id integer);\nupdate generations set max_words = 0;"
-    scene.good()  # leaves rows
-    before = schema(scene)
-    files = scene.project.changesets(name, expand=sql)
-    seen = scene.push("Add a changeset that fails half-way", files=files)
-    return noted(seen, *(["the database is not as it was before"] if schema(scene) != before else []))
+    sql = f"create table {name.replace('-', '_')} (id integer);\nupdate generations set max_words = 0;"
+    return as_before(scene, "Add a changeset that fails half-way", scene.project.changesets(name, expand=sql))
 
 
 def _edited_changeset(scene: Scene) -> Seen:
     """A changeset that was applied long ago and is edited now: only a database that has it can tell."""
-    scene.good()
-    before, path = schema(scene), "migrations/changesets/0003-model.sql"
-    seen = scene.push("Edit an old changeset", files={path: scene.example(path).replace("'5s'", "'6s'")})
-    return noted(seen, *(["the database is not as it was before"] if schema(scene) != before else []))
+    path = "migrations/changesets/0003-model.sql"
+    return as_before(scene, "Edit an old changeset", {path: scene.example(path).replace("'5s'", "'6s'")})
 
 
 def noted(seen: Seen, *notes: str) -> Seen:
