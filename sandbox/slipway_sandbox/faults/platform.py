@@ -127,6 +127,19 @@ def stopped(part: str, *names: str) -> Fault:
     return fault
 
 
+def killed(scene: Scene, part: str, name: str) -> None:
+    """Kill a process of a part, and wait until the supervisor has brought another, and the part answers."""
+    pid = _pid(scene, name)
+    os.kill(pid, signal.SIGKILL)
+
+    def again() -> str | None:
+        now = scene.sandbox.supervisor.processes()[name]["pid"]
+        return None if now and now != pid else "it is not there again"
+
+    wait_until(again, 60, f"another {name}", 0.2)
+    _ready(scene, part)
+
+
 def _ready(scene: Scene, part: str) -> None:
     wait_until(parts_of(scene.sandbox)[part].ready, 60, part, 0.2)
 
@@ -402,21 +415,14 @@ def _below(pid: int) -> list[int]:
 
 def killed_scheduler(scene: Scene, run: str) -> None:
     """Kill the scheduler, and see that nothing of it stays."""
-    pid = _pid(scene, "airflow-scheduler")
-    below = {one: start_time(one) for one in _below(pid)}
-    os.kill(pid, signal.SIGKILL)
+    below = {one: start_time(one) for one in _below(_pid(scene, "airflow-scheduler"))}
+    killed(scene, "airflow", "airflow-scheduler")
 
     def left() -> str | None:
         alive = [str(one) for one, began in below.items() if began is not None and start_time(one) == began]
         return f"of the killed scheduler still run: {', '.join(alive)}" if alive else None
 
     wait_until(left, 30, "the end of the scheduler's processes", 0.5)
-
-    def again() -> str | None:
-        now = scene.sandbox.supervisor.processes()["airflow-scheduler"]["pid"]
-        return None if now and now != pid else "it is not there again"
-
-    wait_until(again, 60, "another scheduler", 0.2)
 
 
 def _killed_worker(task: str) -> Callable[[Scene, str], None]:
