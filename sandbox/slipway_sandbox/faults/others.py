@@ -109,11 +109,11 @@ def _moved(scene: Scene) -> Seen:
 
 
 def _unwaived(scene: Scene) -> Seen:
-    """Take away, before the rollout, a column that the running version reads."""
+    """Rewrite, before the rollout, the table that the running version works with."""
     files = scene.project.changesets(
-        f"drop-{time.time_ns()}", expand="alter table generations drop column model;"
+        f"retype-{time.time_ns()}", expand="alter table generations alter column prompt type varchar(100000);"
     )
-    return as_before(scene, "Drop a column", files)
+    return as_before(scene, "Change the type of a column", files)
 
 
 def _failing_contract(scene: Scene) -> Seen:
@@ -174,9 +174,9 @@ CASES: tuple[Case, ...] = (
     ),
     _case(
         "unwaived-changeset",
-        "a changeset that takes away, before the rollout, what the running version needs",
+        "a changeset that rewrites, before the rollout, the table that is in use",
         "deploy.pending",
-        r"^a pending changeset may lock or break the running version: .*drop-\d+::example: ban-drop-column: ",
+        r"^a pending changeset may lock or break the running version: .*retype-\d+::example: changing-column-type: ",
         _unwaived,
     ),
     _case(

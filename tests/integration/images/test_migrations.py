@@ -282,6 +282,19 @@ def test_failing_changeset_leaves_the_database_as_it_was_before_it(
     assert toolbox.postgres.tables() == ["first"]
 
 
+def test_values_of_the_row_that_a_changeset_fails_on_are_not_told(
+    toolbox: Toolbox, changelog: Changelog
+) -> None:
+    table = ("first", "expand", "create table first (id bigint primary key, words text not null)")
+    assert not toolbox.run(changelog.files(table), "update", *changelog.options, "--phase", "all").code
+    toolbox.postgres.sql("insert into first values (1, 'only between us')")
+    bad = ("bad", "expand", "alter table first add check (id > 1) not valid; update first set id = 0")
+    ran = toolbox.run(changelog.files(table, bad), "update", *changelog.options, "--phase", "all")
+    assert ran.code == 1, ran.said
+    assert "violates check constraint" in ran.result["error"]
+    assert "between us" not in ran.said + json.dumps(ran.result)
+
+
 def test_statement_without_a_transaction_that_failed_runs_again(
     toolbox: Toolbox, changelog: Changelog
 ) -> None:
