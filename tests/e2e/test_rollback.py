@@ -157,10 +157,17 @@ def test_a_person_goes_back_and_forth_in_seconds(
         took.append(told["seconds"])
     with capsys.disabled():
         print(f"\nrollback by hand, command to healthy: {took} s, median {statistics.median(took)} s")
-    assert project.release(newer.commit).status is Status.ROLLED_BACK
-    assert project.release(newer.commit).rolled_back_to == project.run_id(good.commit)
+    left = project.release(newer.commit)
+    assert left.status is Status.ROLLED_BACK
+    assert left.rolled_back_to == project.run_id(good.commit)
     assert project.release(good.commit).status is Status.PASSED
     assert project.digests(good.commit)["pods"] == {good.release.digest}
+    Airflow(project.sandbox, "admin").clear(
+        project.service.dag_id, project.run_id(newer.commit), ["report"], downstream=True
+    )
+    project.airflow.follow(project.service.dag_id, project.run_id(newer.commit), timeout_s=300)
+    assert project.release(newer.commit).status is Status.ROLLED_BACK
+    assert project.release(newer.commit).reason == left.reason
 
 
 def test_what_was_taken_away_since_forbids_it_and_says_so(project: Project, good: Pushed) -> None:

@@ -11,10 +11,10 @@ from slipway.stages import connections
 from slipway.stages.outcome import stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from slipway.catalog import Service
-    from slipway.ledger import Release
+    from slipway.ledger import Release, Stage
 
 # what a task's state in Airflow says where it left no record of its own
 _STATES = {
@@ -62,6 +62,44 @@ def note(release: Release) -> str:
     steps = advice(release.service, release.commit, release.status, release.stage, release.superseded_by)
     lines += [f"How to go on: {step}" for step in steps]
     return "\n".join(lines) + "\n"
+
+
+def ending(
+    release: Release, stages: Sequence[Stage], *, watched: Collection[str], is_active: bool, is_cut: bool
+) -> tuple[Status, str | None, str | None]:
+    """Give how a release ended, at which stage, and why.
+
+    :param stages: as they ended, in the DAG's own order.
+    :param watched: the stages whose failure rolls back.
+    :param is_active: whether it is what is deployed.
+    :param is_cut: whether a task was not reached, since one before it went wrong.
+    """
+    outcomes, reasons = (
+        {one.name: one.outcome for one in stages},
+        {one.name: one.reason for one in stages},
+    )
+    status, worst = fold(outcomes, required=["verify.health"]), decisive(outcomes)
+    if is_cut and status is Status.PASSED:
+        status = Status.ERRORED
+    undone = outcomes.get("rollback")
+    if undone in (Outcome.FAILED, Outcome.ERRORED):
+        more = f"not rolled back: {reasons.get('rollback')}" if worst != "rollback" else None
+        return status, worst, _lines(reasons.get(worst or ""), more)
+    # a person has gone back from it, or it was rolled back and is cleared: it stays so until it is deployed again
+    if status is not Status.ROLLED_BACK and not (release.rolled_back_to and not is_active):
+        return status, worst, reasons.get(worst or "")
+    # where it failed matters more than where that was undone, or where a held commit was refused when it was cleared
+    at = decisive({one: found for one, found in outcomes.items() if one in watched}) or decisive(
+        {one: found for one, found in outcomes.items() if found is not Outcome.ROLLED_BACK}
+    )
+    if at is None:
+        return Status.ROLLED_BACK, release.stage, release.reason
+    to = reasons.get("rollback") if undone is Outcome.ROLLED_BACK else None
+    return Status.ROLLED_BACK, at, _lines(reasons.get(at), to)
+
+
+def _lines(*texts: str | None) -> str | None:
+    return "\n".join(filter(None, texts)) or None
 
 
 def deciding_order(tasks: Mapping[str, Any]) -> list[str]:
@@ -112,18 +150,14 @@ def report(service: Service) -> Any:
         # red lint and red tests, too
         order = deciding_order(context["dag"].task_dict)
         stages = sorted(opened.stages, key=lambda one: order.index(one.name) if one.name in order else -1)
-        outcomes = {one.name: one.outcome for one in stages if one.name != ti.task_id}
-        status = fold(outcomes, required=["verify.health"])
-        if any(state == "upstream_failed" for state in states.values()) and status is Status.PASSED:
-            status = Status.ERRORED
-        worst = decisive(outcomes)
-        reasons = {one.name: one.reason for one in opened.stages}
-        reason = reasons.get(worst or "")
-        if status is Status.ROLLED_BACK:  # where it failed matters more than where that was undone
-            worst = decisive({n: o for n, o in outcomes.items() if o is not Outcome.ROLLED_BACK}) or worst
-            reason = "\n".join(filter(None, (reasons.get(worst or ""), reason)))
-        elif outcomes.get("rollback") in (Outcome.FAILED, Outcome.ERRORED) and worst != "rollback":
-            reason = "\n".join(filter(None, (reason, f"not rolled back: {reasons.get('rollback')}")))
+        active = ledger.active(service.service, opened.environment)
+        status, worst, reason = ending(
+            opened,
+            [one for one in stages if one.name != ti.task_id],
+            watched=context["dag"].get_task("rollback").upstream_task_ids,
+            is_active=active is not None and active.run_id == ti.run_id,
+            is_cut=any(state == "upstream_failed" for state in states.values()),
+        )
         newer = ti.xcom_pull(worst, key="superseded_by") if status is Status.SUPERSEDED else None
         release = ledger.finish(ti.run_id, status, reason=reason, stage=worst, superseded_by=newer)
         shown = release.show()

@@ -168,6 +168,7 @@ def cleared_when_rolled_back(downstream: bool) -> Callable[[Scene], Seen]:
                 found.append(f"it {again.outcome} at {again.stage}: {again.first_line} {again.held or ''}")
             notes += [f"{task} cleared: {one}" for one in found]
             met += [] if found else [task]
+            before = (told, after)  # what one changed is not the next one's
         return dataclasses.replace(
             seen, notes=(*seen.notes, *notes), met=tuple(met), seconds=time.monotonic() - start
         )

@@ -343,6 +343,8 @@ def test_failure_that_was_ignored_or_rescued_is_none() -> None:
         'Failed to patch object: b\'{"kind":"Status","message":"etcdserver: request timed out","code":500}\'',
         "(503)\nReason: Service Unavailable",
         "(401)\nReason: Unauthorized",
+        'forbidden: User "system:serviceaccount:a:slipway-infra" cannot get path "/apis/policy/v1"',
+        '{"kind":"Status","message":"forbidden: User \\"x\\" cannot patch resource","code":403}',
         "Could not create API client: Invalid kube-config file. No configuration found.",
     ],
 )
@@ -355,6 +357,10 @@ def test_cluster_that_does_not_answer_is_not_the_playbooks_fault(message: str) -
     ("action", "message"),
     [
         ("kubernetes.core.k8s", 'Failed to create object: b\'{"reason":"Forbidden","code":403}\''),
+        (
+            "kubernetes.core.k8s",
+            'Failed: b\'{"message":"exceeded quota: a","reason":"Forbidden","code":403}\'',
+        ),
         ("kubernetes.core.k8s", '"Deployment" "app": Timed out waiting on resource'),
         ("ansible.builtin.fail", "connection refused"),
         ("ansible.builtin.command", "curl: connection refused"),

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
-from slipway.ledger import Release
-from slipway.release import Status
-from slipway.stages.report import deciding_order, note
+from slipway.ledger import Release, Stage
+from slipway.release import Outcome, Status
+from slipway.stages.report import deciding_order, ending, note
 
 
 def release(**known: object) -> Release:
@@ -42,6 +42,56 @@ def release(**known: object) -> Release:
         "requested_at": datetime(2026, 1, 1, tzinfo=UTC),
     }
     return Release(**{**nothing, **fixed, **known})  # type: ignore[arg-type]
+
+
+def ended(
+    known: Release, is_active: bool = True, is_cut: bool = False, **stages: str
+) -> tuple[Status, str | None, str | None]:
+    """Gives the end of a release out of its stages, each as `outcome` or `outcome: reason`; `__` is a dot in their names."""
+    began, found = datetime(2026, 1, 1, tzinfo=UTC), []
+    for name, text in {"verify__health": "passed", **stages}.items():
+        outcome, _, reason = text.partition(": ")
+        found.append(Stage(name.replace("__", "."), Outcome(outcome), 1.0, reason or None, began))
+    watched = {"deploy.apply", "deploy.rollout", "verify.smoke", "verify.health"}
+    return ending(known, found, watched=watched, is_active=is_active, is_cut=is_cut)
+
+
+BACK = release(
+    status=Status.ROLLED_BACK, rolled_back_to="web.1", reason="rolled back by hand", stage="rollback"
+)
+
+
+def test_release_ends_as_its_worst_stage_says() -> None:
+    assert ended(release(), gate="passed") == (Status.PASSED, None, None)
+    assert ended(release(), gate="passed", is_cut=True)[0] is Status.ERRORED
+    assert ended(release(), gate="failed: no", deploy__config="errored: away") == (
+        Status.FAILED,
+        "gate",
+        "no",
+    )
+
+
+def test_rolled_back_release_tells_where_it_failed_and_what_serves() -> None:
+    end = ended(release(), False, verify__smoke="failed: no", rollback="rolled_back: to web.1")
+    assert end == (Status.ROLLED_BACK, "verify.smoke", "no\nto web.1")
+
+
+def test_rolled_back_release_that_is_cleared_and_refused_still_tells_where_it_failed() -> None:
+    end = ended(
+        BACK, False, accept="failed: held", verify__smoke="failed: no", rollback="rolled_back: to web.1"
+    )
+    assert end == (Status.ROLLED_BACK, "verify.smoke", "no\nto web.1")
+
+
+def test_release_that_a_person_went_back_from_stays_rolled_back_when_it_is_cleared() -> None:
+    assert ended(BACK, False) == (Status.ROLLED_BACK, "rollback", "rolled back by hand")
+    assert ended(BACK, False, accept="failed: held") == (Status.ROLLED_BACK, "accept", "held")
+    assert ended(BACK, True) == (Status.PASSED, None, None)  # deployed again
+
+
+def test_rollback_that_failed_is_no_rollback() -> None:
+    end = ended(BACK, False, verify__smoke="failed: no", rollback="errored: the API server is away")
+    assert end == (Status.FAILED, "verify.smoke", "no\nnot rolled back: the API server is away")
 
 
 def test_note_names_what_is_deployed() -> None:

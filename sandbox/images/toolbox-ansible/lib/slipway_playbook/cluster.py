@@ -11,10 +11,13 @@ _AWAY = re.compile(
     r"|network is unreachable|name or service not known|temporary failure in name resolution"
     r"|(?:connect|connection|read|handshake operation) timed out|connecttimeout|readtimeout"
     r"|\"code\": ?(?:401|429|5\d\d)\b|^\((?:401|429|5\d\d)\)|reason: (?:unauthorized|service unavailable)"
+    r"|user \\*\"[^\"]+\" cannot "
     r"|invalid kube-config file\. no configuration found",
     re.IGNORECASE,
 )
-"""A server that does not answer, or answers that it cannot; 403 and 422 are answers to what the playbook asks for."""
+"""A server that does not answer, or answers that it cannot, or that the account lacks a right: one that has just started
+refuses everybody until it has read its roles. Other 403 (a quota, a policy) and 422 are answers to what the playbook asks for.
+"""
 
 _STATUS = re.compile(r"(?:b')?(\{\"kind\": ?\"Status\".*\})'?", re.DOTALL)
 _HEADERS = re.compile(
