@@ -257,6 +257,11 @@ def by_hand(services: Sequence[Service]) -> Any:
         ledger.let_go(service.service, environment, release.commit)
         reason = f"rolled back by hand ({run_id}): {params.get('reason') or 'no reason was given'}"
         restore(ledger, service, leaving, release, reason)
+        # here, not by the report: who waits for this task sees the records as they are
+        back = f"returned to {release.run_id}: commit {release.commit}, image {release.digest}"
+        ledger.finish(leaving.run_id, Status.ROLLED_BACK, reason=f"{reason}\n  {back}")
+        if release.status is Status.ROLLED_BACK:  # forward again
+            ledger.finish(release.run_id, Status.PASSED)
         return {
             "from": leaving.run_id,
             "to": release.run_id,
@@ -307,7 +312,7 @@ def unlane() -> Any:
 
 
 def tell(services: Sequence[Service], note: Any) -> Any:
-    """Give the task that puts the rollback on record: the release that was left ends `rolled_back`, and its note says so."""
+    """Give the task that writes the notes on both commits anew, as their records have become."""
     known = {one.service: one for one in services}
 
     @stage(task_id="report", task_display_name="Report", retries=6)
@@ -317,15 +322,9 @@ def tell(services: Sequence[Service], note: Any) -> Any:
         if done["from"] == done["to"]:
             return
         ledger, service = connections.ledger(), known[context["params"]["service"]]
-        reason = (
-            f"{done['reason']}\n  returned to {done['to']}: commit {done['commit']}, image {done['digest']}"
-        )
-        ended = ledger.finish(done["from"], Status.ROLLED_BACK, reason=reason)
-        told = [ended]
-        returned = ledger.record(done["to"])
-        if returned is not None and returned.status is Status.ROLLED_BACK:  # forward again
-            told.append(ledger.finish(returned.run_id, Status.PASSED))
-        for one in told:
+        for run_id in (done["from"], done["to"]):
+            one = ledger.record(run_id)
+            assert one is not None
             connections.repository(service.source).write_note(one.commit, note(one))
             print(note(one))
 
