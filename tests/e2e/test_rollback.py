@@ -204,7 +204,8 @@ def test_a_migration_that_nobody_heard_the_end_of_forbids_it_until_it_is_cleared
         time.sleep(0.2)
     ended = admin.call("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run}", json={"state": "failed"})
     assert ended.status_code == 200, ended.text
-    assert project.airflow.follow(dag_id, run, timeout_s=300) == "failed"
+    project.airflow.follow(dag_id, run, timeout_s=300)
+    assert project.release(commit).status is Status.ERRORED
     assert is_certain() is False
     refused = slipway(project, "rollback", "ai-generation")
     assert refused.returncode == 1, refused.stdout + refused.stderr
