@@ -155,6 +155,7 @@ def test_a_person_goes_back_and_forth_in_seconds(
         assert told["commit"] == to.commit
         assert project.version()["commit"] == to.commit
         took.append(told["seconds"])
+        project.airflow.follow("rollback", told["run_id"], timeout_s=60)  # of its notes, too
     with capsys.disabled():
         print(f"\nrollback by hand, command to healthy: {took} s, median {statistics.median(took)} s")
     left = project.release(newer.commit)

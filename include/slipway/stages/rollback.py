@@ -28,6 +28,9 @@ SETTLES_S = 60
 LOOKED_FOR = 3
 """So many of the last good releases are looked for in the registry: the first that fits is taken."""
 
+MOST_TOLD = 6
+"""So many releases that do not fit are told, each with why."""
+
 LANE_S = 600
 """Seconds that a rollback by hand waits for a release that changes the environment just now."""
 
@@ -143,7 +146,10 @@ def nothing_fits(leaving: Release, choice: Choice, to: str | None = None) -> Pol
     return PolicyFailed(
         f"{leaving.run_id} (commit {leaving.commit[:12]}) cannot be rolled back: {what}",
         remedy=f"{nearest}push a commit that mends it: what is deployed now stays until then",
-        lines=choice.refused[1:],
+        lines=[
+            *choice.refused[1:MOST_TOLD],
+            *([f"… and {len(choice.refused) - MOST_TOLD} more"] if len(choice.refused) > MOST_TOLD else []),
+        ],
     )
 
 
