@@ -529,15 +529,23 @@ class Rollout:
     image_ids: tuple[str, ...] = ()
 
 
-# Reasons of a waiting container that do not go away by waiting (kubelet, pkg/kubelet/images and container runtime errors).
-_FATAL = (
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-)
+_PULL = "name an image that the registry has, and that the namespace's pull secret may pull"
+_START = "see the pod's last lines, and its configuration"
+# Reasons of a waiting container that do not go away by waiting (kubelet, pkg/kubelet/images and container runtime errors),
+# each with what to do.
+_FATAL = {
+    "ErrImagePull": _PULL,
+    "ImagePullBackOff": _PULL,
+    "InvalidImageName": _PULL,
+    "CreateContainerConfigError": "create the Secret, ConfigMap or key that is named, or correct the pod's user",
+    "CreateContainerError": _START,
+    "RunContainerError": "correct the container's command in the manifests",
+}
+_REMEDIES = {
+    **_FATAL,
+    "Unschedulable": "ask for less, correct node selector and affinity, or give the cluster a node that fits",
+    "FailedMount": "create the Secret, ConfigMap or claim that the volume names, or correct the manifests",
+}
 SETTLES_S = 5.0
 """Seconds after which a pod that no node takes is given up: those of an earlier rollout may still be going away."""
 _TRIED = 4  # times that the kubelet has tried the same in vain, which takes it about four seconds
@@ -610,13 +618,14 @@ def _fail_if_stuck(core: Any, deployment: Any, newest: Any | None, pods: list[An
             words = _last_words(core, [pod])
             raise PolicyFailed(
                 ": ".join([f"pod {pod.metadata.name}", problem, *words[-1:]]),
-                remedy="see the pod's last lines, and its configuration",
+                remedy=_REMEDIES.get(problem.partition(":")[0], _START),
                 lines=words,
             )
     for condition in (newest.status.conditions if newest else None) or []:
         if condition.type == "ReplicaFailure" and condition.status == "True":
             raise PolicyFailed(
-                f"pods cannot be created: {condition.message}", remedy="see quota and admission policies"
+                f"pods cannot be created: {condition.message}",
+                remedy="ask for less in the manifests, or raise the quota or change the policy that refuses them",
             )
     for condition in deployment.status.conditions or []:
         if condition.type == "Progressing" and condition.status == "False":

@@ -352,8 +352,9 @@ def test_image_that_cannot_be_pulled_fails_soon(
 ) -> None:
     image = f"{images['base-python'].partition('@')[0]}@{NO_DIGEST}"
     cluster.apply(api, [deployment(name, image, ["sleep", "600"])])
-    with pytest.raises(PolicyFailed, match=f"pod {name}-.*(ErrImagePull|ImagePullBackOff)"):
+    with pytest.raises(PolicyFailed, match=f"pod {name}-.*(ErrImagePull|ImagePullBackOff)") as caught:
         followed(api, name, NO_DIGEST)
+    assert "registry" in caught.value.remedy
 
 
 def test_crash_loop_fails_soon_with_the_last_lines(
@@ -429,8 +430,9 @@ def test_pod_that_no_node_takes_fails_soon(api: client.ApiClient, name: str, ima
     manifest["spec"]["template"]["spec"]["nodeSelector"] = {"place": "nowhere"}
     cluster.apply(api, [manifest])
     began = time.monotonic()
-    with pytest.raises(PolicyFailed, match=f"^pod {name}-.*: Unschedulable: 0/1 nodes are available"):
+    with pytest.raises(PolicyFailed, match=f"^pod {name}-.*: Unschedulable: 0/1 nodes are available") as caught:
         followed(api, name, images["base-python"].partition("@")[2])
+    assert "node selector" in caught.value.remedy
     assert time.monotonic() - began < 20
 
 
@@ -440,8 +442,9 @@ def test_volume_that_is_missing_fails_soon(api: client.ApiClient, name: str, ima
     spec["volumes"] = [{"name": "lost", "secret": {"secretName": "nothing"}}]
     spec["containers"][0]["volumeMounts"] = [{"name": "lost", "mountPath": "/lost"}]
     cluster.apply(api, [manifest])
-    with pytest.raises(PolicyFailed, match=f'^pod {name}-.*: FailedMount: .*secret "nothing" not found'):
+    with pytest.raises(PolicyFailed, match=f'^pod {name}-.*: FailedMount: .*secret "nothing" not found') as caught:
         followed(api, name, images["base-python"].partition("@")[2])
+    assert "volume" in caught.value.remedy
 
 
 def test_secret_is_put_twice_and_deleted_twice(api: client.ApiClient, name: str) -> None:
