@@ -430,7 +430,9 @@ def test_pod_that_no_node_takes_fails_soon(api: client.ApiClient, name: str, ima
     manifest["spec"]["template"]["spec"]["nodeSelector"] = {"place": "nowhere"}
     cluster.apply(api, [manifest])
     began = time.monotonic()
-    with pytest.raises(PolicyFailed, match=f"^pod {name}-.*: Unschedulable: 0/1 nodes are available") as caught:
+    with pytest.raises(
+        PolicyFailed, match=f"^pod {name}-.*: Unschedulable: 0/1 nodes are available"
+    ) as caught:
         followed(api, name, images["base-python"].partition("@")[2])
     assert "node selector" in caught.value.remedy
     assert time.monotonic() - began < 20
@@ -442,7 +444,9 @@ def test_volume_that_is_missing_fails_soon(api: client.ApiClient, name: str, ima
     spec["volumes"] = [{"name": "lost", "secret": {"secretName": "nothing"}}]
     spec["containers"][0]["volumeMounts"] = [{"name": "lost", "mountPath": "/lost"}]
     cluster.apply(api, [manifest])
-    with pytest.raises(PolicyFailed, match=f'^pod {name}-.*: FailedMount: .*secret "nothing" not found') as caught:
+    with pytest.raises(
+        PolicyFailed, match=f'^pod {name}-.*: FailedMount: .*secret "nothing" not found'
+    ) as caught:
         followed(api, name, images["base-python"].partition("@")[2])
     assert "volume" in caught.value.remedy
 
