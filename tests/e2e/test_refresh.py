@@ -291,7 +291,7 @@ def test_one_service_fails_the_other_is_refreshed_and_what_is_past_its_days_goes
         volumes = {one["Name"] for one in night.engine.volumes()["Volumes"]}
         assert old.volume not in volumes
         assert not night.engine.containers(all=True, filters={"name": old.container})
-        assert cluster.secret_annotations(night.project.cluster(), "ai-generation", old.secret) is None
+        assert cluster.kept(night.project.cluster(), "ai-generation", old.secret) is None
         leases = vault.list("sys/leases/lookup/database/creds/ai-generation-migrate") or {
             "data": {"keys": []}
         }
@@ -307,10 +307,7 @@ def test_one_service_fails_the_other_is_refreshed_and_what_is_past_its_days_goes
         assert "slipway-index-ca" in volumes
         assert night.ledger.record(old.run) is not None, "records stay"
         # of everything else that was owned by a run, the deployed service's own Secret stays, too
-        assert (
-            cluster.secret_annotations(night.project.cluster(), "ai-generation", "ai-generation-database")
-            is not None
-        )
+        assert cluster.kept(night.project.cluster(), "ai-generation", "ai-generation-database") is not None
 
 
 @contextmanager

@@ -98,7 +98,7 @@ def _engine(closed: int, folder: Path) -> None:
 def _cluster(closed: int, folder: Path) -> None:
     configuration = Configuration(host=f"http://127.0.0.1:{closed}")
     configuration.retries = False
-    cluster.secret_annotations(ApiClient(configuration), "web", "one")
+    cluster.kept(ApiClient(configuration), "web", "one")
 
 
 def _registry(closed: int, folder: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from kubernetes import client, config
 from slipway.adapters import cluster
+from slipway.adapters.cluster import pruning
 from slipway.errors import PolicyFailed, Transient
 from slipway_sandbox.part import Part, Sandbox
 
@@ -233,7 +234,7 @@ def test_object_that_changes_meanwhile_is_looked_at_again(
     api: client.ApiClient, admin: client.ApiClient, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core, manifest = client.CoreV1Api(admin), released(config_map(name))
-    real, looks = cluster._left, 0
+    real, looks = pruning._left, 0
 
     def changed_after_the_look(live: Any, service: str) -> str | None:
         nonlocal looks
@@ -244,7 +245,7 @@ def test_object_that_changes_meanwhile_is_looked_at_again(
         return said
 
     cluster.apply(api, [manifest])
-    monkeypatch.setattr(cluster, "_left", changed_after_the_look)
+    monkeypatch.setattr(pruning, "_left", changed_after_the_look)
     arguments = (api, NAMESPACE, items(manifest), items(config_map("kept")))
     (done,) = cluster.prune(*arguments, service=SERVICE, kinds=KINDS)
     assert (
@@ -452,17 +453,17 @@ def test_volume_that_is_missing_fails_soon(api: client.ApiClient, name: str, ima
 
 
 def test_secret_is_put_twice_and_deleted_twice(api: client.ApiClient, name: str) -> None:
-    assert cluster.secret_annotations(api, NAMESPACE, name) is None
+    assert cluster.kept(api, NAMESPACE, name) is None
     for text in ("one", "two"):
         cluster.put_secret(
             api, NAMESPACE, name, {"url": text}, labels=LABELS, annotations={"slipway/lease": text}
         )
-        assert cluster.secret_annotations(api, NAMESPACE, name) == {"slipway/lease": text}
+        assert cluster.kept(api, NAMESPACE, name) == cluster.Kept({"slipway/lease": text}, is_used=False)
     found = client.CoreV1Api(api).read_namespaced_secret(name, NAMESPACE)
     assert (set(found.data), found.metadata.labels["app.kubernetes.io/managed-by"]) == ({"url"}, "slipway")
     for _ in range(2):
         cluster.delete(api, "secret", NAMESPACE, name)
-    assert cluster.secret_annotations(api, NAMESPACE, name) is None
+    assert cluster.kept(api, NAMESPACE, name) is None
 
 
 def test_config_map_of_files_is_put_twice_and_deleted_twice(api: client.ApiClient, name: str) -> None:

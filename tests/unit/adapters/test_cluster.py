@@ -16,7 +16,10 @@ from kubernetes.client import (
 )
 from kubernetes.client.exceptions import ApiException
 
-from slipway.adapters.cluster import Stale, _conflicts, _left, _stuck, explained, prunable
+from slipway.adapters.cluster import Stale, explained, prunable
+from slipway.adapters.cluster.pruning import _left
+from slipway.adapters.cluster.refusals import conflicts_of
+from slipway.adapters.cluster.rollouts import _stuck
 from slipway.errors import PolicyFailed, Transient
 
 
@@ -154,7 +157,7 @@ def test_conflict_is_told_by_field_and_owner() -> None:
 
 def test_cause_in_other_words_is_handed_on() -> None:
     cause = {"reason": "FieldManagerConflict", "message": "it is theirs", "field": ".data.a"}
-    (found,) = _conflicts(refusal({"details": {"causes": [cause, {"reason": "Other"}]}}))
+    (found,) = conflicts_of(refusal({"details": {"causes": [cause, {"reason": "Other"}]}}))
     assert str(found) == ".data.a: it is theirs"
 
 
@@ -162,7 +165,7 @@ def test_cause_in_other_words_is_handed_on() -> None:
     "body", ["", "[]", "{}", '{"details": null}', '{"details": {"causes": null}}', "gateway"]
 )
 def test_refusal_without_causes_names_no_owner(body: str) -> None:
-    assert _conflicts(refusal(body)) == ()
+    assert conflicts_of(refusal(body)) == ()
     with pytest.raises(Transient), explained("applying Deployment/web"):
         raise refusal(body)
 
