@@ -30,6 +30,7 @@ def preload(argv: list[str] | None = None) -> bool:
     import slipway.dag
     import slipway.ledger.reports
     import slipway.ledger.transactions
+    import slipway.reconcile
     import slipway.refresh  # noqa: F401
 
     # what is there now stays: the children's garbage collector need not copy its pages by looking at them

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ from typing import Any
 from slipway.catalog import Service, load_service
 from slipway.ledger import Ledger, Release
 from slipway_sandbox.developer import Developer
-from slipway_sandbox.layout import SandboxError
+from slipway_sandbox.layout import SandboxError, write_file
 from slipway_sandbox.local_http import session
 from slipway_sandbox.part import Sandbox
+from slipway_sandbox.parts.git import Git
 from slipway_sandbox.runs import Airflow, seconds_between
 
 NAME = "ai-generation"
 """The example that is released if no other is named."""
+RECONCILE = "reconcile"
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,25 @@ class Project:
         if clone.git("status", "--porcelain"):
             clone.commit("Configure the deployment")
             clone.push()
+
+    @contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Let the repository's hook have a wrong password: git accepts a push, and nobody starts its release."""
+        path = Git(self.sandbox).repositories / f"{self.service.source.repository}.git/slipway-hook.json"
+        kept, owner = path.read_text(), path.stat()
+        wrong = json.dumps({**json.loads(kept), "password": "wrong"})
+        write_file(path, wrong, 0o600, (owner.st_uid, owner.st_gid))
+        try:
+            yield
+        finally:
+            write_file(path, kept, 0o600, (owner.st_uid, owner.st_gid))
+
+    def reconcile(self) -> str:
+        """Let the reconciler look for missed pushes now; give what it made of this service: `success`, `skipped`."""
+        airflow, run = Airflow(self.sandbox, "admin"), f"manual__{time.time_ns()}"
+        airflow.start(RECONCILE, run)
+        airflow.follow(RECONCILE, run, timeout_s=180)
+        return str(airflow.tasks(RECONCILE, run)[self.name]["state"])
 
     def commit(
         self,

@@ -127,6 +127,15 @@ def test_clear_of_a_rolled_back_run_brings_nothing_back(
     assert not holders(ledger)
 
 
+def test_the_reconciler_leaves_a_rolled_back_commit_alone(
+    project: Project, good: Pushed, bad: Pushed, ledger: Ledger
+) -> None:
+    before = len(ledger.releases("ai-generation", limit=1000))
+    assert project.reconcile() == "skipped"
+    assert len(ledger.releases("ai-generation", limit=1000)) == before
+    assert project.version()["commit"] == good.commit
+
+
 def test_a_held_commit_is_refused_until_it_is_let_go(project: Project, good: Pushed, bad: Pushed) -> None:
     refused = slipway(project, "release", "ai-generation", bad.commit, "--again", "--wait")
     assert refused.returncode == 1, refused.stderr

@@ -1,4 +1,5 @@
-"""The nightly refresh: when it runs, and what it leaves behind: the model of include/refresh.yaml, word for word."""
+"""The nightly refresh: when it runs, what it leaves behind, and when missed pushes are looked for: the model of
+include/refresh.yaml, word for word."""
 
 from __future__ import annotations
 
@@ -65,7 +66,7 @@ class Retention(Entry):
 
 
 class Refresh(Entry):
-    """The nightly refresh of everything that is deployed: when it runs, and what it leaves behind."""
+    """The nightly refresh of everything that is deployed, and the look for missed pushes: when they run, and what is kept."""
 
     schedule: Cron = Field(
         "30 3 * * *",
@@ -75,6 +76,12 @@ class Refresh(Entry):
     )
     timezone: Zone = Field(
         "UTC", min_length=1, max_length=100, description="Time zone of the schedule, by its IANA name."
+    )
+    reconcile: Cron = Field(
+        "*/10 * * * *",
+        min_length=1,
+        max_length=100,
+        description="When release branches are looked at for commits whose release nobody has started, as cron.",
     )
     retention: Retention = Field(default_factory=Retention, description="What is kept.")
 

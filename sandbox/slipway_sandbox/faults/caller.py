@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -17,8 +16,7 @@ from pathlib import Path
 from slipway.release import run_id
 from slipway_sandbox.faults.case import Case, Seen, Wanted
 from slipway_sandbox.faults.scene import Scene
-from slipway_sandbox.layout import SandboxError, write_file
-from slipway_sandbox.parts.git import Git
+from slipway_sandbox.layout import SandboxError
 from slipway_sandbox.project import NAME
 from slipway_sandbox.run import run, wait_until
 from slipway_sandbox.runs import Airflow
@@ -287,24 +285,14 @@ def _credential(name: str, password: str | None) -> Callable[[Scene], Seen]:
 
 
 def _hook_credential(scene: Scene) -> Seen:
-    path = (
-        Git(scene.sandbox).repositories / f"{scene.project.service.source.repository}.git/slipway-hook.json"
-    )
-    kept, owner = path.read_text(), path.stat()
-
     def act() -> tuple[str, str]:
         scene.project.commit("With a hook that may not")
-        write_file(
-            path, json.dumps({**json.loads(kept), "password": "wrong"}), 0o600, (owner.st_uid, owner.st_gid)
-        )
         said = scene.project.clone.push()
         lines = [line.removeprefix("remote: ").strip() for line in said.splitlines() if "slipway: " in line]
         return "not started", "\n".join(lines)
 
-    try:
+    with scene.project.unheard():
         return _harmless(scene, act)
-    finally:
-        write_file(path, kept, 0o600, (owner.st_uid, owner.st_gid))
 
 
 # --- the catalog ---

@@ -474,10 +474,28 @@ def _passes(name: str, title: str, act: Acts) -> Case:
     return Case(name, SECTION, title, wanted, act, deploys=True)
 
 
+def _unheard(scene: Scene) -> Seen:
+    """Push while Airflow, registry and Vault are away; back again, the reconciler finds the commit."""
+    scene.good()
+    start = time.monotonic()
+    commit = scene.project.commit("Push while nobody is there to hear it")
+    with AIRFLOW_DOWN(scene), REGISTRY_DOWN(scene), sealed(scene):
+        said = scene.project.clone.push()
+    notes = [] if "its release is not started" in said else [f"the push says {said!r}"]
+    if (state := scene.project.reconcile()) != "success":
+        notes.append(f"the reconciler's task is {state}")
+    seen = scene.wait(scene.project.run_id(commit))
+    if (state := scene.project.reconcile()) != "skipped":
+        notes.append(f"the second time the reconciler's task is {state}")
+    return dataclasses.replace(seen, notes=(*seen.notes, *notes), seconds=time.monotonic() - start)
+
+
+AIRFLOW_DOWN = stopped("airflow", "airflow-api-server", "airflow-scheduler")
 REGISTRY_DOWN = stopped("registry", "registry-nginx")
 API_SERVER_DOWN = stopped("kubernetes", "k8s-kube-apiserver")
 
 CASES: tuple[Case, ...] = (
+    _passes("pushed-while-all-is-down", "a push while Airflow, registry and Vault are away", _unheard),
     _fails(
         "registry-down",
         "the registry does not answer when an image is to be built",

@@ -43,6 +43,7 @@ def test_without_a_file_everything_is_as_by_default(file: Path) -> None:
     [
         ("schedule: 61 2 * * *", "1:11: schedule", "is no schedule"),
         ("schedule: '@daily'", "1:11: schedule", "five fields"),
+        ("reconcile: often", "1:12: reconcile", "is no schedule"),
         ("timezone: Europe/Berlim", "1:11: timezone", "IANA name"),
         ("timezone: ../etc/passwd", "1:11: timezone", "IANA name"),
         ("retention:\n  images: 0", "2:11: retention.images", "`0` is not at least 1"),

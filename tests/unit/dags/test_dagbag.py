@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(120)  # two processes import all of the stages
 ROOT = Path(__file__).parents[3]
 DAGS, CATALOG = ROOT / "dags", ROOT / "include/services"
 RELEASE, SECOND = "release_ai_generation", "release_prompt_library"
-REFRESH, ROLLBACK = "staging_refresh", "rollback"
+RECONCILE, REFRESH, ROLLBACK = "reconcile", "staging_refresh", "rollback"
 GATES = [
     "build.compile", "build.lint", "build.analyze", "test.unit", "test.integration",
     "scan.sast", "scan.dependencies", "scan.secrets", "scan.dockerfile", "scan.dynamic",
@@ -84,11 +84,11 @@ def assert_in_order(tasks: dict[str, dict[str, Any]], *names: str) -> None:
 def test_there_are_exactly_these_dags_and_no_import_errors(parses: dict[str, Any]) -> None:
     for parse in parses.values():
         assert parse["import_errors"] == {}
-        assert set(parse["dags"]) == {RELEASE, SECOND, REFRESH, ROLLBACK}
+        assert set(parse["dags"]) == {RELEASE, SECOND, RECONCILE, REFRESH, ROLLBACK}
 
 
 def test_two_parses_serialize_to_the_same(parses: dict[str, Any]) -> None:
-    for dag in (RELEASE, SECOND, REFRESH, ROLLBACK):
+    for dag in (RELEASE, SECOND, RECONCILE, REFRESH, ROLLBACK):
         first, second = (parses[name]["dags"][dag]["serialized"] for name in ("first", "second"))
         # but for the order of keys, which Airflow itself leaves to chance and sorts before it compares
         assert first == second
@@ -99,7 +99,7 @@ def test_a_dag_file_is_tiny_and_parses_at_once(
 ) -> None:
     files = sorted(DAGS.glob("*.py"))
     assert [file.name for file in files] == sorted(
-        f"{name}.py" for name in (RELEASE, SECOND, ROLLBACK, REFRESH)
+        f"{name}.py" for name in (RELEASE, SECOND, RECONCILE, ROLLBACK, REFRESH)
     )
     for file in files:
         assert len(file.read_text().splitlines()) <= 15, file
@@ -219,6 +219,17 @@ def test_what_rolls_back_decides_nothing_and_follows_what_it_undoes(parses: dict
         assert "rollback" not in tasks["verify.passed"]["upstream"]
         # a leaf that is red when they are: Airflow calls a run by its leaves
         assert watched <= set(tasks["verify.passed"]["upstream"])
+
+
+def test_the_reconciler_looks_at_each_service_in_bounded_time(parses: dict[str, Any]) -> None:
+    dag = parses["first"]["dags"][RECONCILE]
+    assert set(dag["tasks"]) == {"ai-generation", "prompt-library"}
+    assert (dag["catchup"], dag["max_active_runs"], dag["starts_paused"]) == (False, 1, False)
+    assert "release" not in dag["tags"]  # its tasks are not stages of a release
+    for task in dag["tasks"].values():
+        assert task["retries"] >= 3
+        assert 60 < task["execution_timeout_s"] <= 900
+        assert not task["upstream"]  # a service waits for no other
 
 
 def test_people_find_their_way(parses: dict[str, Any], tasks: dict[str, dict[str, Any]]) -> None:

@@ -56,6 +56,7 @@ def test_push_succeeds_when_airflow_is_down_and_says_what_will_happen(repository
     done = receive(repository, f"{NONE} {COMMIT} refs/heads/main\n")
     assert done.returncode == 0
     assert "the push is accepted, but its release is not started" in done.stdout
+    assert "DAG `reconcile` starts it within minutes" in done.stdout
     assert f"slipway release ai-generation {COMMIT}" in done.stdout
 
 

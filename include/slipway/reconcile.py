@@ -1,0 +1,49 @@
+"""The reconciler's DAG: what git accepted while nothing was there to hear of it is released all the same."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable
+
+from slipway.catalog import catalog_directory, load_refresh, load_service
+from slipway.errors import CatalogError
+from slipway.stages.outcome import DEFAULTS
+from slipway.stages.reconcile import ReleaseMissed
+
+DAG_ID = "reconcile"
+
+_DOC = """
+### Reconcile
+
+Looks at the release branch of each service. A commit that was pushed while Airflow, the hook or the network was down has
+no release: it is started here, under the run that the hook would have started. What is known to the ledger or to Airflow,
+however it ended, is left alone; so is a service that was never released.
+
+Runs {schedule} ({timezone}), by `reconcile` of `include/refresh.yaml`; at any time by *Trigger*.
+"""
+
+
+def reconcile_dag() -> DAG:
+    """Give the DAG that looks for missed pushes of every service of the catalog."""
+    plan = load_refresh()
+    with DAG(
+        dag_id=DAG_ID,
+        dag_display_name="Reconcile",
+        description="Start the releases of pushes that nobody heard of.",
+        doc_md=_DOC.format(schedule=plan.reconcile, timezone=plan.timezone),
+        schedule=CronTriggerTimetable(plan.reconcile, timezone=plan.timezone),
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,
+        dagrun_timeout=timedelta(minutes=30),
+        tags=["reconcile"],
+        default_args={**DEFAULTS, "owner": "slipway"},
+    ) as dag:
+        for file in sorted(catalog_directory().glob("*.yaml")):
+            try:
+                service = load_service(file)
+            except CatalogError:  # its release DAG says what is wrong with it
+                continue
+            ReleaseMissed(task_id=service.service, task_display_name=service.title, service=service)
+    return dag
