@@ -49,7 +49,11 @@ def _explained(path: str, client: hvac.Client) -> Iterator[None]:
     except (hvac.exceptions.VaultError, requests.RequestException) as e:
         raise Transient(
             f"Vault does not give {path}: {said(e)}",
-            remedy="see that Vault answers and is unsealed (`bao status`)",
+            remedy=(
+                "see that Vault answers and is unsealed (`bao status`)"
+                # the engine makes a login there at that moment
+                + (", and that the database takes connections" if path.startswith("database/") else "")
+            ),
         ) from e
 
 

@@ -629,7 +629,7 @@ CASES: tuple[Case, ...] = (
         "database-refusing",
         "the service's database takes no connections",
         "deploy.pending",
-        r'^deploy\.pending .*database "ai_generation" is not currently accepting connections',
+        r'^Vault does not give database/creds/\S+: .*database "ai_generation" is not currently accepting connections',
         broken("deploy.pending", refusing_database, pool="slipway_cluster", after="deploy.infra_changed"),
         published=True,
     ),

@@ -124,11 +124,12 @@ def test_revoking_a_lease_that_never_was_is_fine(worker: Any) -> None:
 
 def test_vault_that_is_not_there_is_transient() -> None:
     client = hvac.Client(url="http://127.0.0.1:9", token="x", timeout=3)
-    for call in (
-        lambda: vault.read(client, "slipway/git"),
-        lambda: vault.lease_database(client, ROLE),
-        lambda: vault.revoke(client, "database/creds/x/y"),
+    for call, names_the_database in (
+        (lambda: vault.read(client, "slipway/git"), False),
+        (lambda: vault.lease_database(client, ROLE), True),
+        (lambda: vault.revoke(client, "database/creds/x/y"), False),
     ):
         with pytest.raises(Transient, match=r"^Vault does not give .*: connection refused\n") as caught:
             call()
         assert "unsealed" in caught.value.remedy
+        assert ("database" in caught.value.remedy) == names_the_database
