@@ -6,8 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from slipway.catalog import catalog_directory, load_refresh, load_service
-from slipway.errors import CatalogError
+from slipway.catalog import load_refresh, load_sound
 from slipway.stages.outcome import DEFAULTS
 from slipway.stages.reconcile import ReleaseMissed
 
@@ -40,10 +39,6 @@ def reconcile_dag() -> DAG:
         tags=["reconcile"],
         default_args={**DEFAULTS, "owner": "slipway"},
     ) as dag:
-        for file in sorted(catalog_directory().glob("*.yaml")):
-            try:
-                service = load_service(file)
-            except CatalogError:  # its release DAG says what is wrong with it
-                continue
+        for service in load_sound():
             ReleaseMissed(task_id=service.service, task_display_name=service.title, service=service)
     return dag

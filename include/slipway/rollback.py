@@ -6,8 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
-from slipway.catalog import catalog_directory, load_service
-from slipway.errors import CatalogError
+from slipway.catalog import load_sound
 from slipway.stages import lane, report, rollback
 from slipway.stages.outcome import DEFAULTS
 
@@ -27,12 +26,7 @@ Start it with `slipway rollback SERVICE [--to COMMIT]`, or here.
 
 def rollback_dag() -> DAG:
     """Give the DAG that rolls back any service of the catalog."""
-    services = []
-    for file in sorted(catalog_directory().glob("*.yaml")):
-        try:
-            services.append(load_service(file))
-        except CatalogError:  # its release DAG says what is wrong with it
-            continue
+    services = load_sound()
     with DAG(
         dag_id=DAG_ID,
         dag_display_name="Roll back",

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.catalog import catalog_directory, load_catalog, load_files, load_service
+from slipway.catalog import catalog_directory, load_catalog, load_files, load_service, load_sound
 from slipway.errors import CatalogError, Problem
 
 GOOD = (catalog_directory() / "ai-generation.yaml").read_text()
@@ -175,3 +175,13 @@ def test_two_services_may_not_share_a_deployment(tmp_path: Path) -> None:
         match=rf"other\.yaml:{line}:15: deploy.deployment: .*the same Deployment ai-generation/ai-generation",
     ):
         load_files(sorted(tmp_path.iterdir()))
+
+
+def test_a_file_that_is_wrong_leaves_the_other_services(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = catalog_directory() / "ai-generation.yaml"
+    (tmp_path / good.name).write_text(good.read_text())
+    (tmp_path / "aa.yaml").write_text("service: aa\n")
+    monkeypatch.setenv("SLIPWAY_CATALOG", str(tmp_path))
+    assert [one.service for one in load_sound()] == ["ai-generation"]
