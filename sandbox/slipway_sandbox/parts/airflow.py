@@ -122,7 +122,7 @@ class Airflow(Part):
                 # a changed DAG file is parsed at the next look at the folder, its imports at the interval
                 "refresh_interval": 5,
                 "bundle_refresh_check_interval": 2,
-                "min_file_process_interval": 10,
+                "min_file_process_interval": 20,
                 "parsing_processes": 1,
                 "dag_version_inflation_check_level": "error",
                 "print_stats_interval": 300,
