@@ -34,10 +34,10 @@ status: $(STAMP) ## how each part of the sandbox is
 	$(BIN)/slipway sandbox status
 
 integration: up ## each adapter against the real part
-	$(BIN)/pytest tests/integration
+	$(BIN)/pytest tests/integration --durations=20 --durations-min=5
 
 e2e: up ## pushes through the whole sequence
-	$(BIN)/pytest tests/e2e
+	$(BIN)/pytest tests/e2e --durations=20 --durations-min=5
 
 bench: up ## push new and known source in turn, five times each; how long until the first task runs and until healthy
 	$(BIN)/python -m slipway_sandbox.bench
