@@ -99,11 +99,16 @@ class Developer:
         """Push; give what git and the hook said."""
         return self.git("push", "origin", f"HEAD:refs/heads/{reference}")
 
+    def there(self, reference: str) -> str | None:
+        """Give what a reference points to on the server; `git ls-remote` takes its name for the end of others', too."""
+        lines = self.git("ls-remote", "--refs", "origin", reference).split("\n")
+        return {name: hash_ for hash_, _, name in (line.partition("\t") for line in lines)}.get(reference)
+
     def note(self, commit: str) -> str | None:
         """Give Slipway's note on a commit, as the server has it."""
-        if not self.git("ls-remote", "origin", NOTES_REF):
+        if (there := self.there(NOTES_REF)) is None:
             return None
-        self.git("fetch", "--quiet", "origin", f"+{NOTES_REF}:{NOTES_REF}")
+        self.git("fetch", "--quiet", "origin", f"+{there}:{NOTES_REF}")
         noted = {line.split()[1] for line in self.git("notes", "--ref", NOTES_REF, "list").splitlines()}
         return self.git("notes", "--ref", NOTES_REF, "show", commit) if commit in noted else None
 

@@ -247,7 +247,7 @@ def network(client: APIClient, name: str, labels: Mapping[str, str]) -> None:
     every server of the machine that listens beyond loopback. So the bridge gets none.
     """
     with explained(f"making network {name}"):
-        if not client.networks(names=[f"^{name}$"]):
+        if not networks_of(client, name):
             client.create_network(
                 name,
                 driver="bridge",
@@ -258,10 +258,15 @@ def network(client: APIClient, name: str, labels: Mapping[str, str]) -> None:
             )
 
 
+def networks_of(client: APIClient, name: str) -> list[dict[str, Any]]:
+    """Give the networks of exactly this name, which the engine takes for a pattern."""
+    return [one for one in client.networks(names=[name]) if one["Name"] == name]
+
+
 def remove_network(client: APIClient, name: str) -> None:
     """Remove a network and whatever container is still on it; none is fine."""
     with explained(f"removing network {name}"):
-        for found in client.networks(names=[f"^{name}$"]):
+        for found in networks_of(client, name):
             for container in client.inspect_network(found["Id"]).get("Containers") or {}:
                 remove_container(client, container)
             client.remove_network(found["Id"])

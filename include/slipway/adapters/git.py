@@ -20,6 +20,8 @@ from slipway.errors import Permanent, PolicyFailed, Transient
 NOTES_REF = "refs/notes/slipway"
 FILE_LIMIT, FILES_LIMIT = process.OUTPUT_LIMIT, 20_000_000
 """Bytes of a file that a release reads, such as a lock or a manifest, and of all in a folder."""
+REFS_LIMIT = 64_000_000
+"""Bytes of a server's list of refs that are looked at; of a longer one the end."""
 _HASH = re.compile(r"[0-9a-f]{40}")
 # what git says when it is a server's answer that a retry will not change (http.c, remote-curl.c)
 _REFUSED = re.compile(
@@ -78,7 +80,12 @@ class Repository:
             ]
 
     def _run(
-        self, *args: str, stdin: bytes | None = None, timeout_s: float = 60, cwd: Path | None = None
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        timeout_s: float = 60,
+        cwd: Path | None = None,
+        keep: int = process.OUTPUT_LIMIT,
     ) -> bytes:
         # GIT_TERMINAL_PROMPT: a refused login must fail, not wait for someone to type
         environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
@@ -90,6 +97,7 @@ class Repository:
                     timeout_s=timeout_s,
                     cwd=cwd or self._mirror,
                     environment=environment,
+                    keep=keep,
                 )
             except Transient as e:
                 said = e.lines[-1] if e.lines else str(e)
@@ -109,13 +117,27 @@ class Repository:
 
         :raises PolicyFailed: if there is no such branch.
         """
-        with tempfile.TemporaryDirectory(prefix="slipway-git-") as folder:
-            said = self._run("ls-remote", self.url, f"refs/heads/{branch}", cwd=Path(folder)).decode().split()
-        if not said or not _HASH.fullmatch(said[0]):
+        found = self._ref(f"refs/heads/{branch}")
+        if found is None:
             raise PolicyFailed(
                 f"{self.url}: no branch {branch}", remedy="push it, or correct `branch` in the catalog"
             )
-        return said[0]
+        return found
+
+    def _ref(self, name: str) -> str | None:
+        """Give what the server's ref of exactly this full name points to; None if there is none.
+
+        What is given to ``git ls-remote`` is a pattern that may match the end of a name: with ``refs/heads/main`` it
+        tells of ``refs/heads/feature/refs/heads/main``, too, which anybody may push. ``git fetch`` and ``git push``
+        take a full name that is not there for the end of one, too (gitrevisions(7)): they are given hashes and
+        whole folders of refs instead.
+        """
+        with tempfile.TemporaryDirectory(prefix="slipway-git-") as folder:
+            said = self._run("ls-remote", "--refs", self.url, name, cwd=Path(folder), keep=REFS_LIMIT)
+        # by lines and tabs as git writes them: what str takes for the end of a line may be part of a name
+        refs = {ref: hash_ for hash_, _, ref in (line.partition(b"\t") for line in said.split(b"\n"))}
+        found = refs.get(name.encode(), b"").decode()
+        return found if _HASH.fullmatch(found) else None
 
     def fetch(self, commit: str | None = None) -> None:
         """Bring the mirror up to date; if ``commit`` is there already, do nothing."""
@@ -130,18 +152,19 @@ class Repository:
                 "--prune",
                 "--no-tags",
                 self.url,
-                "+refs/heads/*:refs/heads/*",
+                "+refs/heads/*:refs/slipway/heads/*",  # where no name of one is the short form of another ref
                 timeout_s=300,
             )
 
     def on_branch(self, commit: str, branch: str) -> bool:
         """Tell whether ``commit`` is on ``branch`` as the server has it now.
 
+        :param commit: a full hash; any other name of it is on no branch.
         :raises PolicyFailed: if there is no such branch.
         """
         head = self.head(branch)
         self.fetch(head)
-        return self._has(commit) and self._leads_to(commit, head)
+        return bool(_HASH.fullmatch(commit)) and self._has(commit) and self._leads_to(commit, head)
 
     def _leads_to(self, commit: str, head: str) -> bool:
         # what of the commit's history is not in the head's: nothing, if the commit is in it itself
@@ -246,9 +269,9 @@ class Repository:
         )
 
     def _fetch_notes(self) -> bool:
-        if not self._run("ls-remote", self.url, NOTES_REF).strip():
+        if (there := self._ref(NOTES_REF)) is None:
             return False
-        self._run("fetch", "--quiet", "--no-tags", self.url, f"+{NOTES_REF}:{NOTES_REF}")
+        self._run("fetch", "--quiet", "--no-tags", self.url, f"+{there}:{NOTES_REF}")
         return True
 
     def write_note(self, commit: str, text: str, attempts: int = 5) -> bool:
@@ -270,7 +293,8 @@ class Repository:
                     timeout_s=20,
                 )
                 try:
-                    self._run("push", "--quiet", self.url, f"{NOTES_REF}:{NOTES_REF}")
+                    # all of the folder, where the mirror has this one: see _ref
+                    self._run("push", "--quiet", self.url, "refs/notes/*:refs/notes/*")
                     return True
                 except Transient:
                     if attempt == attempts - 1:

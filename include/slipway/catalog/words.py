@@ -67,8 +67,8 @@ Repository = Annotated[
 Branch = Annotated[
     str,
     Word(
-        r"(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)|/\.|/$|\.$))[A-Za-z0-9_][A-Za-z0-9._/@{}+-]*",
-        "must be a legal branch name",
+        r"(?!refs/|HEAD$)(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)|/\.|/$|\.$))[A-Za-z0-9_][A-Za-z0-9._/@{}+-]*",
+        "must be a legal branch name of plain characters, without `refs/heads/` before it",
     ),
 ]
 ImageRepository = Annotated[

@@ -198,7 +198,7 @@ def removed(purpose: str, setup: Any, containers: Sequence[str] = ("database", "
             engine.remove_container(client, f"{name}-{container}")
         engine.remove_network(client, name)
         with engine.explained("looking for what is left"):
-            if client.networks(names=[f"^{name}$"]):
+            if engine.networks_of(client, name):
                 raise Transient(f"network {name} is still there")
 
     ended = remove().operator.as_teardown(setups=setup)

@@ -132,7 +132,9 @@ def _git(scene: Scene, *arguments: str) -> str:
 
 def _main(scene: Scene) -> str:
     """Give the head of the released branch, as the server has it."""
-    return _git(scene, "ls-remote", "origin", "refs/heads/main").split()[0]
+    there = scene.project.clone.there("refs/heads/main")
+    assert there is not None
+    return there
 
 
 @contextmanager

@@ -7,8 +7,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from slipway.adapters.git import FILE_LIMIT, Repository
+from slipway.adapters.git import FILE_LIMIT, NOTES_REF, Repository
 from slipway.errors import PolicyFailed, Transient
 
 
@@ -100,3 +102,96 @@ def test_a_note_is_written_once_and_on_top_of_others(
 
 def test_password_is_not_in_what_is_shown_of_a_repository(tmp_path: Path) -> None:
     assert "hunter2" not in repr(Repository("http://git/x.git", "slipway", "hunter2", tmp_path))
+
+
+# --- exact refs ---
+STRAYS = (
+    "feature/refs/heads/main",
+    "refs/heads/main",
+    "x/main",
+    "heads/main",
+    "-main",
+    "Main",
+    "maın",
+    "main\u2028",
+    "m",
+)
+
+
+def stray_commit(work: Path, reference: str) -> str:
+    """Push a commit that is on no other branch to a reference; give it."""
+    git(work, "checkout", "--quiet", "--detach")
+    git(work, "commit", "--quiet", "--allow-empty", "-m", f"Not meant for main but for {reference!r}")
+    git(work, "push", "--quiet", "../remote.git", f"HEAD:{reference}")
+    commit = git(work, "rev-parse", "HEAD")
+    git(work, "checkout", "--quiet", "main")
+    return commit
+
+
+@pytest.mark.parametrize("name", STRAYS)
+def test_branch_whose_name_resembles_the_release_branch_counts_for_nothing(
+    repository: Repository, work: Path, name: str
+) -> None:
+    stray, head = stray_commit(work, f"refs/heads/{name}"), git(work, "rev-parse", "main")
+    git(work, "tag", "-a", "-m", "a tag", "refs/heads/main", stray)
+    git(work, "push", "--quiet", "../remote.git", "refs/tags/refs/heads/main")
+    assert repository.head("main") == head
+    assert repository.on_branch(head, "main")
+    assert not repository.on_branch(stray, "main")
+    assert repository.resolve(stray[:12], "main") == []
+    git(work.parent / "remote.git", "update-ref", "-d", "refs/heads/main")
+    with pytest.raises(PolicyFailed, match="no branch main"):
+        repository.head("main")
+
+
+PIECES = st.sampled_from(
+    ["refs", "heads", "tags", "notes", "main", "Main", "MAIN", "maın", "mäin", "main\u2028x", "main\u00a0x", "HEAD",
+     "feature", "-", "ma", "main-2", "main{", "remotes", "origin"]
+)  # fmt: skip
+PARTS = st.lists(PIECES, max_size=3).flatmap(
+    lambda parts: st.sampled_from(
+        [["main"], ["heads", "main"], ["refs", "heads", "main"], ["refs", "heads", "mäin"]]
+    ).map(lambda tail: ["refs", *parts, *tail])
+)
+NAMES = (PARTS | st.lists(PIECES, min_size=1, max_size=5).map(lambda parts: ["refs", *parts])).map("/".join)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    others=st.sets(NAMES, max_size=6), there=st.booleans(), branch=st.sampled_from(["main", "mäin", "x/main"])
+)
+def test_only_the_ref_of_that_very_name_counts(
+    repository: Repository, work: Path, tmp_path: Path, others: set[str], there: bool, branch: str
+) -> None:
+    """Whatever else a server has: references of other names, tags (which git tells with what they peel to), its HEAD."""
+    exact, main, remote = f"refs/heads/{branch}", git(work, "rev-parse", "main"), tmp_path / "remote.git"
+    if not (remote / "refs/tags/annotated").exists():
+        git(work, "tag", "-a", "-m", "a tag", "annotated", stray_commit(work, "refs/heads/stray"))
+        git(work, "push", "--quiet", "../remote.git", "annotated")
+    tag, stray = (git(work, "rev-parse", f"annotated{kind}") for kind in ("", "^{}"))
+    (remote / "refs/heads/main").unlink(missing_ok=True)
+    told = {one: f"{tag} {one}\n^{stray}\n" if "tags" in one else f"{stray} {one}\n" for one in others}
+    told |= {exact: f"{main} {exact}\n"} if there else {}
+    if not there:
+        told.pop(exact, None)
+    listed = "# pack-refs with: peeled fully-peeled sorted \n" + "".join(
+        told[one] for one in sorted(told, key=str.encode)
+    )
+    (remote / "packed-refs").write_bytes(listed.encode())
+    if there:
+        assert repository.head(branch) == main
+    else:
+        with pytest.raises(PolicyFailed, match=f"no branch {branch}"):
+            repository.head(branch)
+
+
+def test_notes_are_read_and_written_beside_a_branch_of_their_full_name(
+    repository: Repository, work: Path
+) -> None:
+    stray = stray_commit(work, f"refs/heads/{NOTES_REF}")
+    head = repository.head("main")
+    assert repository.note(head) is None
+    assert repository.write_note(head, "slipway: passed\n")
+    assert repository.note(head) == "slipway: passed\n"
+    told = git(work, "ls-remote", "../remote.git", f"refs/heads/{NOTES_REF}").split("\t")
+    assert told == [stray, f"refs/heads/{NOTES_REF}"]

@@ -42,6 +42,22 @@ def test_other_branches_and_tags_are_said_to_be_ignored(repository: Path) -> Non
     assert "refs/tags/v1 is ignored" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "feature/refs/heads/main",
+        "refs/heads/main",
+        f"x\u2028{NONE}\u00a0{COMMIT}\u00a0refs/heads/main",
+        "main\u00a0",
+        "Main",
+    ],
+)
+def test_branch_whose_name_resembles_the_release_branch_starts_nothing(repository: Path, name: str) -> None:
+    done = receive(repository, f"{NONE} {COMMIT} refs/heads/{name}\n")
+    assert done.returncode == 0
+    assert done.stdout == f"slipway: refs/heads/{name} is ignored: only refs/heads/main is released\n"
+
+
 def test_deleting_the_branch_releases_nothing_and_says_so(repository: Path) -> None:
     done = receive(repository, f"{COMMIT} {NONE} refs/heads/main\n")
     assert done.returncode == 0
