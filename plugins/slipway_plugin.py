@@ -110,6 +110,7 @@ def release_of_commit(service: str, commit: str, user: GetUserDep) -> dict[str, 
 def run(run_id: str, user: GetUserDep, request: Request) -> Response:
     """Give the release of a run: as a page to a browser, as JSON to anybody else."""
     from slipway.ledger import reports as kept
+    from slipway.ledger import rollbacks
 
     release = _run(user, run_id)
     if not _browser(request):
@@ -120,9 +121,16 @@ def run(run_id: str, user: GetUserDep, request: Request) -> Response:
     held = _ledger().held(
         release.service, release.environment, release.commit, release.config_revision, release.digest
     )
+    undone = rollbacks.newest_from(_ledger(), run_id)
     return HTMLResponse(
         _page().render(
-            release=release, dag_id=dag_id, reported=reported, steps=steps, plan=planned, held=held
+            release=release,
+            dag_id=dag_id,
+            reported=reported,
+            steps=steps,
+            plan=planned,
+            held=held,
+            undone=undone,
         )
     )
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from slipway.ledger import Ledger, Release
+    from slipway.ledger.rollbacks import Rollback
 
 _COLOURS = {"passed": "green", "running": "cyan", "skipped": "dim", "superseded": "yellow"}
 
@@ -152,6 +153,7 @@ def list_(service: str, limit: int, as_json: bool) -> None:
 def show(service: str, commit: str | None, with_plan: bool, as_json: bool) -> None:
     """Show the newest release of SERVICE, or that of COMMIT: a prefix is enough, COMMIT.r1 is its first repeat."""
     from slipway.errors import CatalogError
+    from slipway.ledger import rollbacks
 
     with open_ledger() as ledger:
         if commit and "." in commit:
@@ -161,22 +163,24 @@ def show(service: str, commit: str | None, with_plan: bool, as_json: bool) -> No
         held = found and ledger.held(
             found.service, found.environment, found.commit, found.config_revision, found.digest
         )
+        undone = rollbacks.newest_from(ledger, found.run_id) if found else None
     if not found:
         raise CatalogError(
             f"No release of {plain(service)}{f' at {plain(commit)}' if commit else ''} is recorded.",
             remedy=f"`slipway releases list {plain(service)}` shows those that are.",
         )
     if as_json:
-        click.echo(json.dumps(found.show(), indent=2))
+        told = {**found.show(), "rollback": undone.show() if undone else None}
+        click.echo(json.dumps(told, indent=2))
         return
-    _print(found, held.held_at if held else None)
+    _print(found, held.held_at if held else None, undone)
     if with_plan and found.plan:
         from slipway.release.plan import words
 
         click.echo("\n" + plain("\n".join(words(found.plan))))
 
 
-def _print(found: Release, held_at: datetime | None = None) -> None:
+def _print(found: Release, held_at: datetime | None = None, undone: Rollback | None = None) -> None:
     from rich.table import Table
 
     console = _console()
@@ -197,6 +201,7 @@ def _print(found: Release, held_at: datetime | None = None) -> None:
         "plan": found.plan_hash and found.plan_hash[:12],
         "superseded by": found.superseded_by,
         "rolled back to": found.rolled_back_to,
+        "by hand": undone.words() if undone else None,
         "held": f"since {held_at:%Y-%m-%d %H:%M:%S} UTC: nothing deploys it until "
         f"`slipway holds release {found.service} {found.commit[:12]}`"
         if held_at

@@ -13,9 +13,10 @@ from slipway.ledger.transactions import Ledger
 _LOCK = 0x51195A17  # any number, as long as every Slipway uses the same
 
 
-def upgrade(url: str) -> None:
+def upgrade(url: str, revision: str = "head") -> None:
     """Brings the database of `url` to the newest schema. Safe to repeat, and from several processes at once.
 
+    :param revision: the schema to bring it to, if not the newest.
     :raises Transient: when the database does not answer.
     """
     ledger = Ledger(url)
@@ -27,6 +28,6 @@ def upgrade(url: str) -> None:
             connection.execute(text("SET LOCAL lock_timeout = '60s'"))
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
     finally:
         ledger.close()

@@ -178,6 +178,57 @@ class HoldRow(Table):
     held_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class RollbackRow(Table):
+    """One rollback by hand: one run of the DAG `rollback`. What it leaves and returns to is chosen once it has the lane."""
+
+    __tablename__ = "rollbacks"
+
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    service: Mapped[str]
+    environment: Mapped[str]
+    asked_by: Mapped[str | None]
+    reason: Mapped[str | None]
+    from_run_id: Mapped[str | None] = mapped_column(ForeignKey("releases.run_id"), index=True)
+    to_run_id: Mapped[str | None] = mapped_column(ForeignKey("releases.run_id"))
+    state: Mapped[str]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("state IN ('waiting', 'running', 'passed', 'failed', 'errored')", "state"),
+        CheckConstraint(
+            "(from_run_id IS NULL) = (to_run_id IS NULL) AND "
+            "(state NOT IN ('running', 'passed') OR to_run_id IS NOT NULL)",
+            "chosen",
+        ),
+        CheckConstraint("(state IN ('waiting', 'running')) = (finished_at IS NULL)", "finished"),
+        CheckConstraint("finished_at >= started_at", "order"),
+    )
+
+
+class WishRow(Table):
+    """A run of a release that somebody asked for, before it has begun: what decides whether a push is a new one.
+
+    :cvar is_head: whether its commit was asked for as the head of the release branch.
+    """
+
+    __tablename__ = "wishes"
+
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    service: Mapped[str]
+    environment: Mapped[str]
+    commit: Mapped[str]
+    ref: Mapped[str]
+    is_head: Mapped[bool]
+    asked_by: Mapped[str]
+    requested_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        CheckConstraint("commit ~ '^([0-9a-f]{40}|[0-9a-f]{64})$'", "commit"),
+        Index("wishes_requested_idx", "service", "environment", text("requested_at DESC")),
+    )
+
+
 class EvidenceRow(Table):
     """The verdict of a gate; never an error: a gate that could not be evaluated leaves no evidence."""
 

@@ -27,6 +27,7 @@ from slipway.ledger.tables import (
     LaneRow,
     ReleaseRow,
     StageRow,
+    WishRow,
 )
 from slipway.release import Changeset, Contender, Outcome, Status
 
@@ -112,15 +113,32 @@ class Ledger:
         run_id: str,
         ref: str,
         requested_at: datetime | None = None,
+        *,
+        is_head: bool = False,
     ) -> Release:
         """Records that a release begins. A cleared run begins again: it is running, and keeps its stages.
 
-        :param requested_at: when it was asked for, which stays as the first attempt said; None is now.
+        :param requested_at: when it was asked for, if no wish is recorded (see `slipway.ledger.wishes`): which then is.
+            It stays as the first attempt said; None is now.
+        :param is_head: whether it was asked for as the head of the release branch, if no wish says so.
 
         :raises Permanent: when `run_id` already is another release.
         """
         with self._transaction() as session:
             values = {"service": service, "environment": environment, "commit": commit}
+            # of a run that Airflow's own form has started nobody has recorded the wish
+            session.execute(
+                insert(WishRow)
+                .values(
+                    run_id=run_id,
+                    ref=ref,
+                    is_head=is_head,
+                    asked_by="airflow",
+                    requested_at=requested_at or _NOW,
+                    **values,
+                )
+                .on_conflict_do_nothing()
+            )
             session.execute(
                 insert(ReleaseRow)
                 .values(
@@ -128,7 +146,7 @@ class Ledger:
                     ref=ref,
                     status=decide.begin(None).value,
                     attempts=0,
-                    requested_at=requested_at or _NOW,
+                    requested_at=session.get_one(WishRow, run_id).requested_at,
                     **values,
                 )
                 .on_conflict_do_nothing()
@@ -352,7 +370,6 @@ class Ledger:
                 .values(
                     **values, config_revision=config or "", digest=digest or "", run_id=run_id, reason=reason
                 )
-                # whoever comes after a kill -9 finds by the reason where this run was
                 .on_conflict_do_update(
                     index_elements=["service", "environment", "commit", "config_revision", "digest"],
                     set_={"run_id": run_id, "reason": reason},

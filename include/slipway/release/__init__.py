@@ -7,8 +7,10 @@ from slipway.release.queue import Contender, superseded_by, yields_to
 from slipway.release.rollback import Candidate, Choice, choose
 from slipway.release.schema import Changeset, linted
 from slipway.release.states import Outcome, Status, begin, decisive, finish, fold
+from slipway.release.wishes import Answer, Wish, decide
 
 __all__ = [
+    "Answer",
     "Candidate",
     "Changeset",
     "Choice",
@@ -16,9 +18,11 @@ __all__ = [
     "Outcome",
     "RunId",
     "Status",
+    "Wish",
     "advice",
     "begin",
     "choose",
+    "decide",
     "decisive",
     "evidence_key",
     "finish",

@@ -9,6 +9,7 @@ from airflow.sdk import PokeReturnValue, get_current_context
 from airflow.sdk.exceptions import AirflowRuntimeError
 
 from slipway.errors import Permanent, Superseded, Transient
+from slipway.ledger import rollbacks
 from slipway.release import Contender, yields_to
 from slipway.stages import connections
 from slipway.stages.lanes import MARGIN_S, give_way, refuse_held
@@ -96,12 +97,12 @@ def unlane(service: Service) -> Any:
 
 
 ROLLBACK = "rollback"
-"""Id of the DAG that rolls back by hand, and first word of its runs' ids."""
+"""Id of the DAG that rolls back by hand."""
 
 
 def is_run(ledger: Ledger, run_id: str) -> bool:
     """Tell whether a holder of a lane is a run whose state Airflow can be asked for: a release, or a rollback."""
-    return run_id.startswith(f"{ROLLBACK}.") or ledger.record(run_id) is not None
+    return ledger.record(run_id) is not None or rollbacks.find(ledger, run_id) is not None
 
 
 def _alive(context: Context, service: Service, newer: list[Contender]) -> list[Contender]:
@@ -110,9 +111,9 @@ def _alive(context: Context, service: Service, newer: list[Contender]) -> list[C
 
 
 def runs(context: Context, service: Service, run_id: str) -> bool:
-    """Tell whether the run of a release goes on, by Airflow's word."""
+    """Tell whether the run of a release, or of a rollback by hand, goes on, by Airflow's word."""
     try:
-        dag_id = ROLLBACK if run_id.startswith(f"{ROLLBACK}.") else service.dag_id
+        dag_id = ROLLBACK if rollbacks.find(connections.ledger(), run_id) else service.dag_id
         state: str = context["ti"].get_dagrun_state(dag_id, run_id)
         return state in ("queued", "running")  # equal to these words, though it may be an enum of its own
     except AirflowRuntimeError as e:

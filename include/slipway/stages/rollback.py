@@ -10,7 +10,8 @@ from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from slipway.adapters import cluster
-from slipway.errors import PolicyFailed, Transient
+from slipway.errors import PolicyFailed, SlipwayError, Transient
+from slipway.ledger import rollbacks
 from slipway.release import Candidate, Choice, Outcome, Status, choose, decisive, manifests
 from slipway.stages import connections, lane, lanes
 from slipway.stages.outcome import recorded, seconds, stage
@@ -229,62 +230,75 @@ def by_hand(services: Sequence[Service]) -> Any:
         params, run_id = context["params"], context["dag_run"].run_id
         service, environment = known[params["service"]], connections.platform().environment
         ledger, to = connections.ledger(), params.get("to")
-        before = _going_on(ledger, run_id)
-        leaving = before or ledger.active(service.service, environment)
+        asked_by = context["dag_run"].triggering_user_name
+        before = rollbacks.begin(
+            ledger, run_id, service.service, environment, asked_by, params.get("reason") or None
+        )
+        try:
+            done = _restored(context, ledger, service, before, to)
+        except SlipwayError as e:
+            state = rollbacks.FAILED if isinstance(e, PolicyFailed) else rollbacks.ERRORED
+            rollbacks.finish(ledger, run_id, state)
+            raise
+        rollbacks.finish(ledger, run_id, rollbacks.PASSED)
+        return done
+
+    return restore_()
+
+
+def _restored(
+    context: Any, ledger: Ledger, service: Service, asked: rollbacks.Rollback, to: str | None
+) -> dict[str, Any]:
+    """Choose, if no earlier try of this run has, and restore; give what the command tells."""
+    run_id, environment = asked.run_id, asked.environment
+    if asked.from_run_id is None:
+        leaving = ledger.active(service.service, environment)
         if leaving is None:
             raise PolicyFailed(
                 f"nothing of {service.service} is deployed in {environment}", remedy="release it first"
             )
-        if before is None and to and leaving.commit == to:
+        if to and leaving.commit == to:
             print(f"{leaving.run_id} is deployed already")
+            rollbacks.chosen(ledger, run_id, leaving.run_id, leaving.run_id)
             return {
                 "from": leaving.run_id,
                 "to": leaving.run_id,
                 "commit": leaving.commit,
                 "digest": leaving.digest,
             }
-        if before is None and (choice := chosen(ledger, service, environment, leaving, to)).to is None:
+        if (choice := chosen(ledger, service, environment, leaving, to)).to is None:
             raise nothing_fits(leaving, choice, to)
         _take(context, ledger, service, environment, run_id)
         # again, now that nobody else changes anything
-        if before is None:
-            leaving = ledger.active(service.service, environment)
-            assert leaving is not None
-            choice = chosen(ledger, service, environment, leaving, to)
-            if choice.to is None:
-                raise nothing_fits(leaving, choice, to)
-            for one in choice.refused:
-                print(f"passed over: {one}")
-            target = choice.to.run_id
-        else:
-            target = str(before.rolled_back_to)
-        release = ledger.record(target)
-        assert release is not None
-        ledger.let_go(service.service, environment, release.commit)
-        reason = f"rolled back by hand ({run_id}): {params.get('reason') or 'no reason was given'}"
-        restore(ledger, service, leaving, release, reason)
-        # here, not by the report: who waits for this task sees the records as they are
-        back = f"returned to {release.run_id}: commit {release.commit}, image {release.digest}"
-        ledger.finish(leaving.run_id, Status.ROLLED_BACK, reason=f"{reason}\n  {back}")
-        if release.status is Status.ROLLED_BACK:  # forward again
-            ledger.finish(release.run_id, Status.PASSED)
-        return {
-            "from": leaving.run_id,
-            "to": release.run_id,
-            "commit": release.commit,
-            "digest": release.digest,
-            "reason": reason,
-        }
-
-    return restore_()
-
-
-def _going_on(ledger: Ledger, run_id: str) -> Release | None:
-    """Give the release that an earlier try of this run has begun to leave."""
-    for hold in ledger.holds():
-        if f"({run_id})" in hold.reason and hold.run_id:
-            return ledger.record(hold.run_id)
-    return None
+        leaving = ledger.active(service.service, environment)
+        assert leaving is not None
+        choice = chosen(ledger, service, environment, leaving, to)
+        if choice.to is None:
+            raise nothing_fits(leaving, choice, to)
+        for one in choice.refused:
+            print(f"passed over: {one}")
+        asked = rollbacks.chosen(ledger, run_id, leaving.run_id, choice.to.run_id)
+    else:
+        _take(context, ledger, service, environment, run_id)
+    left, release = ledger.record(str(asked.from_run_id)), ledger.record(str(asked.to_run_id))
+    assert left is not None
+    assert release is not None
+    ledger.let_go(service.service, environment, release.commit)
+    by = f" by {asked.asked_by}" if asked.asked_by else ""
+    reason = f"rolled back by hand{by} ({run_id}): {asked.reason or 'no reason was given'}"
+    restore(ledger, service, left, release, reason)
+    # here, not by the report: who waits for this task sees the records as they are
+    back = f"returned to {release.run_id}: commit {release.commit}, image {release.digest}"
+    ledger.finish(left.run_id, Status.ROLLED_BACK, reason=f"{reason}\n  {back}")
+    if release.status is Status.ROLLED_BACK:  # forward again
+        ledger.finish(release.run_id, Status.PASSED)
+    return {
+        "from": left.run_id,
+        "to": release.run_id,
+        "commit": release.commit,
+        "digest": release.digest,
+        "reason": reason,
+    }
 
 
 def _take(context: Any, ledger: Ledger, service: Service, environment: str, run_id: str) -> None:

@@ -91,7 +91,9 @@ def migrated(postgres: str) -> str:
 def url(migrated: str) -> str:
     """Gives the URL of an empty ledger."""
     with create_engine(migrated).begin() as connection:
-        connection.execute(text("TRUNCATE releases, lanes, refreshes, changesets, holds CASCADE"))
+        connection.execute(
+            text("TRUNCATE releases, lanes, refreshes, changesets, holds, rollbacks, wishes CASCADE")
+        )
     return migrated
 
 

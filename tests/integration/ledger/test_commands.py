@@ -53,7 +53,7 @@ def test_show_gives_the_newest_or_that_of_a_prefix(ledger: Ledger) -> None:
     shown = json.loads(slipway("show", "svc", "aaa", "--json").output)
     record = ledger.release("svc", A)
     assert record is not None
-    assert shown == record.show()
+    assert shown == {**record.show(), "rollback": None}
     text = slipway("show", "svc", "aaa").output
     for word in (A, "staging", f"10.0.0.1:5000/svc@sha256:{'d' * 64}", "test.unit", "1.2"):
         assert word in text

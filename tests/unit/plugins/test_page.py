@@ -14,7 +14,7 @@ class Moment:
         return f"now, in {timespec}"
 
 
-def rendered(plan: str = "", held: object = None, **known: object) -> str:
+def rendered(plan: str = "", held: object = None, undone: object = None, **known: object) -> str:
     fixed = {
         "service": "web", "commit": "0123456789abcdef", "environment": "staging", "status": "failed",
         "superseded_by": None, "stage": "test.unit", "reason": "test.unit failed: <b>1</b> finding",
@@ -27,7 +27,13 @@ def rendered(plan: str = "", held: object = None, **known: object) -> str:
     template = page.from_string((ROOT / "plugins/release.html").read_text())
     steps = ["push a commit", "or `slipway release web 0123 --again`"]
     return template.render(
-        release={**fixed, **known}, dag_id="release_web", reported=set(), steps=steps, plan=plan, held=held
+        release={**fixed, **known},
+        dag_id="release_web",
+        reported=set(),
+        steps=steps,
+        plan=plan,
+        held=held,
+        undone=undone,
     )
 
 
@@ -57,6 +63,12 @@ def test_held_commit_says_so_and_how_to_let_it_go() -> None:
     assert "since 2026-11-02 03:04 UTC" in page
     assert "<code>slipway holds release web 0123456789ab</code>" in page
     assert "<strong>held</strong>" not in rendered()
+
+
+def test_rollback_by_hand_says_whose_it_was_and_why() -> None:
+    page = rendered(undone=SimpleNamespace(words=lambda: "passed by anna: <slow>"))
+    assert "Rolled back by hand: passed by anna: &lt;slow&gt;" in page
+    assert "by hand" not in rendered()
 
 
 def test_words_of_pushed_code_are_never_markup() -> None:
