@@ -77,7 +77,7 @@ _POD = "spec.template.spec"
 
 @dataclass(frozen=True)
 class Place:
-    """Where something is: an object of a file, and within it a container."""
+    """Where something is: an object of a file (with its line, if that is known), and within it a container."""
 
     file: str
     kind: str
@@ -107,7 +107,7 @@ class Finding:
 def check(objects: Iterable[tuple[str, Any]], *, released: tuple[str, str] | None = None) -> None:
     """Refuse manifests that say what no service may.
 
-    :param objects: the file and the content of each.
+    :param objects: where each is (``file:line``), and its content.
     :param released: Deployment and container whose image the release puts in: every other must be pinned by digest. Without
         it images are left to :func:`slipway.release.manifests.release_of`.
     :raises PolicyFailed: with the first finding as its message and all others as its lines.
@@ -171,7 +171,7 @@ class _Look:
                 )
                 continue
             if one.get("apiVersion") != API_VERSIONS[kind]:
-                said = _short(one.get("apiVersion"))
+                said = short(one.get("apiVersion"))
                 self.say(
                     f"{at}: apiVersion is {said} rather than {API_VERSIONS[kind]}",
                     remedy=f"write apiVersion: {API_VERSIONS[kind]}",
@@ -181,9 +181,11 @@ class _Look:
                     f"{at}: names that begin with {RESERVED} are those of Slipway's own objects",
                     remedy="give it another name",
                 )
-            metadata = one.get("metadata")
+            metadata = self.mapping(at, "metadata", one.get("metadata"))
+            for field in ("labels", "annotations"):
+                self.mapping(at, f"metadata.{field}", metadata.get(field))
             for field in _SERVERS_OWN:
-                if isinstance(metadata, Mapping) and metadata.get(field):
+                if metadata.get(field):
                     self.say(
                         f"{at}: metadata.{field} is set: what is live says that, not what is released",
                         remedy="leave it out (`kubectl get -o yaml` adds it)",
@@ -200,7 +202,7 @@ class _Look:
         # what is reached from outside the cluster is a decision of those who own the network, not of a release
         if spec.get("type") not in (None, "ClusterIP"):
             self.say(
-                f"{at}: spec.type is {_short(spec['type'])}: a service is reached within the cluster only",
+                f"{at}: spec.type is {short(spec['type'])}: a service is reached within the cluster only",
                 remedy="leave it out (ClusterIP), and ask the platform's owners for a route from outside",
             )
         for field in ("externalIPs", "externalName"):
@@ -224,7 +226,7 @@ class _Look:
                 ("runtime/default", "localhost/")
             ):
                 self.say(
-                    f"{at}: annotation {_short(key)} is {_short(value)}: it takes AppArmor away",
+                    f"{at}: annotation {short(key)} is {short(value)}: it takes AppArmor away",
                     remedy="leave it out",
                 )
         context = self.mapping(at, f"{_POD}.securityContext", pod.get("securityContext"))
@@ -261,7 +263,7 @@ class _Look:
         for field in ("hostNetwork", "hostPID", "hostIPC"):
             if not _off(pod.get(field)):
                 self.say(
-                    f"{at}: {_POD}.{field} is {_short(pod[field])}: its pods would be part of the node",
+                    f"{at}: {_POD}.{field} is {short(pod[field])}: its pods would be part of the node",
                     remedy="leave it out",
                 )
         context = self.mapping(at, f"{_POD}.securityContext", pod.get("securityContext"))
@@ -269,7 +271,7 @@ class _Look:
         for one in self.each(at, f"{_POD}.securityContext.sysctls", context.get("sysctls")):
             if one.get("name") not in _SYSCTLS:
                 self.say(
-                    f"{at}: sysctl {_short(one.get('name'))} is not one that is safe for others on the node",
+                    f"{at}: sysctl {short(one.get('name'))} is not one that is safe for others on the node",
                     remedy=f"leave it out; safe ones are {', '.join(_SYSCTLS)}",
                 )
         account = pod.get("serviceAccountName") or pod.get("serviceAccount")
@@ -292,7 +294,7 @@ class _Look:
         for source in volume:
             if source != "name" and source not in _VOLUMES and volume[source] is not None:
                 self.say(
-                    f"{at}: volume {name} is of type {_short(source)}: it reaches what is not the service's",
+                    f"{at}: volume {name} is of type {short(source)}: it reaches what is not the service's",
                     remedy=f"use one of {', '.join(_VOLUMES)}",
                 )
         projected = self.mapping(at, f"volume {name}: projected", volume.get("projected"))
@@ -308,7 +310,7 @@ class _Look:
         windows = self.mapping(at, f"{path}.windowsOptions", context.get("windowsOptions"))
         if not _off(windows.get("hostProcess")):
             self.say(
-                f"{at}: {path}.windowsOptions.hostProcess is {_short(windows['hostProcess'])}: it would run on the node",
+                f"{at}: {path}.windowsOptions.hostProcess is {short(windows['hostProcess'])}: it would run on the node",
                 remedy="leave it out",
             )
         if context.get("runAsUser") in (0, "0"):
@@ -334,6 +336,13 @@ class _Look:
 
     # --- containers ---
     def container(self, at: Place, container: Mapping[Any, Any], of_pod: Mapping[Any, Any]) -> None:
+        for i, variable in enumerate(self.each(at, "env", container.get("env"))):
+            value = variable.get("value")
+            if value is not None and not isinstance(value, str):
+                self.say(
+                    f"{at}: env[{i}].value ({_name(variable)}) is {short(value)} rather than text",
+                    remedy="write the value in quotes",
+                )
         own = self.mapping(at, "securityContext", container.get("securityContext"))
         self.context(at, "securityContext", own)
         self.rights(at, own)
@@ -346,7 +355,7 @@ class _Look:
     def rights(self, at: Place, context: Mapping[Any, Any]) -> None:
         if not _off(context.get("privileged")):
             self.say(
-                f"{at}: securityContext.privileged is {_short(context['privileged'])}: it would be root on the node",
+                f"{at}: securityContext.privileged is {short(context['privileged'])}: it would be root on the node",
                 remedy="leave it out",
             )
         if context.get("allowPrivilegeEscalation") is not False:
@@ -356,7 +365,7 @@ class _Look:
             )
         if context.get("procMount") not in (None, "Default"):
             self.say(
-                f"{at}: securityContext.procMount is {_short(context['procMount'])}: it shows the node's /proc",
+                f"{at}: securityContext.procMount is {short(context['procMount'])}: it shows the node's /proc",
                 remedy="leave it out",
             )
         path = "securityContext.capabilities"
@@ -364,7 +373,7 @@ class _Look:
         for one in self.sequence(at, f"{path}.add", capabilities.get("add")):
             if one != "NET_BIND_SERVICE":
                 self.say(
-                    f"{at}: {path}.add has {_short(one)}: only NET_BIND_SERVICE may be added",
+                    f"{at}: {path}.add has {short(one)}: only NET_BIND_SERVICE may be added",
                     remedy="leave it out",
                 )
         if "ALL" not in self.sequence(at, f"{path}.drop", capabilities.get("drop")):
@@ -393,7 +402,7 @@ class _Look:
         for i, port in enumerate(self.each(at, "ports", container.get("ports"))):
             if port.get("hostPort") not in (None, 0):
                 self.say(
-                    f"{at}: ports[{i}].hostPort is {_short(port['hostPort'])}: it takes a port of the node",
+                    f"{at}: ports[{i}].hostPort is {short(port['hostPort'])}: it takes a port of the node",
                     remedy="leave it out: a Service leads to the container's port",
                 )
         lifecycle = self.mapping(at, "lifecycle", container.get("lifecycle"))
@@ -433,13 +442,13 @@ def pinned(image: Any) -> bool:
 
 def unpinned(at: str, image: Any) -> str:
     """Give the words for a container's image that is not."""
-    return f"{at}: image {_short(image)} is not pinned by digest"
+    return f"{at}: image {short(image)} is not pinned by digest"
 
 
 def _named(one: Any) -> tuple[str, str]:
     """Give kind and name of whatever was written."""
     kind = one.get("kind") if isinstance(one, Mapping) else None
-    return (kind if isinstance(kind, str) else _short(kind)), _name(
+    return (kind if isinstance(kind, str) else short(kind)), _name(
         one.get("metadata") if isinstance(one, Mapping) else None
     )
 
@@ -453,7 +462,7 @@ def _off(value: Any) -> bool:
     return value is None or value is False
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """Give a value as a manifest has it, of a length that fits a message."""
     words = {True: "true", False: "false", None: "null"}
     text = words[value] if value is None or isinstance(value, bool) else str(value)

@@ -118,6 +118,8 @@ def _server_side(resource: Any, manifest: Mapping[str, Any], *, force: bool = Fa
         namespace=manifest["metadata"]["namespace"],
         field_manager=FIELD_MANAGER,
         force_conflicts=force,
+        # unknown fields and those given twice are refused, never dropped; the client has no word of its own for it
+        query_params=[("fieldValidation", "Strict")],
         **options,
     )
 
