@@ -344,7 +344,7 @@ DEPLOYMENTS: tuple[Case, ...] = (
         "foreign-namespace",
         "a manifest of another namespace",
         "deploy.config",
-        r"^manifests/service\.yaml: Service ai-generation is for namespace kube-system",
+        r"^manifests/service\.yaml:\d+: Service ai-generation is for namespace kube-system",
         reconfigured("metadata:\n", "metadata:\n  namespace: kube-system\n", "manifests/service.yaml"),
         fast=True,
     ),
@@ -352,7 +352,7 @@ DEPLOYMENTS: tuple[Case, ...] = (
         "forbidden-kind",
         "a manifest of a kind that the catalog does not allow",
         "deploy.config",
-        r"^manifests/role\.yaml: kind Role \(everything\) is not allowed here",
+        r"^manifests/role\.yaml:\d+: kind Role \(everything\) is not allowed here",
         configured(
             {
                 "manifests/role.yaml": "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: everything}\n"
@@ -378,7 +378,7 @@ DEPLOYMENTS: tuple[Case, ...] = (
         "privileged-container",
         "a container that wants the rights of the node",
         "deploy.config",
-        r"^manifests/deployment\.yaml: Deployment ai-generation, container app: securityContext\.privileged is true: ",
+        r"^manifests/deployment\.yaml:\d+: Deployment ai-generation, container app: securityContext\.privileged is true: ",
         reconfigured("            allowPrivilegeEscalation: false\n", "            privileged: true\n"),
     ),
     _deploy(
