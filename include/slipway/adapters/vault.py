@@ -68,14 +68,34 @@ def _policies(client: hvac.Client) -> str:
         return "slipway-worker"
 
 
+@dataclass(frozen=True)
+class Version:
+    """Which version of a kv v2 secret something is made of: no secret, other than any hash of its values.
+
+    :param created: when it was written, as Vault says it: numbers begin anew when a secret is destroyed and made again.
+    """
+
+    number: int
+    created: str
+
+    def __str__(self) -> str:
+        return f"version {self.number} of {self.created}"
+
+
 def read(client: hvac.Client, path: str) -> dict[str, Any]:
     """Give the newest version of the kv v2 secret ``secret/<path>``."""
+    return read_versioned(client, path)[0]
+
+
+def read_versioned(client: hvac.Client, path: str) -> tuple[dict[str, Any], Version]:
+    """Give the newest version of the kv v2 secret ``secret/<path>``, and which it is."""
     with _explained(f"secret/{path}", client):
         secret = client.secrets.kv.v2.read_secret_version(
             path, mount_point="secret", raise_on_deleted_version=True
         )
     data: dict[str, Any] = secret["data"]["data"]
-    return data
+    about = secret["data"]["metadata"]
+    return data, Version(int(about["version"]), str(about["created_time"]))
 
 
 def lease_database(client: hvac.Client, role: str) -> Lease:

@@ -7,11 +7,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
 from slipway import strict_yaml
 from slipway.errors import PolicyFailed
-from slipway.release import policy
+from slipway.release import policy, reads
 from slipway.strict_yaml import Document, NotRead, Place, spelled
 
 Manifest = dict[str, Any]
@@ -206,17 +207,29 @@ def _object(at: str, place: Place, one: Any, namespace: str, allowed: list[str])
 
 
 def release_of(
-    manifests: Iterable[Manifest], *, deployment: str, container: str, image: str, commit: str, service: str
+    manifests: Iterable[Manifest],
+    *,
+    deployment: str,
+    container: str,
+    image: str,
+    commit: str,
+    service: str,
+    secrets: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Manifest]:
     """Give copies in which ``container`` of ``deployment`` runs ``image``, and all say which release they are of.
 
+    Pods say what they read, too, so that they are replaced when it is another; see :mod:`slipway.release.reads`.
+
+    :param secrets: the Secrets that the release makes, by name, each with the version in Vault.
     :raises PolicyFailed: if there is no such deployment or container, or the image of another is not pinned by digest.
     """
     result, found, unpinned = [], False, list[str]()
+    manifests = list(manifests)
+    known = reads.known(manifests, secrets)
     for manifest in manifests:
         manifest = copy.deepcopy(manifest)
         title = f"{manifest['kind']} {manifest['metadata']['name']}"
-        _mark(manifest, commit, service)
+        _mark(manifest, commit, service, known)
         for one in containers(manifest):
             if manifest["metadata"]["name"] == deployment and one.get("name") == container:
                 one["image"], found = image, True
@@ -242,13 +255,17 @@ def inventory(manifests: Iterable[Manifest]) -> list[tuple[str, str, str]]:
     return sorted((one["kind"], one["metadata"]["name"], one["apiVersion"]) for one in manifests)
 
 
-def _mark(manifest: Manifest, commit: str, service: str) -> None:
+def _mark(manifest: Manifest, commit: str, service: str, known: Mapping[str, str]) -> None:
     labels = within(manifest, "metadata", "labels")
     labels["app.kubernetes.io/managed-by"] = "slipway"
     labels["app.kubernetes.io/part-of"] = service
     if manifest["kind"] == "Deployment":
         for path in (("metadata",), ("spec", "template", "metadata")):
             within(manifest, *path, "annotations")["slipway/commit"] = commit
+        notes = within(manifest, "spec", "template", "metadata", "annotations")
+        notes.pop(reads.ANNOTATION, None)  # of a manifest that was copied from the cluster
+        if words := reads.words_of(manifest, known):
+            notes[reads.ANNOTATION] = words
 
 
 def within(manifest: Manifest, *path: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def plan(
     config: str,
     changes: Iterable[Change],
     pruned: Sequence[str] = (),
+    pods: Sequence[str] = (),
     schema: Mapping[str, Any] | None = None,
     waived: Sequence[str] = (),
     infra: Mapping[str, Any] | None = None,
@@ -39,6 +40,7 @@ def plan(
 
     :param image: digests ``from`` (None: nothing is deployed) and ``to``.
     :param pruned: objects of earlier releases that this one does not have, each with what becomes of it.
+    :param pods: what becomes of the pods of each Deployment, and why.
     :param schema: what the migrations tool told of the database: ``pending``, ``pending_count``, ``pending_sha``, ``revision``.
     :param infra: what the playbook's check told: ``changed``, ``diff``; None if it does not run.
     """
@@ -53,6 +55,7 @@ def plan(
         "config": config,
         "objects": objects,
         "pruned": list(pruned),
+        "pods": list(pods),
         "changesets": list(schema.get("pending") or ()),
         "changesets_count": schema.get("pending_count", 0),
         "changesets_sha": schema.get("pending_sha"),
@@ -112,4 +115,5 @@ def words(found: Mapping[str, Any]) -> list[str]:
     for one in found["objects"]:
         said += [f"manifests: {one['title']} changes", *(f"  {line}" for line in one["lines"])]
     said += [f"manifests: {one}" for one in found["pruned"]]
+    said += [f"pods: {one}" for one in found.get("pods", ())]  # plans of earlier versions have none
     return said

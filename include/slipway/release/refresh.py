@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,48 @@ def stale(used: Mapping[str, str], tonight: Mapping[str, str], *, published: boo
     made_with = [one for one in sorted(used) if one == BASE or one.startswith("toolbox-")]
     changed = [one for one in made_with if one in tonight and used[one] != tonight[one]]
     return found + [f"{one} is {_digest(used[one])}, tonight's is {_digest(tonight[one])}" for one in changed]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a release is configured by. None: nobody knows, or there is none.
+
+    :param revision: of the config repository. :param secret: version in Vault that the pods' Secret is made of.
+    :param infra: hash of all that the playbook gets.
+    """
+
+    revision: str
+    secret: str | None
+    infra: str | None
+
+
+@dataclass(frozen=True)
+class Configured:
+    """Why a release should be made again for its configuration, and why it is not though its configuration is older."""
+
+    stale: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+def configured(used: Inputs, now: Inputs, *, left: Sequence[str] = ()) -> Configured:
+    """Give whether a release's configuration is still what it would be released with.
+
+    :param left: releases with the configuration of now that were rolled back to this one: a person decides, or a newer commit.
+    """
+    found = []
+    if used.revision != now.revision:
+        found.append(
+            f"its configuration is {used.revision[:12]}, the config repository has {now.revision[:12]}"
+        )
+    if None not in (used.secret, now.secret) and used.secret != now.secret:
+        found.append(f"its Secret was made of Vault's {used.secret}, there is {now.secret}")
+    if None not in (used.infra, now.infra) and used.infra != now.infra:
+        found.append("the playbook, or what it gets, is not what was run")
+    if found and left:
+        return Configured(
+            left=tuple(f"left as it is, since {left[0]} was rolled back: {one}" for one in found)
+        )
+    return Configured(stale=tuple(found))
 
 
 def _digest(image: str) -> str:

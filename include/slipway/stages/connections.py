@@ -74,11 +74,16 @@ def vault_client() -> hvac.Client:
 
 def secret(path: str) -> dict[str, Any]:
     """Give a secret of Vault's kv engine, all its values masked in the task's log from now on."""
-    found = vault.read(vault_client(), path)
+    return secret_versioned(path)[0]
+
+
+def secret_versioned(path: str) -> tuple[dict[str, Any], str]:
+    """Give a secret as :func:`secret` does, and which version of it that is, in words that are no secret."""
+    found, version = vault.read_versioned(vault_client(), path)
     for key, value in found.items():
         if key not in ("username", "address"):
             mask_secret(value)
-    return found
+    return found, str(version)
 
 
 def repository(cloned: Cloned) -> Repository:

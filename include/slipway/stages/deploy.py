@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import PokeReturnValue, TaskGroup, get_current_context
 
 from slipway.adapters import cluster
-from slipway.errors import PolicyFailed
-from slipway.release import manifests
+from slipway.errors import Permanent, PolicyFailed
+from slipway.release import manifests, reads
 from slipway.release import plan as decide
 from slipway.stages import connections, lanes, links, migrations
 from slipway.stages.container import toolbox
@@ -58,6 +58,7 @@ def _config(service: Service) -> Any:
             kinds=plan.kinds,
             released=(plan.deployment, plan.container),
         )
+        version = vault_version(service)
         rendered = manifests.release_of(
             loaded,
             deployment=plan.deployment,
@@ -65,13 +66,9 @@ def _config(service: Service) -> Any:
             image=context["ti"].xcom_pull("image.push")["image"],
             commit=commit,
             service=service.service,
+            secrets={plan.secret.name: version} if plan.secret and version else {},
         )
-        infra = None
-        if service.config.playbook:
-            files = _playbook(service, revision)
-            if service.config.playbook not in files:
-                raise PolicyFailed(f"{service.config.playbook} is not in the config repository at {revision}")
-            infra = manifests.content_hash(files)
+        infra = infra_hash(service, revision, version, context["ti"].xcom_pull("accept")["images"])
         # what the API server would refuse is refused before the database is even asked
         cluster.difference(connections.cluster(), rendered)
         # infra_hash is recorded when the playbook has run
@@ -80,9 +77,56 @@ def _config(service: Service) -> Any:
         lanes.refuse_held(service.service, connections.platform().environment, commit, revision, digest)
         names = [f"{one['kind']}/{one['metadata']['name']}" for one in rendered]
         print(f"config {revision}: {', '.join(names)}")
-        return {"revision": revision, "infra": infra}
+        return {"revision": revision, "infra": infra, "vault": version}
 
     return config()
+
+
+def vault_version(service: Service) -> str | None:
+    """Give which version of its secret in Vault a service's pods and playbook are to have; None if they get nothing of it."""
+    if not (service.deploy.secret or service.config.variables):
+        return None
+    return connections.secret_versioned(f"services/{service.service}")[1]
+
+
+def infra_hash(service: Service, revision: str, version: str | None, images: Mapping[str, str]) -> str | None:
+    """Give a hash of all that decides what the playbook does: its files, variables, toolbox, namespace; None without one.
+
+    :param version: of the service's secret in Vault: a hash of the values themselves would be one of a secret.
+    """
+    if not service.config.playbook:
+        return None
+    files = _playbook(service, revision)
+    if service.config.playbook not in files:
+        raise PolicyFailed(
+            f"{service.config.playbook} is not in the config repository at {revision}",
+            remedy="commit it, or correct `config.playbook` in the catalog",
+        )
+    variables = {"keys": sorted(service.config.variables), "version": version}
+    return "sha256:" + decide.digest(
+        {
+            "playbook": service.config.playbook,
+            "files": manifests.content_hash(files),
+            "variables": variables if service.config.variables else None,
+            "toolbox": images.get("toolbox-ansible"),
+            "namespace": service.deploy.namespace,
+        }
+    )
+
+
+def _planned_secret(service: Service) -> dict[str, Any]:
+    """Give the service's secret in Vault, if it is still the one that the plan was made for.
+
+    :raises Permanent: if it was changed since.
+    """
+    found, version = connections.secret_versioned(f"services/{service.service}")
+    planned = get_current_context()["ti"].xcom_pull("deploy.config").get("vault")
+    if planned not in (None, version):  # runs of earlier versions have none
+        raise Permanent(
+            f"Vault's secret/services/{service.service} was changed since the plan: it is {version}, planned was {planned}",
+            remedy="clear this run's task `deploy.config` with downstream: a new plan is made",
+        )
+    return found
 
 
 def _playbook(service: Service, revision: str) -> dict[str, bytes]:
@@ -105,7 +149,7 @@ def _infra_changed(service: Service, otherwise: str) -> Any:
         last = connections.ledger().last_good(service.service, environment)
         asked = context["params"].get("infra")
         if found["infra"] is None or (last and last.infra_hash == found["infra"] and not asked):
-            print("the playbook and its files are what the last good release ran: skipped")
+            print("the playbook and all that it gets are what the last good release ran: skipped")
             connections.ledger().update(
                 context["dag_run"].run_id, **({"infra_hash": found["infra"]} if found["infra"] else {})
             )
@@ -124,7 +168,7 @@ def _infra(service: Service, name: str, title: str, action: str, **kwargs: Any) 
         return {"playbook.tgz": _packed(_playbook(service, revision))}
 
     def variables() -> dict[str, str]:
-        found = connections.secret(f"services/{service.service}")
+        found = _planned_secret(service)
         if missing := [key for key in keys if not found.get(key)]:
             raise PolicyFailed(
                 f"Vault's secret/services/{service.service} has no key {missing[0]}",
@@ -160,6 +204,7 @@ def _plan(service: Service) -> Any:
         record = ledger.record(run_id)
         assert record is not None
         active = ledger.active(service.service, connections.platform().environment)
+        secrets = {service.deploy.secret.name: ""} if service.deploy.secret else {}
         found = decide.plan(
             image={"from": active.digest if active else None, "to": record.digest},
             config=str(record.config_revision),
@@ -167,6 +212,9 @@ def _plan(service: Service) -> Any:
             pruned=[
                 str(one) for one in cluster.prunable(connections.cluster(), **inventory(service, record))
             ],
+            pods=reads.pods(
+                (active and active.manifests) or (), record.manifests, reads.known(record.manifests, secrets)
+            ),
             schema=(status := ti.xcom_pull("deploy.pending")),
             waived=(status or {}).get("waived") or (),
             infra=ti.xcom_pull("deploy.infra_check"),
@@ -195,7 +243,7 @@ def _secrets(service: Service) -> Any:
     def secrets() -> None:
         context = get_current_context()
         lanes.held(context)
-        value = connections.secret(f"services/{service.service}").get(secret.key)
+        value = _planned_secret(service).get(secret.key)
         if not value:
             raise PolicyFailed(
                 f"Vault's secret/services/{service.service} has no key {secret.key}",

@@ -15,10 +15,11 @@ from airflow.sdk.exceptions import AirflowSkipException
 from slipway.adapters import cluster
 from slipway.errors import Permanent, PolicyFailed, Transient
 from slipway.ledger import refreshes
-from slipway.release import Outcome, Status, run_id
+from slipway.release import Outcome, Status, reads, run_id
 from slipway.release import refresh as decide
 from slipway.stages import checkout, connections, lane, rollback
 from slipway.stages.container import ContainerOperator, toolbox
+from slipway.stages.deploy import infra_hash, vault_version
 from slipway.stages.lanes import MARGIN_S
 from slipway.stages.outcome import OUTCOME, recorded, seconds, stage
 from slipway.stages.sensor import StageSensor
@@ -117,6 +118,8 @@ def _look(service: Service) -> Any:
         if BASE_LABEL in labels:  # what is in the image, whatever was recorded
             used[decide.BASE] = labels[BASE_LABEL]
         stale = decide.stale(used, platform.images, published=bool(labels))
+        configured = _configured(service, release, ledger)
+        stale += configured.stale
         asked = refreshes.asked_for(ledger, refresh, name)
         if stale and asked is None:
             asked = refreshes.asked_for(ledger, refresh, name, _free_run(context, service, release.commit))
@@ -124,7 +127,7 @@ def _look(service: Service) -> Any:
         found = [
             *([] if good and good.run_id == release.run_id else [f"{release.run_id} is not a good release"])
         ]
-        found += [f"stale: {why}" for why in stale]
+        found += [f"stale: {why}" for why in stale] + list(configured.left)
         print(f"{name}: {release.run_id} is deployed, commit {release.commit}, image {release.digest}")
         print("\n".join(found) if found else "made with tonight's images")
         return {
@@ -141,6 +144,31 @@ def _look(service: Service) -> Any:
         }
 
     return look()
+
+
+def _configured(service: Service, release: Release, ledger: Ledger) -> decide.Configured:
+    """Tell whether what was deployed with is still what config repository and Vault have."""
+    head = connections.repository(service.config).head(service.config.branch)
+    version, infra = vault_version(service), release.infra_hash
+    if head == release.config_revision:  # else its files have changed with it
+        connections.repository(service.config).fetch(head)
+        infra = infra_hash(service, head, version, release.images or {})
+    left = [
+        one.run_id
+        for one in ledger.releases(service.service, 50, release.environment)
+        if one.rolled_back_to and one.config_revision == head and one.started_at > release.started_at
+    ]
+    hold = ledger.held(service.service, release.environment, release.commit, head, release.digest)
+    secret = service.deploy.secret
+    return decide.configured(
+        decide.Inputs(
+            str(release.config_revision),
+            reads.of_secret(release.manifests, secret.name if secret else None),
+            release.infra_hash,
+        ),
+        decide.Inputs(head, version if secret else None, infra),
+        left=left or ([str(hold.run_id)] if hold and hold.run_id else []),
+    )
 
 
 def _free_run(context: Context, service: Service, commit: str) -> str:

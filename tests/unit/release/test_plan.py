@@ -52,6 +52,12 @@ def test_whatever_else_it_would_change_has_another(other: dict[str, Any]) -> Non
     assert made(**other)["hash"] != made()["hash"]
 
 
+def test_what_becomes_of_the_pods_is_told() -> None:
+    found = made(pods=["Deployment/web: pods are replaced: ConfigMap/web changed"])
+    assert "pods: Deployment/web: pods are replaced: ConfigMap/web changed" in words(found)
+    assert words({key: value for key, value in found.items() if key != "pods"})  # of an earlier version
+
+
 def test_what_is_cut_is_in_the_hash_all_the_same() -> None:
     long = [f"+line {n}" for n in range(SHOWN + 10)]
     first, second = (made(changes=[Change("ConfigMap/web", (*long, last))]) for last in ("+a", "+b"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -146,3 +147,31 @@ def test_report_leads_with_one_line_and_says_everything() -> None:
 )
 def test_bytes_are_said_for_people(count: float, words: str) -> None:
     assert refresh.size(count) == words
+
+
+THERE = refresh.Inputs("a" * 40, "version 7 of x", "sha256:1")
+
+
+@pytest.mark.parametrize(
+    ("used", "why"),
+    [
+        (
+            replace(THERE, revision="b" * 40),
+            "its configuration is bbbbbbbbbbbb, the config repository has aaaaaaaaaaaa",
+        ),
+        (
+            replace(THERE, secret="version 6 of w"),
+            "its Secret was made of Vault's version 6 of w, there is version 7 of x",
+        ),
+        (replace(THERE, infra="sha256:0"), "the playbook, or what it gets, is not what was run"),
+    ],
+)
+def test_newer_configuration_is_stale_unless_it_was_rolled_back(used: refresh.Inputs, why: str) -> None:
+    assert refresh.configured(used, THERE) == refresh.Configured(stale=(why,))
+    left = refresh.configured(used, THERE, left=["web.1"])
+    assert left == refresh.Configured(left=(f"left as it is, since web.1 was rolled back: {why}",))
+
+
+def test_the_same_configuration_or_one_that_nobody_knows_is_not_stale() -> None:
+    assert refresh.configured(THERE, THERE, left=["web.1"]) == refresh.Configured()
+    assert refresh.configured(refresh.Inputs("a" * 40, None, None), THERE) == refresh.Configured()
