@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from slipway import __version__
+from slipway.cli.adopt import adopt
 from slipway.cli.catalog import lint, new, schema
 from slipway.cli.refresh import refresh
 from slipway.cli.releases import releases
@@ -67,5 +68,5 @@ def main() -> None:
     """
 
 
-for _command in (holds, lint, new, refresh, release, releases, rollback, schema):
+for _command in (adopt, holds, lint, new, refresh, release, releases, rollback, schema):
     main.add_command(_command)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from slipway.adapters.git import Repository
     from slipway.catalog import Service
+    from slipway.catalog.service import Cloned
     from slipway.cli.airflow import Airflow
 
 
@@ -109,9 +113,7 @@ def known_service(service: str) -> Service:
 
 def full_commit(service: Service, text: str | None) -> str:
     """Gives the full hash of the commit on the released branch that `text` names, or of the branch's head."""
-    from slipway.adapters.git import Repository
-    from slipway.cli.settings import address, cache, credential, credential_path
-    from slipway.errors import CatalogError, Permanent, PolicyFailed
+    from slipway.errors import CatalogError
 
     branch = service.source.branch
     if text is not None and not re.fullmatch("[0-9a-fA-F]{4,40}", text):
@@ -119,11 +121,21 @@ def full_commit(service: Service, text: str | None) -> str:
             f"`{text[:80]}` is not a commit: 4 to 40 hexadecimal digits are.",
             remedy=f"Give what `git rev-parse` says of it, or leave COMMIT out for the head of `{branch}`.",
         )
-    account, mirrors = os.environ.get("SLIPWAY_GIT_USER") or "slipway", cache() / "mirrors"
-    url = service.source.url(address("GIT_URL"))
-    repository = Repository(url, account, credential(f"git-{account}"), mirrors)
-    try:
+    with reading(service.source) as repository:
         return _on_branch(repository, text.lower(), branch) if text else repository.head(branch)
+
+
+@contextmanager
+def reading(cloned: Cloned) -> Iterator[Repository]:
+    """Gives a repository of the catalog, with the account of SLIPWAY_GIT_USER; turns its errors into the command's."""
+    from slipway.adapters.git import Repository
+    from slipway.cli.settings import address, cache, credential, credential_path
+    from slipway.errors import CatalogError, Permanent, PolicyFailed
+
+    account, mirrors = os.environ.get("SLIPWAY_GIT_USER") or "slipway", cache() / "mirrors"
+    url = cloned.url(address("GIT_URL"))
+    try:
+        yield Repository(url, account, credential(f"git-{account}"), mirrors)
     except PolicyFailed as error:  # nothing was judged: what was asked for is not there
         raise CatalogError(error.message, remedy=error.remedy, lines=error.lines) from error
     except Permanent as error:  # its remedy is for the workers

@@ -211,6 +211,13 @@ def test_merged_keys_are_there_and_own_ones_win() -> None:
     assert document.at(("c", "z")) == (5, 3)
 
 
+def test_what_an_anchor_names_is_not_shared() -> None:
+    text = b"kind: ConfigMap\napiVersion: v1\nmetadata: {name: s, labels: &l {a: b}}\ndata: *l\n"
+    (marked,) = [one for one in release(deployment() + b"---\n" + text) if one["kind"] == "ConfigMap"]
+    assert "app.kubernetes.io/managed-by" in marked["metadata"]["labels"]
+    assert marked["data"] == {"a": "b"}
+
+
 MAP = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\n  labels: # left empty\n"
 
 

@@ -61,6 +61,7 @@ def difference(
     from kubernetes.dynamic.exceptions import ConflictError
 
     found, refused = list[Difference](), dict[str, tuple[Conflict, ...]]()
+    service = "SERVICE"
     for title, resource, manifest in resources(api, manifests):
         with explained(f"comparing {title}"):
             live = live_object(resource, manifest)
@@ -72,6 +73,8 @@ def difference(
                     raise
                 if not force:
                     refused[title] = conflicts
+                    labels = manifest["metadata"].get("labels") or {}
+                    service = labels.get("app.kubernetes.io/part-of", service)
                     continue
                 owners = tuple(map(str, conflicts))
                 wanted = _server_side(resource, manifest, force=True, dry_run="All")
@@ -82,7 +85,7 @@ def difference(
         told = [
             replace(one, field=f"{title}: {one.field}") for title, all_ in refused.items() for one in all_
         ]
-        raise conflicting("comparing what is live", told)
+        raise conflicting("comparing what is live", told, service)
     return found
 
 

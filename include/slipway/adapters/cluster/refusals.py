@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,6 +74,11 @@ class Conflict:
     def __str__(self) -> str:
         return f"{self.field}: {self.owner}"
 
+    @property
+    def manager(self) -> str:
+        """The other's name alone."""
+        return self.owner.partition(" (by ")[0]
+
 
 # as the API server words a cause (apimachinery, pkg/util/managedfields/internal/conflict.go); names are quoted as Go does
 _CAUSE = re.compile(r'conflict with (?P<name>"(?:[^"\\]|\\.)*")(?: with subresource "(?P<part>[^"]*)")?')
@@ -99,15 +105,24 @@ def _owner(message: str) -> str:
     return re.sub(r"\\(.)", r"\1", said["name"][1:-1]) + (f" (by {said['part']})" if said["part"] else "")
 
 
-def conflicting(what: str, conflicts: Sequence[Conflict]) -> PolicyFailed:
+TAKEN = re.compile(r"kubectl(-.*)?|[Hh]elm|before-first-apply")
+"""Field managers of people's own commands: what they set is made the release's by `slipway adopt`, without naming them."""
+
+
+def conflicting(what: str, conflicts: Sequence[Conflict], service: str = "SERVICE") -> PolicyFailed:
     """Give the error for fields of others: the first in its message, all as its lines."""
     first, more = conflicts[0], len(conflicts) - 1
     rest = f" (and {more} more)" if more else ""
     return PolicyFailed(
         f"{what}: {first.field} belongs to field manager {first.owner}{rest}",
-        remedy="undo that change, or leave out of the manifests what is the other's to say (an autoscaler's replicas)",
+        remedy=(
+            "leave out of the manifests what is the other's to say (an autoscaler's replicas); the rest is made the releases' "
+            f"by `slipway adopt {service}{_managers(conflicts)}`, which shows it first"
+        ),
         lines=map(str, conflicts),
     )
 
 
-# what the API server itself writes about an object
+def _managers(conflicts: Sequence[Conflict]) -> str:
+    names = sorted({one.manager for one in conflicts if not TAKEN.fullmatch(one.manager)})
+    return "".join(f" --manager {shlex.quote(name)}" for name in names)
