@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,8 @@ from kubernetes import client
 from slipway.adapters import cluster, engine
 from slipway.adapters.registry import Registry
 from slipway.ledger import Ledger, Release, refreshes, reports
-from slipway.release import Outcome, Status, evidence_key, label, run_id
+from slipway.release import Outcome, Status, evidence_key, label, reads, run_id
+from slipway_sandbox.developer import Developer
 from slipway_sandbox.part import Sandbox
 from slipway_sandbox.parts.vault import Vault
 from slipway_sandbox.project import NAME, Project, Pushed
@@ -331,6 +333,69 @@ def new_base(night: Night) -> Iterator[str]:
         night.registry.delete(repository.partition("/")[2], digest)
         with suppress(docker.errors.APIError):
             night.engine.remove_image(f"{repository}:{tag}", noprune=True)
+
+
+@contextmanager
+def new_setting(night: Night, old: str, new: str) -> Iterator[str]:
+    """Push another value to the config repository, and nothing else; give the revision. The value before comes back."""
+    night.project.configure()
+    folder = night.project.folder.with_name(f"{NAME}-config")
+    clone = Developer(night.sandbox, night.project.service.config.repository, folder, "config-editor")
+    file = folder / "manifests/configmap.yaml"
+    before = file.read_text()
+    assert old in before
+    try:
+        file.write_text(before.replace(old, new))
+        clone.commit("Change a setting")
+        clone.push()
+        yield clone.git("rev-parse", "HEAD").strip()
+    finally:
+        file.write_text(before)
+        clone.commit("Change it back")
+        clone.push()
+
+
+def test_a_changed_setting_alone_replaces_the_pods_that_read_it(night: Night) -> None:
+    before, plan = night.deployed(), night.project.service.deploy
+    core = client.CoreV1Api(night.project.cluster())
+
+    def pods() -> set[str]:
+        found = core.list_namespaced_pod(
+            plan.namespace, label_selector=f"app.kubernetes.io/name={plan.deployment}"
+        )
+        running = [
+            one
+            for one in found.items
+            if not one.metadata.deletion_timestamp and one.status.phase == "Running"
+        ]
+        return {
+            one.metadata.name
+            for one in running
+            if "ReplicaSet" in {o.kind for o in one.metadata.owner_references}
+        }
+
+    old = pods()
+    with new_setting(night, "LOG_LEVEL: INFO", "LOG_LEVEL: DEBUG") as revision:
+        state, report = night.refresh()
+    assert state == "success", report
+    after = night.deployed()
+    assert (after.commit, after.digest, after.status) == (before.commit, before.digest, Status.PASSED)
+    assert after.config_revision == revision != before.config_revision
+    assert [one for one in of(report)["found"] if one.startswith("stale: its configuration is ")], report
+    assert (
+        f"Deployment/{plan.deployment}: pods are replaced: ConfigMap/{plan.deployment} changed"
+        in after.plan["pods"]
+    )
+    new = pods()
+    assert new
+    assert not new & old
+    # the value is in use: every pod was started after it was there, and says with which content
+    said = [
+        core.read_namespaced_pod(one, plan.namespace).metadata.annotations["slipway/reads"] for one in new
+    ]
+    (recorded,) = [reads.recorded(one) for one in after.manifests if one["kind"] == "Deployment"]
+    assert [json.loads(one) for one in said] == [recorded] * len(new)
+    assert core.read_namespaced_config_map(plan.deployment, plan.namespace).data["LOG_LEVEL"] == "DEBUG"
 
 
 def test_new_base_image_is_released_through_the_same_stages(night: Night) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from slipway.adapters.git import Repository
     from slipway.catalog import Service
     from slipway.ledger import Ledger, Release
 
@@ -148,11 +149,11 @@ def _look(service: Service) -> Any:
 
 def _configured(service: Service, release: Release, ledger: Ledger) -> decide.Configured:
     """Tell whether what was deployed with is still what config repository and Vault have."""
-    head = connections.repository(service.config).head(service.config.branch)
-    version, infra = vault_version(service), release.infra_hash
-    if head == release.config_revision:  # else its files have changed with it
-        connections.repository(service.config).fetch(head)
-        infra = infra_hash(service, head, version, release.images or {})
+    repository, used = connections.repository(service.config), str(release.config_revision)
+    head = repository.head(service.config.branch)
+    repository.fetch(head)
+    version = vault_version(service)
+    infra = infra_hash(service, head, version, release.images or {})
     left = [
         one.run_id
         for one in ledger.releases(service.service, 50, release.environment)
@@ -160,14 +161,23 @@ def _configured(service: Service, release: Release, ledger: Ledger) -> decide.Co
     ]
     hold = ledger.held(service.service, release.environment, release.commit, head, release.digest)
     secret = service.deploy.secret
+    now = used if _same_manifests(service, repository, used, head) else head
     return decide.configured(
         decide.Inputs(
-            str(release.config_revision),
-            reads.of_secret(release.manifests, secret.name if secret else None),
-            release.infra_hash,
+            used, reads.of_secret(release.manifests, secret.name if secret else None), release.infra_hash
         ),
-        decide.Inputs(head, version if secret else None, infra),
+        decide.Inputs(now, version if secret else None, infra),
         left=left or ([str(hold.run_id)] if hold and hold.run_id else []),
+    )
+
+
+def _same_manifests(service: Service, repository: Repository, used: str, head: str) -> bool:
+    """Tell whether two revisions have the same manifests; not if the older one was taken away by force."""
+    if used == head:
+        return True
+    folder = service.config.manifests
+    return repository.on_branch(used, service.config.branch) and (
+        repository.files(used, folder) == repository.files(head, folder)
     )
 
 
