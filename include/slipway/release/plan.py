@@ -32,6 +32,7 @@ def plan(
     changes: Iterable[Change],
     pruned: Sequence[str] = (),
     pods: Sequence[str] = (),
+    configured: str | None = None,
     schema: Mapping[str, Any] | None = None,
     waived: Sequence[str] = (),
     infra: Mapping[str, Any] | None = None,
@@ -40,6 +41,7 @@ def plan(
 
     :param image: digests ``from`` (None: nothing is deployed) and ``to``.
     :param pruned: objects of earlier releases that this one does not have, each with what becomes of it.
+    :param configured: revision of the configuration that is deployed.
     :param pods: what becomes of the pods of each Deployment, and why.
     :param schema: what the migrations tool told of the database: ``pending``, ``pending_count``, ``pending_sha``, ``revision``.
     :param infra: what the playbook's check told: ``changed``, ``diff``; None if it does not run.
@@ -53,6 +55,7 @@ def plan(
     found: dict[str, Any] = {
         "image": dict(image),
         "config": config,
+        "config_from": configured,
         "objects": objects,
         "pruned": list(pruned),
         "pods": list(pods),
@@ -93,6 +96,7 @@ def words(found: Mapping[str, Any]) -> list[str]:
     """Give the plan as a person reads it."""
     image = found["image"]
     said = [f"plan {found['hash'][:12]}", f"image: {image['from'] or 'none'} -> {image['to']}"]
+    said.append(f"configuration: {found.get('config_from') or 'none'} -> {found['config']}")
     count = found["changesets_count"]
     said.append(
         f"database: {count} changesets to apply, it is at {found['revision'] or 'nothing'}"

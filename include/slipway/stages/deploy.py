@@ -208,6 +208,7 @@ def _plan(service: Service) -> Any:
         found = decide.plan(
             image={"from": active.digest if active else None, "to": record.digest},
             config=str(record.config_revision),
+            configured=active.config_revision if active else None,
             changes=_changes(record.manifests),
             pruned=[
                 str(one) for one in cluster.prunable(connections.cluster(), **inventory(service, record))

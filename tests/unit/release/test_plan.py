@@ -90,5 +90,7 @@ def test_a_person_reads_all_parts_of_it() -> None:
     ):
         assert part in said
     nothing = "\n".join(words(decide.plan(image={"from": None, "to": "sha256:b"}, config="c", changes=[])))
+    assert "configuration: none -> c" in nothing
+    assert "configuration: b -> c" in words(made(config="c", configured="b"))
     assert "database: not touched" in nothing
     assert "nothing changes" in nothing
