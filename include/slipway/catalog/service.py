@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from slipway.catalog.words import (
     DataKey,
     Identifier,
     ImageRepository,
+    LiquibaseContext,
     Name,
     Port,
     RelativePath,
@@ -190,8 +192,48 @@ class Migrations(Entry):
     credentials: VaultRole = Field(description="Role of Vault's database engine that leases the credentials.")
     timeout_s: Timeout = Field(300, description="Longest time, in seconds.")
     waivers: Annotated[tuple[Waiver, ...], Field(strict=False)] = Field(
-        (), description="Findings of the lint of changesets that are accepted."
+        (), description="Findings of the lint of changesets and callbacks that are accepted."
     )
+    contexts: Annotated[tuple[LiquibaseContext, ...], Field(strict=False, max_length=20)] = Field(
+        (),
+        description="Liquibase's contexts that hold in the environment. Without a word: the one named like the environment.",
+    )
+    gate_contexts: Annotated[
+        tuple[LiquibaseContext, ...], Field(strict=False, min_length=1, max_length=20)
+    ] = Field(
+        ("test",), description="Liquibase's contexts that hold in the throwaway databases of test and scan."
+    )
+    labels: Annotated[str, Field(pattern="^[A-Za-z0-9_.!,() -]{1,200}$")] | None = Field(
+        None,
+        description="Filter of Liquibase's labels: what does not match is left out, everywhere. `contract` is the phase's.",
+    )
+    baseline: Annotated[str, Field(min_length=1, max_length=300)] | None = Field(
+        None,
+        description="What a database has that is older than its history: Flyway's version, or Liquibase's changeset up to "
+        "which all are there; `0`: nothing. Not heeded where there is a history, or the database is empty.",
+    )
+
+    @field_validator("contexts", "gate_contexts", "labels")
+    @classmethod
+    def _liquibases(cls, value: Any, info: Any) -> Any:
+        if value is not None and value != () and info.data.get("engine") == "flyway":
+            raise PydanticCustomError(
+                "flyway",
+                "is Liquibase's: Flyway knows no {word}",
+                {"word": str(info.field_name).removeprefix("gate_")},
+            )
+        return value
+
+    @field_validator("baseline")
+    @classmethod
+    def _version_of_flyway(cls, value: str | None, info: Any) -> str | None:
+        if (
+            value
+            and info.data.get("engine") == "flyway"
+            and not re.fullmatch(r"[0-9]+(?:[._][0-9]+)*", value)
+        ):
+            raise PydanticCustomError("baseline", "is no version of Flyway's, such as `7` or `1.2`")
+        return value
 
 
 class Rollout(Entry):

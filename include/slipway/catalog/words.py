@@ -104,6 +104,9 @@ DataKey = Annotated[
 Identifier = Annotated[
     str, Word(r"[a-z_][a-z0-9_]*", "must be a plain Postgres name: lower-case letters, digits and `_`", 63)
 ]
+LiquibaseContext = Annotated[
+    str, Word(r"[A-Za-z0-9][A-Za-z0-9_.-]*", "must be one context: letters, digits, `-`, `_` and `.`", 60)
+]
 VaultRole = Annotated[
     str, Word(r"[a-z0-9][a-z0-9_-]*", "must be a role name: lower-case letters, digits, `-` and `_`", 100)
 ]

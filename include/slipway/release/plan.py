@@ -43,7 +43,8 @@ def plan(
     :param pruned: objects of earlier releases that this one does not have, each with what becomes of it.
     :param configured: revision of the configuration that is deployed.
     :param pods: what becomes of the pods of each Deployment, and why.
-    :param schema: what the migrations tool told of the database: ``pending``, ``pending_count``, ``pending_sha``, ``revision``.
+    :param schema: what the migrations tool told of the database: ``pending``, ``pending_count``, ``pending_sha`` (of changesets
+        and callbacks), ``revision``; ``callbacks``, whether they are due by themselves; what is ``left_out``; ``baseline``.
     :param infra: what the playbook's check told: ``changed``, ``diff``; None if it does not run.
     """
     objects = [
@@ -63,12 +64,19 @@ def plan(
         "changesets_count": schema.get("pending_count", 0),
         "changesets_sha": schema.get("pending_sha"),
         "revision": schema.get("revision"),
+        "callbacks": list(schema.get("callbacks") or ()),
+        "callbacks_due": bool(schema.get("callbacks_due")),
+        "left_out": list(schema.get("left_out") or ()),
+        "left_out_count": schema.get("left_out_count", 0),
+        "baseline": schema.get("baseline"),
         "waived": list(waived),
         "infra": infra
         and {"changed": infra.get("changed"), "diff": str(infra.get("diff") or "").splitlines()[:SHOWN]},
     }
     binding = {
-        **{key: found[key] for key in ("image", "config", "pruned", "changesets_sha", "revision")},
+        **{
+            key: found[key] for key in ("image", "config", "pruned", "changesets_sha", "revision", "baseline")
+        },
         "objects": {one["title"]: one["sha"] for one in objects},
         "infra": infra and {"changed": infra.get("changed"), "diff": str(infra.get("diff") or "")},
     }
@@ -106,6 +114,7 @@ def words(found: Mapping[str, Any]) -> list[str]:
     said += [f"  {one['phase']}: {one['id']}" for one in found["changesets"]]
     if count > len(found["changesets"]):
         said.append(f"  … and {count - len(found['changesets'])} more")
+    said += _beside(found)
     said += [f"  accepted: {one}" for one in found["waived"]]
     if found["infra"]:
         said += [
@@ -120,4 +129,23 @@ def words(found: Mapping[str, Any]) -> list[str]:
         said += [f"manifests: {one['title']} changes", *(f"  {line}" for line in one["lines"])]
     said += [f"manifests: {one}" for one in found["pruned"]]
     said += [f"pods: {one}" for one in found.get("pods", ())]  # plans of earlier versions have none
+    return said
+
+
+def _beside(found: Mapping[str, Any]) -> list[str]:
+    """Give what is to be known beside the changesets: plans of older releases have none of it."""
+    said = []
+    if found.get("baseline") is not None:
+        said.append(
+            f"  the database is older than its history, which begins at the baseline {found['baseline']}"
+        )
+    for one in found.get("callbacks") or ():
+        if one["runs"]:
+            said.append(f"  callback: {one['id']}{', which has changed' if one['new'] else ''}")
+        elif one["new"]:
+            said.append(f"  callback: {one['id']} has changed, and runs with the next migration")
+    left = found.get("left_out") or ()
+    said += [f"  left out: {one['id']}: {one['why']}" for one in left]
+    if (more := found.get("left_out_count", 0) - len(left)) > 0:
+        said.append(f"  … and {more} more left out")
     return said

@@ -225,7 +225,8 @@ def _plan(service: Service) -> Any:
             known |= {"schema_revision_before": status["revision"], "schema_revision": status["revision"]}
         ledger.update(run_id, **known)
         print("\n".join(decide.words(found)))
-        return {key: found[key] for key in ("hash", "changesets", "changesets_count", "changesets_sha")}
+        kept = ("hash", "changesets", "changesets_count", "changesets_sha", "callbacks_due", "baseline")
+        return {key: found[key] for key in kept}
 
     return plan()
 
@@ -272,7 +273,9 @@ def _migrations_needed(service: Service, otherwise: str) -> Any:
         planned = get_current_context()["ti"].xcom_pull("deploy.plan")
         needed = migrations.wanted(phase, planned)
         print(
-            f"{planned['changesets_count']} changesets are planned; to run now: {'some' if needed else 'none'}"
+            f"{planned['changesets_count']} changesets are planned"
+            f"{', and callbacks have changed' if planned.get('callbacks_due') else ''}; "
+            f"to run now: {'some' if needed else 'none'}"
         )
         return "deploy.migrate" if needed else otherwise
 

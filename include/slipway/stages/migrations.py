@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from kubernetes.client import V1EnvVar
+
 from slipway.errors import PolicyFailed
 from slipway.release import Changeset, linted
 from slipway.release.schema import CONTRACT, EXPAND
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
 ALL = "all"
 """The phase of a service whose changesets all run at once."""
 
+TOLD = (
+    *("pending", "pending_count", "pending_sha", "revision"),
+    *("callbacks", "callbacks_due", "left_out", "left_out_count", "baseline"),
+)
+"""What the plan is made of, of all that the toolbox tells."""
+
 STATEMENT_MARGIN_S = 15
 """Seconds before the pod's own end after which a statement is ended, so that the database says which one it was."""
 
@@ -38,9 +46,22 @@ def phases(service: Service) -> tuple[str, ...]:
 
 
 def wanted(phase: str, planned: dict[str, Any]) -> bool:
-    """Tell whether any of the planned changesets is to run in a phase; a list that was cut may hold more of any."""
+    """Tell whether anything that is planned is to run in a phase; a list that was cut may hold more of any.
+
+    Callbacks that changed run with the first phase, and so does what begins the history of a database that is older than it.
+    """
     told = planned["changesets"]
+    if phase != CONTRACT and (planned.get("callbacks_due") or planned.get("baseline") is not None):
+        return True
     return planned["changesets_count"] > len(told) or any(phase in (ALL, one["phase"]) for one in told)
+
+
+def chosen(plan: Migrations) -> list[str]:
+    """Give the options that say what of the changelog runs, here and on the throwaway databases."""
+    return [
+        *(("--labels", plan.labels) if plan.labels else ()),
+        *(("--baseline", plan.baseline) if plan.baseline else ()),
+    ]
 
 
 class MigrationPod(ReleasePod):
@@ -58,6 +79,7 @@ class MigrationPod(ReleasePod):
         command = ["slipway-migrations", "update" if phase else "status"]
         command += ["--engine", plan.engine, "--changelog", plan.changelog]
         command += ["--statement-timeout-s", str(max(1, plan.timeout_s - STATEMENT_MARGIN_S))]
+        command += chosen(plan)
         environment = {}
         if phase is None and ALL in phases(service):
             command.append("--at-once")  # what takes away does so while the old version runs
@@ -80,6 +102,12 @@ class MigrationPod(ReleasePod):
             **kwargs,
         )
 
+    def begins(self, context: Context) -> None:
+        """Say which contexts hold: without any, Liquibase would run what is for others."""
+        if self.plan.engine == "liquibase":
+            held = self.plan.contexts or (connections.platform().environment,)
+            self.env_vars = [*self.env_vars, V1EnvVar(name="CONTEXTS", value=",".join(held))]
+
 
 class PendingPod(MigrationPod):
     """Asks the database what of the changelog it lacks; what its lint finds must be waived in the catalog."""
@@ -90,7 +118,7 @@ class PendingPod(MigrationPod):
         :raises PolicyFailed: if a finding is not waived.
         """
         found: dict[str, Any] = dict(told or {})
-        if "pending_sha" not in found:
+        if not found.keys() >= set(TOLD):
             raise PolicyFailed(f"{self.task_id}: the migrations toolbox did not tell what is pending")
         _remember(context, found["applied"], is_all=found["applied_count"] == len(found["applied"]))
         connections.ledger().update(context["dag_run"].run_id, works_from=found.get("works_from"))
@@ -112,7 +140,7 @@ class PendingPod(MigrationPod):
                 lines=[*verdict.refused[1:], *([f"… and {more} more"] if more > 0 else [])],
             )
         return {
-            **{key: found[key] for key in ("pending", "pending_count", "pending_sha", "revision")},
+            **{key: found[key] for key in TOLD},
             "waived": list(verdict.waived),
         }
 
@@ -122,6 +150,7 @@ class UpdatePod(MigrationPod):
 
     def begins(self, context: Context) -> None:
         """Record what is about to be applied: a run that is never heard of again may have changed the database."""
+        super().begins(context)
         planned = context["ti"].xcom_pull("deploy.plan")["changesets"]
         connections.ledger().applying(
             context["params"]["service"],
@@ -138,6 +167,11 @@ class UpdatePod(MigrationPod):
         _remember(context, applied, is_all=False, left=left if is_known else None)
         if found.get("revision"):
             connections.ledger().update(context["dag_run"].run_id, schema_revision=found["revision"])
+        for one in applied:
+            if one.get("marked"):
+                print(
+                    f"{one['id']} did not run and counts as applied: by its preconditions, or by the baseline"
+                )
         print(f"{len(applied)} changesets applied; the database is at {found.get('revision') or 'nothing'}")
         return {"applied": [one["id"] for one in applied], "revision": found.get("revision")}
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
     from slipway.catalog import Service
+    from slipway.catalog.service import Migrations
 
 # The network has no way out and lives for one task: the password keeps nobody out, Postgres and drivers just want one.
 DATABASE_URL = "postgresql://postgres:throwaway@database:5432/service"
@@ -84,7 +85,7 @@ def _start_database(
         network_mode=name,
         command=[
             *("sh", "-c", _SCHEMA, "schema", "update", "--phase", "all"),
-            *("--engine", migrations.engine, "--changelog", migrations.changelog),
+            *("--engine", migrations.engine, "--changelog", migrations.changelog, *_chosen(migrations)),
         ],
         environment={
             "HOME": "/tmp",
@@ -118,11 +119,19 @@ def _start_database(
         )
 
 
+def _chosen(migrations: Migrations) -> list[str]:
+    """Give the options that say what of the changelog runs on a throwaway database. It is empty: there is no baseline."""
+    if migrations.engine == "flyway":
+        return []
+    labels = ["--labels", migrations.labels] if migrations.labels else []
+    return ["--contexts", ",".join(migrations.gate_contexts), *labels]
+
+
 def policy(service: Service) -> str:
     """Give (templated) what decides a gate beside these parts: their images, and how the schema is made."""
     images = "+".join(toolbox(name) for name in ("toolbox-postgres", "toolbox-migrations", "base-python"))
     migrations = service.deploy.migrations
-    return f"{images} {f'{migrations.engine} {migrations.changelog}' if migrations else ''} "
+    return f"{images} {' '.join([migrations.engine, migrations.changelog, *_chosen(migrations)]) if migrations else ''} "
 
 
 def database(service: Service, purpose: str, gate: str) -> Any:

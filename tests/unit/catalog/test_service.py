@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from slipway.catalog import catalog_directory, load_catalog, load_platform, load_service
 from slipway.catalog.schema import json_schema, markdown
+from slipway.catalog.service import Migrations
 from slipway.errors import CatalogError
 
 ROOT = Path(__file__).parents[3]
@@ -123,3 +124,36 @@ def test_import_adds_little_to_what_airflow_has_loaded() -> None:
         )
         times.append(float(done.stdout))
     assert min(times) < 0.08, times
+
+
+def _migrations(**words: object) -> Migrations:
+    known = {"changelog": "db", "database": "shop", "credentials": "shop-migrate"}
+    return Migrations.model_validate(known | words)
+
+
+def test_throwaway_databases_and_the_environment_have_contexts_of_their_own() -> None:
+    found = _migrations()
+    assert (found.contexts, found.gate_contexts) == ((), ("test",))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ({"engine": "flyway", "contexts": ["staging"]}, "is Liquibase's: Flyway knows no contexts"),
+        ({"engine": "flyway", "gate_contexts": ["x"]}, "is Liquibase's: Flyway knows no contexts"),
+        ({"engine": "flyway", "labels": "!x"}, "is Liquibase's: Flyway knows no labels"),
+        ({"engine": "flyway", "baseline": "V1__orders.sql"}, "is no version of Flyway's"),
+        ({"gate_contexts": []}, "at least 1 item"),
+        ({"contexts": ["staging,test"]}, "must be one context"),
+        ({"contexts": ["--url=x"]}, "must be one context"),
+        ({"labels": "a;b"}, "pattern"),
+    ],
+)
+def test_word_of_a_changelog_that_would_mean_nothing_is_refused(words: dict[str, object], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        _migrations(**words)
+
+
+@pytest.mark.parametrize("baseline", ["0", "7", "1.2", "2024_01"])
+def test_baseline_of_flyway_is_a_version(baseline: str) -> None:
+    assert _migrations(engine="flyway", baseline=baseline).baseline == baseline

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipway_migrations import changesets, database, flyway, lint, liquibase, outcome
-from slipway_migrations.changesets import Applied, Changeset, State
+from slipway_migrations.changesets import Applied, Callback, Changeset, State
 from slipway_migrations.outcome import ServiceFailed
 
 RECORD = (
@@ -177,6 +177,100 @@ def test_phase_shows_flyway_its_own_scripts_and_callbacks(script: str, phase: st
     assert flyway.belongs(script, phase) is shown
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "beforeConnect.sql",
+        "afterValidate__x.sql",
+        "createSchema.sql",
+        "beforeCreateSchema.sql",
+        "sub/afterConnect.sql",
+    ],
+)
+def test_callback_that_flyway_runs_outside_of_the_plan_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ServiceFailed, match=rf"^{name}: Flyway would run it outside of the plan"):
+        flyway.unread(name, {name})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "V2__x.sh",
+        "V2__x.py",
+        "R__x.PS1",
+        "V2__X.class",
+        "afterMigrate.sh",
+        "V2__x.SQL",
+        "v3.1__x.Sql",
+        "V1__x.sql.bak",
+    ],
+)
+def test_file_that_looks_like_a_script_and_is_no_sql_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ServiceFailed, match="only SQL is run here"):
+        flyway.unread(name, {name})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        "works-from",
+        "data.csv",
+        "seed/R.txt",
+        "U2__back.sql",
+        "beforeClean.sql",
+        "afterInfo__x.sql",
+    ],
+)
+def test_what_flyway_is_not_shown_has_a_reason(name: str) -> None:
+    assert flyway.unread(name, {name})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "V1__a.sql",
+        "V1_1__a.sql",
+        "R__v.sql",
+        "sub/afterMigrate__grants.sql",
+        "afterEachMigrate.sql",
+        "grants.sql",
+        "V1_a.sql",
+    ],
+)
+def test_flyway_is_shown_its_scripts_and_what_it_shall_complain_of(name: str) -> None:
+    assert flyway.unread(name, {name}) is None
+    assert flyway.unread(f"{name}.conf", {name}) is None
+
+
+def test_settings_of_no_script_are_refused() -> None:
+    with pytest.raises(ServiceFailed, match=r"V1__other.sql.conf belongs to no script"):
+        flyway.unread("V1__other.sql.conf", {"V1__a.sql", "V1__other.sql.conf"})
+
+
+@given(st.text(alphabet="VRUBvrub_.0123afterMigatbeoInhcl sqSQL/", max_size=40))
+def test_every_name_is_shown_left_out_or_refused(name: str) -> None:
+    try:
+        why = flyway.unread(name, {name})
+    except ServiceFailed as refused:
+        why = refused.why
+    assert why is None or why
+
+
+@pytest.mark.parametrize(
+    ("script", "number"),
+    [
+        ("V1__a.sql", (1,)),
+        ("sub/V1_10__b.sql", (1, 10)),
+        ("V1.0__c.sql", (1,)),
+        ("R__v.sql", None),
+        ("afterMigrate.sql", None),
+    ],
+)
+def test_version_of_a_script(script: str, number: tuple[int, ...] | None) -> None:
+    assert flyway.number_of(script) == number
+
+
 def test_link_out_of_the_changelog_is_refused(tmp_path: Path) -> None:
     (tmp_path / "work/migrations").mkdir(parents=True)
     (tmp_path / "secret").write_text("x")
@@ -306,6 +400,110 @@ def test_works_from_names_one_expand_changeset(line: str) -> None:
     ]
     with pytest.raises(ServiceFailed, match="works-from"):
         changesets.works_from(line, _state(changelog, []))
+
+
+def _callback(checksum: str = "sum", *, always: bool = True, is_new: bool = False) -> Callback:
+    return Callback("afterMigrate.sql", checksum, "select 1", "db/afterMigrate.sql", always, is_new)
+
+
+def _with(state: State, *callbacks: Callback) -> State:
+    return replace(state, callbacks=callbacks)
+
+
+@given(steps, st.integers(1, 6))
+def test_callback_is_of_the_plan_whether_it_has_run_or_not(changelog: list[Changeset], done: int) -> None:
+    planned = changesets.planned_sha(_with(_state(changelog, []), _callback(is_new=True)))
+    later = _state(changelog, [one.id for one in changelog][:done])
+    changesets.require_planned(_with(later, _callback(is_new=False)), planned)
+    with pytest.raises(ServiceFailed, match="not what the plan was made of"):
+        changesets.require_planned(_with(later, _callback("edited")), planned)
+    with pytest.raises(ServiceFailed, match="not what the plan was made of"):
+        changesets.require_planned(later, planned)
+
+
+@pytest.mark.parametrize(
+    ("always", "is_new", "due"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_changed_callback_is_due_by_itself_if_flyway_runs_it_at_each_migrate(
+    always: bool, is_new: bool, due: bool
+) -> None:
+    state = _with(_state([], []), _callback(always=always, is_new=is_new))
+    assert [state.is_due(phase) for phase in ("expand", "all", "contract")] == [due, due, False]
+    assert bool(state.running_callbacks()) is due
+    beside = _with(_state([Changeset("a", "contract", "")], []), _callback(always=always, is_new=is_new))
+    assert beside.running_callbacks() == list(beside.callbacks)
+    assert beside.is_due("contract")
+
+
+# -- contexts, programs, the baseline -------------------------------------------------------------------
+
+
+def _recorded(name: str, **row: str) -> liquibase.Recorded:
+    return liquibase.Recorded(f"a.sql::{name}::me", "expand", "", "", "a.sql", row)
+
+
+def test_what_a_filter_keeps_back_is_told_with_the_filter() -> None:
+    every = [
+        _recorded("a"),
+        _recorded("b", CONTEXTS="test"),
+        _recorded("c", LABELS="x"),
+        _recorded("d", CONTEXTS="!(a or b)", LABELS="x"),
+    ]
+    told = liquibase.left_out(every, every[:1], ["staging", "blue"], "!x")
+    assert [(one.id, one.why) for one in told] == [
+        ("a.sql::b::me", "its context is `test`, and `staging, blue` holds here"),
+        ("a.sql::c::me", "its labels are `x`, and `!x` is asked for"),
+        (
+            "a.sql::d::me",
+            "its context is `!(a or b)`, and `staging, blue` holds here; or its labels are `x`, and `!x` is asked for",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("phase", "labels", "option"),
+    [
+        ("expand", None, ["--label-filter=!contract"]),
+        ("contract", None, ["--label-filter=contract"]),
+        ("all", None, []),
+        ("expand", "a or b", ["--label-filter=!contract and (a or b)"]),
+        ("all", "a or b", ["--label-filter=(a or b)"]),
+    ],
+)
+def test_labels_of_the_catalog_are_besides_the_phases(
+    phase: str, labels: str | None, option: list[str]
+) -> None:
+    assert liquibase.label_filter(phase, labels) == option
+
+
+@pytest.mark.parametrize(
+    "description", ["executeCommand", "createTable tableName=a; executeCommand", "customChange; sql"]
+)
+def test_kind_of_change_that_runs_a_program_is_refused(description: str) -> None:
+    with pytest.raises(
+        ServiceFailed, match=r"^changeset a\.sql::b::me: (executeCommand|customChange) runs a program"
+    ):
+        liquibase.refuse_programs(
+            [_recorded("a", DESCRIPTION="sql"), _recorded("b", DESCRIPTION=description)]
+        )
+
+
+def test_change_that_only_speaks_of_a_program_is_not_refused() -> None:
+    liquibase.refuse_programs([_recorded("a", DESCRIPTION="insert tableName=executeCommand")])
+
+
+@pytest.mark.parametrize(
+    ("baseline", "has"), [("0", 0), ("a.sql::a::me", 1), ("::b::me", 2), ("a.sql::c::me", 3)]
+)
+def test_baseline_counts_all_up_to_it(baseline: str, has: int) -> None:
+    changelog = [_recorded(name) for name in "abc"]
+    assert liquibase.baselined(changelog, baseline) == changelog[:has]
+
+
+@pytest.mark.parametrize("baseline", ["nothing", "::me"])
+def test_baseline_names_one_changeset(baseline: str) -> None:
+    with pytest.raises(ServiceFailed, match=f"^baseline: {baseline} is the end of"):
+        liquibase.baselined([_recorded("a"), _recorded("b")], baseline)
 
 
 # -- lint -----------------------------------------------------------------------------------------------

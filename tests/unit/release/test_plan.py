@@ -44,6 +44,7 @@ def test_the_same_change_has_the_same_hash() -> None:
         {"pruned": ["ConfigMap/old: deleted"]},
         {"schema": SCHEMA | {"pending_sha": "e" * 64}},
         {"schema": SCHEMA | {"revision": "c1"}},
+        {"schema": SCHEMA | {"baseline": "1"}},
         {"infra": {"changed": 1, "diff": "+pods: 9"}},
         {"infra": None},
     ],
@@ -94,3 +95,40 @@ def test_a_person_reads_all_parts_of_it() -> None:
     assert "configuration: b -> c" in words(made(config="c", configured="b"))
     assert "database: not touched" in nothing
     assert "nothing changes" in nothing
+
+
+def test_plan_says_what_runs_beside_the_changesets_and_what_is_left_out() -> None:
+    callbacks = [
+        {"id": "afterMigrate.sql", "runs": True, "new": True},
+        {"id": "beforeMigrate.sql", "runs": True, "new": False},
+        {"id": "afterEachMigrate.sql", "runs": False, "new": True},
+        {"id": "sub/afterMigrate__x.sql", "runs": False, "new": False},
+    ]
+    left_out = [{"id": "a.yaml::made-up::team", "why": "its context is `test`, and `staging` holds here"}]
+    beside = {
+        "callbacks": callbacks,
+        "callbacks_due": True,
+        "left_out": left_out,
+        "left_out_count": 3,
+        "baseline": "1",
+    }
+    said = words(made(schema=SCHEMA | beside))
+    start = said.index("  expand: c3")
+    assert said[start + 1 : start + 7] == [
+        "  the database is older than its history, which begins at the baseline 1",
+        "  callback: afterMigrate.sql, which has changed",
+        "  callback: beforeMigrate.sql",
+        "  callback: afterEachMigrate.sql has changed, and runs with the next migration",
+        "  left out: a.yaml::made-up::team: its context is `test`, and `staging` holds here",
+        "  … and 2 more left out",
+    ]
+
+
+def test_plan_of_an_older_release_is_read_as_well() -> None:
+    told = made()
+    old = {
+        key: one
+        for key, one in told.items()
+        if key not in ("callbacks", "callbacks_due", "left_out", "left_out_count", "baseline")
+    }
+    assert words(old) == words(told)

@@ -17,11 +17,12 @@ from types import FrameType
 from typing import Any
 
 from slipway_migrations import changesets, lint, outcome
-from slipway_migrations.changesets import ALL, State
+from slipway_migrations.changesets import ALL, EXPAND, Applied, Changeset, State
+from slipway_migrations.choice import Choice
 from slipway_migrations.database import Database, Session
 from slipway_migrations.flyway import Flyway
 from slipway_migrations.liquibase import Liquibase
-from slipway_migrations.outcome import Failed, ServiceFailed, Unavailable
+from slipway_migrations.outcome import Failed, ServiceFailed, Unavailable, shortened
 from slipway_migrations.tool import Tools
 
 NEWEST, FIRST, FINDINGS = 40, 40, 20
@@ -37,6 +38,13 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         one.add_argument("--engine", choices=sorted(ENGINES), required=True)
         one.add_argument("--changelog", type=PurePosixPath, required=True, help="below /work (or WORK)")
         one.add_argument("--statement-timeout-s", type=int, default=240)
+        one.add_argument(
+            "--contexts",
+            default=os.environ.get("CONTEXTS", ""),
+            help="of Liquibase, with commas between: those that hold here (or CONTEXTS)",
+        )
+        one.add_argument("--labels", help="a filter of Liquibase's labels, besides the phases'")
+        one.add_argument("--baseline", help="what a database has that is older than its history")
         if name == "status":
             one.add_argument(
                 "--at-once",
@@ -58,9 +66,13 @@ def log(text: str) -> None:
 
 def status(engine: Engine, session: Session, *, at_once: bool) -> dict[str, Any]:
     """Tell how the database is beside the changelog."""
-    state = engine.read(session)
+    state = engine.read(session, tells=True)
     from_ = _works_from(engine, state)
-    found = lint.findings(state.pending, at_once=at_once)
+    callbacks = state.running_callbacks()
+    found = lint.findings(
+        [*state.pending, *(Changeset(one.id, EXPAND, one.checksum, one.sql, one.file) for one in callbacks)],
+        at_once=at_once,
+    )
     order = {one.id: index + 1 for index, one in enumerate(state.ordered())}
     log(
         f"{len(state.applied)} changesets are applied, {len(state.pending)} are pending; "
@@ -68,6 +80,11 @@ def status(engine: Engine, session: Session, *, at_once: bool) -> dict[str, Any]
     )
     for one in state.pending:
         log(f"  pending, {one.phase}: {one.id}")
+    told = [{"id": one.id, "runs": one in callbacks, "new": one.is_new} for one in state.callbacks]
+    for callback in callbacks:
+        log(f"  callback: {callback.id}{', which is new' if callback.is_new else ''}")
+    for out in state.left_out:
+        log(f"  left out: {out.id}: {out.why}")
     for finding in found:
         log(
             f"  {finding['level']}: {finding['id']}: {finding['rule']}: {engine.tools.redact(finding['message'])}"
@@ -78,18 +95,27 @@ def status(engine: Engine, session: Session, *, at_once: bool) -> dict[str, Any]
     ] or state.ordered()
     return {
         "revision": state.revision,
-        "applied": [{"id": row.id, "phase": row.phase} for row in state.applied[-NEWEST:]],
+        "applied": [_told(row) for row in state.applied[-NEWEST:]],
         "applied_count": len(state.applied),
         "pending": [
             {"id": one.id, "phase": one.phase, "order": order[one.id]} for one in state.pending[:FIRST]
         ],
         "pending_count": len(state.pending),
         "pending_sha": changesets.planned_sha(state),
+        "callbacks": told,
+        "callbacks_due": any(one.always and one.is_new for one in state.callbacks),
+        "left_out": [{"id": one.id, "why": one.why} for one in state.left_out[:FIRST]],
+        "left_out_count": len(state.left_out),
+        "baseline": state.baseline,
         "head": steps[-1].id if steps else None,
         "works_from": from_,
         "lint": [{**one, "message": engine.tools.redact(one["message"])} for one in found[:FINDINGS]],
         "lint_count": len(found),
     }
+
+
+def _told(row: Applied) -> dict[str, Any]:
+    return {"id": row.id, "phase": row.phase, **({} if row.is_run else {"marked": True})}
 
 
 def _works_from(engine: Engine, state: State) -> str | None:
@@ -115,7 +141,7 @@ def update(
     told |= {"applied": [], "revision": state.revision, "left": wanted, "left_count": len(wanted)}
     if planned is not None:
         changesets.require_planned(state, planned, _named())
-    if not wanted:
+    if not state.is_due(phase):
         log(f"nothing of the phase {phase} is pending; the database is at {state.revision or 'nothing'}")
         return {**told, "revision_before": state.revision}
     before = max((row.place for row in state.applied), default=-1)
@@ -125,11 +151,19 @@ def update(
     finally:
         rows = _after(engine)
         if rows is not None:
-            new = [{"id": row.id, "phase": row.phase} for row in rows if row.place > before]
+            new = [_told(row) for row in rows if row.place > before]
             left = [one for one in wanted if one not in {row.id for row in rows}]
             told |= {"applied": new, "revision": rows[-1].id if rows else None}
             told |= {"left": left, "left_count": len(left)}
+    for one in told["applied"]:
+        if one.get("marked"):
+            log(f"  not run, only marked: {one['id']}: its preconditions do not hold, or the baseline has it")
     log(f"{len(told['applied'])} changesets were applied; the database is at {told['revision']}")
+    if told.get("left"):  # an engine that goes on after a failure is no engine that did what was planned
+        raise ServiceFailed(
+            f"planned, and not run: {shortened(', '.join(told['left']), 600)}; what may fail (failOnError: false) or wait "
+            "(onFail: CONTINUE) is no part of a plan: correct it, or let its precondition say MARK_RAN"
+        )
     return {**told, "revision_before": state.revision}
 
 
@@ -177,7 +211,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         file = Path(os.environ.get("DATABASE", "/run/slipway/database.json"))
         database = Database.read(file, given.statement_timeout_s, os.environ.get("HOSTNAME", "unknown"))
         tools.redact = database.redact
-        engine = ENGINES[given.engine](root, _changelog(root, given.changelog), database, tools)
+        engine = ENGINES[given.engine](
+            root,
+            _changelog(root, given.changelog),
+            database,
+            tools,
+            Choice(tuple(one for one in given.contexts.split(",") if one), given.labels, given.baseline),
+        )
         engine.check()
         with database.connect() as session:
             if given.command == "status":

@@ -15,11 +15,12 @@ PHASES = (EXPAND, CONTRACT, ALL)
 
 @dataclass(frozen=True)
 class Applied:
-    """A row of the database's own history. `place` grows with time."""
+    """A row of the database's own history. `place` grows with time; one that is not run was only marked as if it were."""
 
     id: str
     phase: str
     place: int
+    is_run: bool = True
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,55 @@ class Changeset:
 
 
 @dataclass(frozen=True)
+class Callback:
+    """SQL that the engine runs beside changesets.
+
+    :param always: it runs at each update, also where no changeset is pending; else only beside one
+    :param is_new: it is not as it was when it last ran in this database
+    """
+
+    id: str
+    checksum: str
+    sql: str
+    file: str
+    always: bool
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What the changelog holds and is not run here, and why."""
+
+    id: str
+    why: str
+
+
+@dataclass(frozen=True)
 class State:
-    """A database beside a changelog: both in their own order."""
+    """A database beside a changelog: both in their own order.
+
+    :param baseline: where a database begins that is older than its history, which is made by the next update
+    """
 
     applied: Sequence[Applied]
     changelog: Sequence[Changeset]
     pending: Sequence[Changeset]
+    callbacks: Sequence[Callback] = ()
+    left_out: Sequence[LeftOut] = ()
+    baseline: str | None = None
+
+    def is_due(self, phase: str) -> bool:
+        """Whether an update of this phase has anything to do."""
+        if any(phase in (ALL, one.phase) for one in self.pending):
+            return True
+        at_once = self.baseline is not None or any(one.always and one.is_new for one in self.callbacks)
+        return at_once and phase in (EXPAND, ALL)
+
+    def running_callbacks(self) -> list[Callback]:
+        """Give the callbacks that the next update runs: all beside a changeset, and by themselves where one has changed."""
+        if self.pending:
+            return list(self.callbacks)
+        return [one for one in self.callbacks if one.always] if self.is_due(EXPAND) else []
 
     @property
     def revision(self) -> str | None:
@@ -51,15 +95,19 @@ class State:
         return list(known.values())
 
 
-def fingerprint(changesets: Sequence[Changeset]) -> str:
-    """Give a hash over ids, checksums and phases in their order: what a release was planned with."""
+def fingerprint(changesets: Sequence[Changeset], callbacks: Sequence[Callback] = ()) -> str:
+    """Give a hash over ids, checksums and phases in their order: what a release was planned with.
+
+    Callbacks are of it whether they have run or not: an attempt that goes on runs them again.
+    """
     facts = [[one.id, one.checksum, one.phase] for one in changesets]
+    facts += [[one.id, one.checksum, "callback"] for one in callbacks]
     return hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()
 
 
 def planned_sha(state: State) -> str:
     pending = {one.id for one in state.pending}
-    return fingerprint([one for one in state.ordered() if one.id in pending])
+    return fingerprint([one for one in state.ordered() if one.id in pending], state.callbacks)
 
 
 def require_planned(state: State, planned: str, named: Sequence[str] = ()) -> None:
@@ -76,13 +124,13 @@ def require_planned(state: State, planned: str, named: Sequence[str] = ()) -> No
     ordered = state.ordered()
     known = {one.id for one in ordered}
     wanted = {one.id for one in state.pending}
-    if fingerprint([one for one in ordered if one.id in wanted]) == planned:
+    if fingerprint([one for one in ordered if one.id in wanted], state.callbacks) == planned:
         return
     for row in reversed(state.applied):
         if row.id not in known:
             break  # not of this changelog, so it was not planned with it, and nothing below it was left by this plan
         wanted.add(row.id)
-        if fingerprint([one for one in ordered if one.id in wanted]) == planned:
+        if fingerprint([one for one in ordered if one.id in wanted], state.callbacks) == planned:
             return
     pending, applied = [one.id for one in state.pending], {row.id for row in state.applied}
     new = [one for one in pending if one not in named] if named else pending
@@ -98,6 +146,13 @@ def require_planned(state: State, planned: str, named: Sequence[str] = ()) -> No
     )
 
 
+def named(wanted: str, ordered: Sequence[Changeset]) -> list[Changeset]:
+    """Give the changesets that a name may mean: the one of that id, or those whose ids end with it."""
+    return [one for one in ordered if one.id == wanted] or [
+        one for one in ordered if wanted and one.id.endswith(wanted)
+    ]
+
+
 def works_from(line: str, state: State) -> str:
     """Give the id of the oldest changeset that this image's code needs, from the line of the file `works-from`.
 
@@ -105,10 +160,7 @@ def works_from(line: str, state: State) -> str:
     :raises ServiceFailed: it names none, several, or a changeset that takes something away
     """
     wanted = line.strip()
-    ordered = state.ordered()
-    found = [one for one in ordered if one.id == wanted] or [
-        one for one in ordered if wanted and one.id.endswith(wanted)
-    ]
+    found = named(wanted, state.ordered())
     if len(found) != 1:
         what = "no changeset" if not found else f"{len(found)} changesets"
         raise ServiceFailed(

@@ -163,6 +163,37 @@ class Session:
             ][0]
         )
 
+    def occupants(self, own: Sequence[str]) -> list[str]:
+        """Give what the first schema of the search path holds, as Flyway counts it: no extension's, no type of a table's.
+
+        :param own: tables that an engine made for itself
+        """
+        return [
+            name
+            for (name,) in self.rows(
+                "with here as (select oid from pg_namespace where nspname = current_schema()), found as ("
+                " select oid, relname as name from pg_class"
+                " where relnamespace in (select oid from here) and relkind in ('r', 'p', 'v', 'm', 'f', 'S')"
+                " and relname <> all(%s)"
+                " union all select t.oid, typname from pg_type t where typnamespace in (select oid from here)"
+                " and typtype in ('d', 'e', 'r') union all"
+                " select oid, proname from pg_proc where pronamespace in (select oid from here))"
+                " select distinct name from found"
+                " where not exists (select from pg_depend d where d.objid = found.oid and d.deptype = 'e') order by name",
+                [list(own)],
+            )
+        ]
+
+    def together(self, statements: Sequence[tuple[str, Sequence[object]]]) -> None:
+        """Run statements in one transaction: all of them, or none."""
+        self.connection.autocommit = False
+        try:
+            with self.connection, self.connection.cursor() as cursor:
+                for sql, parameters in statements:
+                    cursor.execute(sql, parameters or None)
+        finally:
+            self.connection.autocommit = True
+
     def take(self) -> None:
         """Take this database for as long as this connection lives, or say that another has it.
 

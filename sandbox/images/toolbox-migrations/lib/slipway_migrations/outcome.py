@@ -12,7 +12,14 @@ DONE, SERVICE, INFRASTRUCTURE = 0, 1, 3
 LIMIT = 4000  # bytes; the kubelet keeps 4096 of a termination message
 TEXT = 1200  # characters of one text
 # Lists that may be cut, and whether their end is what matters.
-LISTS = {"applied": True, "pending": False, "left": False, "lint": False}
+LISTS = {
+    "applied": True,
+    "pending": False,
+    "left": False,
+    "lint": False,
+    "callbacks": False,
+    "left_out": False,
+}
 
 
 class Failed(Exception):
