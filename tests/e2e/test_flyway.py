@@ -21,8 +21,15 @@ STAMP = int(time.time())
 OLD, NEW, HALF = (f"e2e_{STAMP}_{what}" for what in ("old", "new", "half"))
 FIRST, EXPAND, CONTRACT, FAILING = (f"V{STAMP}{number}__e2e.sql" for number in (1, 2, 3, 4))
 FIRST_FILES = {f"db/migration/{FIRST}": f"create table {OLD} (id bigint primary key);\n"}
+
+
+def _callback(words: str) -> dict[str, str]:
+    return {"db/migration/afterMigrate.sql": f"comment on table {NEW} is '{words}';\n"}
+
+
 BOTH_FILES = {
     **FIRST_FILES,
+    **_callback("first"),
     f"db/migration/{EXPAND}": f"create table {NEW} (id bigint primary key);\n",
     f"db/migration/contract/{CONTRACT}": f"drop table {OLD};\n",
 }
@@ -59,6 +66,11 @@ class Staging:
         """Give the scripts that Flyway has applied, in the order in which it did; one that failed stands out."""
         rows = self.rows("select script, success from flyway_schema_history order by installed_rank")
         return [script if success else f"{script} failed" for script, success in rows]
+
+    def comment(self) -> str:
+        """Give what the callback wrote last."""
+        [(words,)] = self.rows(f"select obj_description('{NEW}'::regclass)")
+        return str(words)
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +151,8 @@ def test_what_adds_runs_before_the_rollout_and_what_takes_away_after_verificatio
         assert pushed.tasks[earlier]["end_date"] < pushed.tasks[later]["start_date"], (earlier, later)
     assert staging.history()[-2:] == [EXPAND, f"contract/{CONTRACT}"]
     assert staging.tables() == {NEW}
+    assert pushed.release.plan["callbacks"] == [{"id": "afterMigrate.sql", "runs": True, "new": True}]
+    assert staging.comment() == "first"
     assert pushed.release.schema_revision_before == first.release.schema_revision
     assert CONTRACT in str(pushed.release.schema_revision)
 
@@ -162,7 +176,10 @@ def test_failing_migration_is_told_with_its_statement_and_leaves_the_database_as
     assert note is not None
     assert "stage: deploy.migrate" in note
 
-    good = library.push("Mend it", files=BOTH_FILES)
+    # no migration is pending, and the callback has changed: that is reason enough
+    good = library.push("Mend it", files={**BOTH_FILES, **_callback("second")})
     assert good.state == "success", good.release.reason
-    assert good.states["deploy.migrate"] == "skipped"
+    assert (good.release.plan["changesets"], good.release.plan["callbacks_due"]) == ([], True)
+    assert good.states["deploy.migrate"] == "success"
+    assert (staging.comment(), staging.history()) == ("second", history)
     assert library.version()["commit"] == good.commit

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 from slipway.release import Outcome, Status
+from slipway_sandbox.part import Sandbox
+from slipway_sandbox.parts.postgres import Postgres
 from slipway_sandbox.project import Project, Pushed
 
 BRANCHES = {"deploy.infra_check", "deploy.infra", "deploy.migrate", "verify.contract", "rollback"}
@@ -66,7 +68,9 @@ def test_push_of_code_alone_skips_migrations_and_infrastructure(project: Project
     assert project.version()["commit"] == pushed.commit
 
 
-def test_push_with_a_changeset_migrates_before_the_rollout(project: Project, first: Pushed) -> None:
+def test_push_with_a_changeset_migrates_before_the_rollout(
+    project: Project, first: Pushed, sandbox: Sandbox
+) -> None:
     # one that no database has yet, whatever ran on this sandbox before
     name = f"e2e-{time.time_ns()}"
     changelog = (
@@ -75,7 +79,8 @@ def test_push_with_a_changeset_migrates_before_the_rollout(project: Project, fir
     files = {
         "migrations/changelog.yaml": f"{changelog}  - include: {{file: changesets/{name}.sql, relativeToChangelogFile: true}}\n",
         f"migrations/changesets/{name}.sql": f"--liquibase formatted sql logicalFilePath:{name}.sql\n"
-        f"--changeset e2e:{name} labels:expand\ncomment on table generations is '{name}';\n--rollback empty\n",
+        f"--changeset e2e:{name} labels:expand\ncomment on table generations is '{name}';\n--rollback empty\n"
+        f'--changeset e2e:{name}-made-up labels:expand context:test\ncreate table "{name}" (id bigint);\n--rollback empty\n',
     }
     pushed = project.push("Add a changeset", "new-changeset", files=files)
     assert pushed.state == "success", pushed.release.reason
@@ -87,6 +92,19 @@ def test_push_with_a_changeset_migrates_before_the_rollout(project: Project, fir
     # it did what it had planned, which was recorded before
     assert [one["id"].split("::")[1] for one in pushed.release.plan["changesets"]][-1:] == [name]
     assert pushed.release.plan_hash == pushed.release.plan["hash"]
+    # what is made up for the throwaway databases is left out here, and the plan says so
+    made_up = {
+        "id": f"{name}.sql::{name}-made-up::e2e",
+        "why": "its context is `test`, and `staging` holds here",
+    }
+    assert made_up in pushed.release.plan["left_out"]
+    connection = Postgres(sandbox).connect("ai_generation")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("select relname from pg_class where relname = %s", [name])
+            assert cursor.fetchall() == []
+    finally:
+        connection.close()
     assert pushed.tasks["deploy.plan"]["end_date"] < pushed.tasks["deploy.migrate"]["start_date"]
 
 
