@@ -32,6 +32,7 @@ _STATEMENT = re.compile(r"\s*\[Failed SQL: (?:\(\d+\) )?(?P<sql>.*)\]\s*$", re.D
 _OWNED = "deploy-"  # how the names of a release's pods begin
 HISTORY = "databasechangelog"
 _OWN_TABLES = (HISTORY, "databasechangeloglock")
+_CHANGELOGS = (".xml", ".yaml", ".yml", ".json", ".sql")
 _HISTORY_MADE = re.compile(r"^CREATE TABLE \S*databasechangelog \([^;]*\);$", re.MULTILINE)
 _KEPT = ("md5sum", "description", "comments", "contexts", "labels", "liquibase", "deployment_id")
 _BASELINED = (
@@ -308,7 +309,8 @@ class Liquibase:
 
     def _left_out(self, version: int, shown: Sequence[Changeset], known: set[str]) -> list[LeftOut]:
         top = self.root / self.changelog.parts[0]
-        files = [top] if top.is_file() else [path for path in top.rglob("*") if path.is_file()]
+        below = [top] if top.is_file() else top.rglob("*")
+        files = [path for path in below if path.suffix.lower() in _CHANGELOGS and path.is_file()]
         told = (b"context", b"label") if self.chosen.labels else (b"context",)
         if not any(word in path.read_bytes().lower() for path in files for word in told):
             return []
