@@ -243,6 +243,11 @@ def test_flyway_is_shown_its_scripts_and_what_it_shall_complain_of(name: str) ->
     assert flyway.unread(f"{name}.conf", {name}) is None
 
 
+def test_callback_in_the_folder_of_one_phase_is_refused() -> None:
+    with pytest.raises(ServiceFailed, match=r"^contract/afterMigrate.sql: callbacks run in both phases"):
+        flyway.unread("contract/afterMigrate.sql", {"contract/afterMigrate.sql"})
+
+
 def test_settings_of_no_script_are_refused() -> None:
     with pytest.raises(ServiceFailed, match=r"V1__other.sql.conf belongs to no script"):
         flyway.unread("V1__other.sql.conf", {"V1__a.sql", "V1__other.sql.conf"})

@@ -99,6 +99,10 @@ def unread(script: str, others: Container[str]) -> str | None:
         raise ServiceFailed(
             f"{script}: Flyway would run it outside of the plan, also when it is only asked; make it beforeMigrate or a migration"
         )
+    if is_callback(script) and phase_of(script) == CONTRACT:
+        raise ServiceFailed(
+            f"{script}: callbacks run in both phases, in whatever folder they are; take it out of `{CONTRACT}`"
+        )
     if re.match(r"U[0-9][^/]*__", name):
         return "an undo migration: a release undoes nothing"
     if _ELSEWHERE.fullmatch(event(name)):
