@@ -23,6 +23,7 @@ from slipway.adapters import cluster, engine
 from slipway.adapters.registry import Registry
 from slipway.ledger import Ledger, Release, refreshes, reports
 from slipway.release import Outcome, Status, evidence_key, label, reads, run_id
+from slipway.release.sources import source_volume
 from slipway_sandbox.developer import Developer
 from slipway_sandbox.part import Sandbox
 from slipway_sandbox.parts.vault import Vault
@@ -303,7 +304,7 @@ def test_one_service_fails_the_other_is_refreshed_and_what_is_past_its_days_goes
         assert min(told["engine"]["volumes"], told["ledger"]["evidence"], told["ledger"]["reports"]) >= 1
         # what is in use is there
         assert night.registry.digest(repository, str(deployed.digest)) == deployed.digest
-        assert f"slipway-src-{str(deployed.tree)[:20]}" in volumes
+        assert source_volume(str(deployed.tree)) in volumes
         assert "slipway-index-ca" in volumes
         assert night.ledger.record(old.run) is not None, "records stay"
         # of everything else that was owned by a run, the deployed service's own Secret stays, too

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import os
 import re
+import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 from typing import IO
 from urllib.parse import quote, urlsplit
 
 from slipway import process
 from slipway.errors import Permanent, PolicyFailed, Transient
+from slipway.release import sources
 
 NOTES_REF = "refs/notes/slipway"
 FILE_LIMIT, FILES_LIMIT = process.OUTPUT_LIMIT, 20_000_000
 """Bytes of a file that a release reads, such as a lock or a manifest, and of all in a folder."""
+LISTING_LIMIT = 16_000_000
+"""Bytes of a commit's list of files: about sources.FILES_MOST of them, and no tree that holds itself a million times."""
 REFS_LIMIT = 64_000_000
 """Bytes of a server's list of refs that are looked at; of a longer one the end."""
 _HASH = re.compile(r"[0-9a-f]{40}")
@@ -215,42 +220,144 @@ class Repository:
         hash_, tree, time, subject, author = shown.strip("\n").split("\0")
         return Commit(hash_, tree, int(time), subject, author)
 
+    def tree(self, commit: str) -> tuple[sources.Entry, ...]:
+        """Give what a commit holds, sorted by path.
+
+        :raises PolicyFailed: if it holds something that cannot be brought to gates and image as it is; see `sources`.
+        """
+        self.fetch(commit)
+        entries = self._listed(commit, recursive=True)
+        sources.refuse(sources.misshapen(entries))
+        sources.refuse(sources.misleading(entries))
+        if any(PurePosixPath(entry.path).name == ".gitattributes" for entry in entries):
+            sources.refuse(sources.converted(self._attributes(commit, entries)))
+        return tuple(entries)
+
     @contextmanager
     def archive(self, commit: str, prefix: str = "") -> Iterator[IO[bytes]]:
-        """Give an open tar of the commit's files, each path after ``prefix``; the same commit gives the same bytes."""
-        self.fetch(commit)
-        with tempfile.TemporaryDirectory(prefix="slipway-git-") as folder:
-            path = Path(folder) / "source.tar"
-            self._run(
-                "archive", "--format=tar", f"--prefix={prefix}", f"--output={path}", commit, timeout_s=120
-            )
-            with path.open("rb") as tar:
-                yield tar
+        """Give an open tar of the commit's files, each path after ``prefix``; the same commit gives the same bytes.
+
+        What is in it is what the commit holds, byte by byte. `git archive` would leave out, fill in and convert files
+        as the commit's own .gitattributes say (export-ignore, export-subst, eol, ident …), so it is not used.
+
+        :raises PolicyFailed: as `tree` does.
+        """
+        entries, time = self.tree(commit), self.commit(commit).time
+        with (
+            tempfile.TemporaryFile(prefix="slipway-git-") as blobs,
+            tempfile.TemporaryFile(prefix="slipway-git-") as packed,
+        ):
+            self._blobs(entries, blobs)
+            blobs.seek(0)
+            with tarfile.open(fileobj=packed, mode="w") as tar:
+                _pack(tar, prefix, entries, blobs, time)
+            packed.seek(0)
+            yield packed
 
     def files(self, commit: str, folder: str) -> dict[str, bytes]:
         """Give every file below ``folder`` (or the one file of that name) at ``commit``, by its path, sorted.
 
-        :raises PolicyFailed: if they are larger than FILE_LIMIT or FILES_LIMIT: a worker keeps them in memory.
+        :raises PolicyFailed: if they are larger than FILE_LIMIT or FILES_LIMIT: a worker keeps them in memory; or if one
+            is not the file itself, but a link, a submodule or a pointer to another server.
         """
-        listed = self._run("ls-tree", "-r", "-z", "-l", commit, "--", folder).decode(errors="surrogateescape")
-        sizes = {}
-        for entry in filter(None, listed.split("\0")):
-            about, _, path = entry.partition("\t")
-            _, kind, _, length = about.split()
-            if kind == "blob":  # not another repository's commit
-                sizes[path] = int(length)
-        for path, size in sizes.items():
-            if size > FILE_LIMIT:
+        self.fetch(commit)
+        above = [] if folder == "." else [str(one) for one in reversed(PurePosixPath(folder).parents)][1:]
+        way = self._listed(commit, *above, folder)
+        links = {entry.path: entry.target for entry in way if entry.mode == sources.LINK}
+        if found := sources.through_link(folder, links):
+            sources.refuse([found])
+        entries = self._listed(commit, folder, recursive=True)
+        sources.refuse(sources.misshapen(entries) if entries else [])
+        sources.refuse([*sources.below(folder, entries), *sources.misleading(entries)])
+        for entry in entries:
+            if entry.size > FILE_LIMIT:
                 raise PolicyFailed(
-                    f"{path} has {size} bytes, and may have {FILE_LIMIT}",
+                    f"{entry.path} has {entry.size} bytes, and may have {FILE_LIMIT}",
                     remedy="keep it elsewhere, or split it",
                 )
-        if sum(sizes.values()) > FILES_LIMIT:
+        if (size := sum(entry.size for entry in entries)) > FILES_LIMIT:
             raise PolicyFailed(
-                f"the files below {folder} have {sum(sizes.values())} bytes, and may have {FILES_LIMIT}",
+                f"the files below {folder} have {size} bytes, and may have {FILES_LIMIT}",
                 remedy="keep there only what a release reads",
             )
-        return {path: self._run("show", f"{commit}:{path}") for path in sorted(sizes)}
+        with tempfile.TemporaryFile(prefix="slipway-git-") as blobs:
+            self._blobs(entries, blobs)
+            blobs.seek(0)
+            return {entry.path: _next(blobs, entry) for entry in entries}
+
+    def _listed(self, commit: str, *paths: str, recursive: bool = False) -> list[sources.Entry]:
+        """Give the files of a commit (at or below ``paths``), with the text of links and of small files, sorted by path."""
+        listed = process.beginning(
+            [
+                "git",
+                "ls-tree",
+                "-z",
+                "-l",
+                *(["-r"] if recursive else []),
+                commit,
+                "--",
+                *paths,
+            ],
+            limit=LISTING_LIMIT,
+            timeout_s=60,
+            environment={**os.environ, "GIT_LITERAL_PATHSPECS": "1"},
+            cwd=self._mirror,
+        )
+        if len(listed) == LISTING_LIMIT:
+            raise PolicyFailed(
+                f"the list of the files of {commit} is longer than {LISTING_LIMIT} bytes",
+                remedy=f"keep in the repository only what the service is made of: {sources.FILES_MOST} files at most",
+            )
+        entries = []
+        for line in filter(None, listed.split(b"\0")):
+            about, _, path = line.partition(b"\t")
+            mode, kind, object_, size = about.decode().split()
+            if kind != "tree":
+                entries.append(
+                    sources.Entry(
+                        path.decode(errors="surrogateescape"),
+                        mode,
+                        object_,
+                        int(size) if kind == "blob" else 0,
+                    )
+                )
+        read = [entry for entry in entries if _is_read(entry)]
+        with tempfile.TemporaryFile(prefix="slipway-git-") as blobs:
+            self._blobs(read, blobs)
+            blobs.seek(0)
+            texts = {entry: _next(blobs, entry) for entry in read}
+        return sorted((replace(one, text=texts.get(one, b"")) for one in entries), key=lambda one: one.path)
+
+    def _blobs(self, entries: Iterable[sources.Entry], into: IO[bytes]) -> None:
+        """Write the blobs of files and links, one after the other, each as `_next` reads it."""
+        process.run(
+            ["git", "cat-file", "--batch"],
+            stdin="".join(f"{entry.object}\n" for entry in entries).encode(),
+            stdout=into,
+            cwd=self._mirror,
+            timeout_s=120,
+        )
+
+    def _attributes(self, commit: str, entries: Iterable[sources.Entry]) -> dict[str, dict[str, str]]:
+        """Give the attributes `filter` and `working-tree-encoding` of each file that has one, as the commit itself says."""
+        with tempfile.TemporaryDirectory(prefix="slipway-git-") as folder:
+            environment = {**os.environ, "GIT_INDEX_FILE": f"{folder}/index", "GIT_ATTR_NOSYSTEM": "1"}
+            process.run(["git", "read-tree", commit], cwd=self._mirror, environment=environment, timeout_s=60)
+            git = ["git", "-c", f"core.attributesFile={os.devnull}"]
+            said = process.run(
+                [*git, "check-attr", "--cached", "--stdin", "-z", "filter", "working-tree-encoding"],
+                stdin=b"".join(entry.path.encode() + b"\0" for entry in entries),
+                cwd=self._mirror,
+                environment=environment,
+                timeout_s=60,
+                keep=4 * LISTING_LIMIT,
+            )
+        words = [word.decode() for word in said.split(b"\0")[:-1]]
+        found: dict[str, dict[str, str]] = {}
+        for path, attribute, value in zip(words[::3], words[1::3], words[2::3], strict=True):
+            if value not in ("unspecified", "unset"):
+                found.setdefault(path, {})[attribute] = value
+        return found
 
     def note(self, commit: str) -> str | None:
         """Give the note on ``commit`` under ``refs/notes/slipway``, as the server has it now."""
@@ -300,3 +407,50 @@ class Repository:
                     if attempt == attempts - 1:
                         raise
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _is_read(entry: sources.Entry) -> bool:
+    most = sources.LINK_MOST if entry.mode == sources.LINK else sources.POINTER_MOST
+    return entry.mode != sources.SUBMODULE and entry.size <= most
+
+
+def _next(blobs: IO[bytes], entry: sources.Entry) -> bytes:
+    """Give the next blob of what `git cat-file --batch` wrote, which is that of ``entry``."""
+    head = blobs.readline()
+    if head != f"{entry.object} blob {entry.size}\n".encode():
+        raise Transient(
+            f"the mirror has no {entry.object} ({sources.shown(entry.path)}): git tells {head[:100]!r}",
+            remedy="remove the folder of the mirror on this worker; it is made anew",
+        )
+    content = blobs.read(entry.size)
+    blobs.read(1)
+    return content
+
+
+def _pack(
+    tar: tarfile.TarFile, prefix: str, entries: Sequence[sources.Entry], blobs: IO[bytes], time: int
+) -> None:
+    """Write files, links and their folders into a tar, as a checkout by hand has them."""
+    made: set[str] = set()
+    for entry in entries:
+        path = PurePosixPath(prefix) / entry.path
+        for folder in [str(one) for one in reversed(path.parents)][1:]:
+            if folder not in made:
+                made.add(folder)
+                tar.addfile(_member(folder, tarfile.DIRTYPE, 0o755, time))
+        content = _next(blobs, entry)
+        if entry.mode == sources.LINK:
+            link = _member(str(path), tarfile.SYMTYPE, 0o777, time)
+            link.linkname = entry.target
+            tar.addfile(link)
+        else:
+            mode = 0o755 if entry.mode == sources.PROGRAM else 0o644
+            file = _member(str(path), tarfile.REGTYPE, mode, time)
+            file.size = len(content)
+            tar.addfile(file, io.BytesIO(content))
+
+
+def _member(path: str, kind: bytes, mode: int, time: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(path)
+    info.type, info.mode, info.mtime, info.uname, info.gname = kind, mode, time, "root", "root"
+    return info

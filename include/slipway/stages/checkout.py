@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
 
 from slipway.adapters import engine
 from slipway.errors import PolicyFailed
+from slipway.release import sources
 from slipway.stages import connections, links
 from slipway.stages.container import ContainerOperator, toolbox
 from slipway.stages.outcome import stage
 
 if TYPE_CHECKING:
+    from slipway.adapters.git import Repository
     from slipway.catalog import Service
 
 LABELS = {"slipway": "workspace"}
@@ -24,21 +26,20 @@ def workspace(service: Service, hash_: str, images: Mapping[str, str]) -> dict[s
     """Fill the volume of a commit's sources, make that of its dependencies if need be, and give what is in them.
 
     :param images: the toolboxes, by name.
-    :raises PolicyFailed: if the commit or one of the lock files is not there.
+    :raises PolicyFailed: if the commit or one of the lock files is not there, or the commit holds what cannot be brought.
     """
-    locks, repository = service.source.dependencies, connections.repository(service.source)
+    repository = connections.repository(service.source)
     commit = repository.commit(hash_)
-    key = hashlib.sha256(images["toolbox-python"].encode())
-    for lock in (locks.runtime, locks.development):
-        content = repository.files(commit.hash, lock).get(lock)
-        if content is None:
-            raise PolicyFailed(
-                f"{lock} is not in the repository", remedy="commit the lock file that the catalog names"
-            )
-        key.update(content + b"\0")
+    entries, changelog = repository.tree(commit.hash), _changelog(service)
+    links = {one.path: one.target for one in entries if one.mode == sources.LINK}
+    # gates find these in a folder, where links are followed, and others in git or in the image: it must be the same file
+    sources.refuse([one for path in _read(service) if (one := sources.through_link(path, links))])
+    sources.refuse(sources.below(changelog, entries) if changelog else [])
+    locks = [_lock(repository, commit.hash, one) for one in _locks(service)]
+    key = sources.dependencies_key(images["toolbox-python"], locks)
     image, client = images["toolbox-python"], connections.engine_hook().api_client
     engine.ensure_image(client, image)
-    volume, dependencies = f"slipway-src-{commit.tree[:20]}", f"slipway-deps-{key.hexdigest()[:20]}"
+    volume, dependencies = sources.source_volume(commit.tree), f"slipway-deps-{key}"
     ledger = connections.ledger()
     # two releases may be of the same tree, or of the same lock files
     with ledger.exclusive(volume, 240), repository.archive(commit.hash, prefix="src/") as tar:
@@ -55,6 +56,37 @@ def workspace(service: Service, hash_: str, images: Mapping[str, str]) -> dict[s
         "volume": volume,
         "dependencies": dependencies,
     }
+
+
+def _locks(service: Service) -> tuple[str, str]:
+    return service.source.dependencies.runtime, service.source.dependencies.development
+
+
+def _read(service: Service) -> list[str]:
+    """Give what the catalog names by its path in the source repository."""
+    migrations, smoke = service.deploy.migrations, service.verify.smoke
+    named = [
+        *_locks(service),
+        service.image.dockerfile,
+        service.test.unit.path,
+        service.test.integration.path,
+    ]
+    return [*named, *([migrations.changelog] if migrations else []), *([smoke.path] if smoke else [])]
+
+
+def _changelog(service: Service) -> str | None:
+    """Give the folder that a pod copies out of the image for its migrations, as `stages.migrations` does."""
+    plan = service.deploy.migrations
+    return PurePosixPath(plan.changelog).parts[0] if plan else None
+
+
+def _lock(repository: Repository, commit: str, path: str) -> bytes:
+    content = repository.files(commit, path).get(path)
+    if content is None:
+        raise PolicyFailed(
+            f"{path} is not in the repository", remedy="commit the lock file that the catalog names"
+        )
+    return content
 
 
 def checkout(service: Service, accepted: Any) -> Any:

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from slipway.release.sources import source_volume
 from slipway_sandbox.faults.case import Case, Seen, Wanted
 from slipway_sandbox.faults.scene import Scene
 from slipway_sandbox.layout import SandboxError
@@ -226,7 +227,7 @@ def full_volume(scene: Scene) -> Iterator[None]:
     tree = scene.rows(
         "ledger", "SELECT tree FROM releases WHERE commit = %s AND tree IS NOT NULL", scene.good()
     )[0][0]
-    name = f"slipway-src-{tree[:20]}"
+    name = source_volume(tree)
     client = docker.APIClient(base_url=scene.sandbox.docker_host, version="auto", timeout=60)
     with closing(client):
         client.remove_volume(name, force=True)

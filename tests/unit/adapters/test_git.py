@@ -195,3 +195,187 @@ def test_notes_are_read_and_written_beside_a_branch_of_their_full_name(
     assert repository.note(head) == "slipway: passed\n"
     told = git(work, "ls-remote", "../remote.git", f"refs/heads/{NOTES_REF}").split("\t")
     assert told == [stray, f"refs/heads/{NOTES_REF}"]
+
+
+# --- one commit, one content ---
+def pushed(work: Path, message: str = "More") -> str:
+    git(work, "add", "--all")
+    git(work, "commit", "--quiet", "--allow-empty", "-m", message)
+    git(work, "push", "--quiet", "../remote.git", "main")
+    return git(work, "rev-parse", "HEAD")
+
+
+def packed(repository: Repository, commit: str) -> dict[str, tuple[int, bytes | str]]:
+    """Give mode and content (or a link's target) of each file of the archive."""
+    with repository.archive(commit) as tar, tarfile.open(fileobj=tar) as opened:
+        found: dict[str, tuple[int, bytes | str]] = {}
+        for one in opened:
+            if one.isreg():
+                content = opened.extractfile(one)
+                assert content is not None
+                found[one.name] = (one.mode, content.read())
+            elif one.issym():
+                found[one.name] = (one.mode, one.linkname)
+        return found
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "* export-ignore", "* export-subst", "* text eol=crlf", "* text=auto eol=crlf", "* ident", "* filter=rot13",
+        "[attr]all export-ignore export-subst ident\n* all", "* filter=lfs diff=lfs merge=lfs -text",
+    ],
+)  # fmt: skip
+def test_archive_is_what_the_commit_holds_whatever_its_attributes_say(
+    repository: Repository, work: Path, attributes: str
+) -> None:
+    texts = {"a.txt": b"$Id$ $Format:%H$\nsecond line\n", "sub/b.bin": b"\0\r\n\xff", "sub/deep/c.py": b""}
+    for path, text in texts.items():
+        (work / path).parent.mkdir(parents=True, exist_ok=True)
+        (work / path).write_bytes(text)
+    (work / "run.sh").write_bytes(b"#!/bin/sh\n")
+    (work / "run.sh").chmod(0o755)
+    (work / "to-a").symlink_to("a.txt")
+    git(work, "add", "--all")
+    git(work, "commit", "--quiet", "-m", "Files")
+    # as somebody commits it whose git converts nothing: the attributes come later
+    (work / ".gitattributes").write_text(attributes + "\n")
+    git(work, "add", ".gitattributes")
+    git(work, "commit", "--quiet", "-m", "Attributes")
+    git(work, "push", "--quiet", "../remote.git", "main")
+    head = git(work, "rev-parse", "HEAD")
+    wanted: dict[str, tuple[int, bytes | str]] = {path: (0o644, text) for path, text in texts.items()}
+    wanted |= {
+        "m/a b.yaml": (0o644, b"a: 1\n"),
+        ".gitattributes": (0o644, f"{attributes}\n".encode()),
+        "run.sh": (0o755, b"#!/bin/sh\n"),
+        "to-a": (0o777, "a.txt"),
+    }
+    assert packed(repository, head) == wanted
+    assert repository.files(head, "sub") == {path: text for path, text in texts.items() if "/" in path}
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "words"),
+    [
+        (
+            "data",
+            "../../shared-data",
+            "data is a link that leads out of the repository: to ../../shared-data",
+        ),
+        ("data", "/etc", "leads out of the repository"),
+        ("m/back", "../../x", "leads out of the repository"),
+        ("config", ".git/config", "leads into .git"),
+        ("a", "a", "leads in a circle"),
+    ],
+)
+def test_link_that_leads_out_is_refused_and_named(
+    repository: Repository, work: Path, name: str, target: str, words: str
+) -> None:
+    (work / name).symlink_to(target)
+    head = pushed(work)
+    for read in (repository.tree, lambda commit: packed(repository, commit)):
+        with pytest.raises(PolicyFailed, match=words):
+            read(head)
+
+
+def test_lfs_pointer_submodule_and_what_attributes_convert_are_refused(
+    repository: Repository, work: Path
+) -> None:
+    (work / "m/model.bin").write_text(
+        f"version https://git-lfs.github.com/spec/v1\noid sha256:{7:064d}\nsize 52428800\n"
+    )
+    head = pushed(work)
+    with pytest.raises(PolicyFailed, match=r"m/model\.bin is in Git LFS"):
+        repository.tree(head)
+    with pytest.raises(PolicyFailed, match=r"m/model\.bin is in Git LFS"):
+        repository.files(head, "m")
+    git(work, "rm", "--quiet", "m/model.bin")
+    git(work, "update-index", "--add", "--cacheinfo", f"160000,{head},m/common")
+    git(work, "commit", "--quiet", "-m", "Submodule")
+    git(work, "push", "--quiet", "../remote.git", "main")
+    for read in (repository.tree, lambda commit: repository.files(commit, "m")):
+        with pytest.raises(PolicyFailed, match="m/common is a submodule"):
+            read(git(work, "rev-parse", "HEAD"))
+    git(work, "rm", "--quiet", "--cached", "m/common")
+    (work / "m/.gitattributes").write_text("*.yaml working-tree-encoding=UTF-16\n*.key filter=git-crypt\n")
+    (work / "m/a.key").write_text("x")
+    git(work, "add", "m/.gitattributes", "m/a.key")
+    git(work, "commit", "--quiet", "-m", "Attributes")
+    git(work, "push", "--quiet", "../remote.git", "main")
+    head = git(work, "rev-parse", "HEAD")
+    with pytest.raises(PolicyFailed, match=r"m/a b\.yaml is UTF-16 in a checkout") as caught:
+        repository.tree(head)
+    assert caught.value.lines == (
+        "m/a.key is encrypted by git-crypt: the commit holds nothing that can be read",
+    )
+
+
+def test_what_is_read_by_its_path_is_the_file_itself(repository: Repository, work: Path) -> None:
+    (work / "requirements").mkdir()
+    (work / "requirements/prod.txt").write_text("x==1\n")
+    (work / "requirements.txt").symlink_to("requirements/prod.txt")
+    (work / "locks").symlink_to("requirements")
+    (work / "m/link.yaml").symlink_to("a b.yaml")
+    head = pushed(work)
+    repository.tree(head)
+    for path in ("requirements.txt", "locks/prod.txt"):
+        with pytest.raises(PolicyFailed, match=f"{path} is read by its path, but .* is a link") as caught:
+            repository.files(head, path)
+        assert caught.value.remedy == "name the file itself in the catalog: requirements/prod.txt"
+    with pytest.raises(PolicyFailed, match=r"m/link\.yaml is a link: m is taken by itself"):
+        repository.files(head, "m")
+    with pytest.raises(PolicyFailed, match=r"requirements\.txt is a link"):
+        repository.files(head, ".")
+    (work / "m/link.yaml").unlink()
+    assert list(repository.files(pushed(work), "m")) == ["m/a b.yaml"]
+
+
+def crafted(work: Path, *entries: tuple[str, str, bytes]) -> str:
+    """Make and push a commit whose tree has these entries (mode, object, name), as no git makes one."""
+    tree = b"".join(
+        f"{mode} ".encode() + name + b"\0" + bytes.fromhex(object_) for mode, object_, name in entries
+    )
+    made = subprocess.run(
+        ["git", "hash-object", "-t", "tree", "-w", "--literally", "--stdin"],
+        cwd=work, input=tree, capture_output=True, check=True,
+    ).stdout.decode().strip()  # fmt: skip
+    commit = git(work, "commit-tree", "-m", "Crafted", made)
+    git(work, "push", "--quiet", "--force", "../remote.git", f"{commit}:refs/heads/main")
+    return commit
+
+
+def test_names_and_modes_that_no_git_makes_are_refused(repository: Repository, work: Path) -> None:
+    blob, folder = git(work, "rev-parse", "HEAD:m/a b.yaml"), git(work, "rev-parse", "HEAD:m")
+    for words, *entries in (
+        ("belongs to git", ("100644", blob, b".git")),
+        ("belongs to git or to the file system", ("40000", folder, b"..")),
+        ("'a.nb' has a control character", ("100644", blob, b"a\nb")),
+        (r"'.udcff' has a control character", ("100644", blob, b"\xff")),
+        ("x is there twice", ("120000", blob, b"x"), ("40000", folder, b"x")),
+        ("the commit holds no file",),
+    ):
+        with pytest.raises(PolicyFailed, match=words.replace("'a.nb'", r"'a\\nb'")):
+            repository.tree(crafted(work, *entries))
+
+
+def test_tree_that_holds_itself_a_million_times_is_refused_before_it_fills_the_memory(
+    repository: Repository, work: Path
+) -> None:
+    made = git(work, "rev-parse", "HEAD:m")
+    for _ in range(7):
+        listing = "".join(f"040000 tree {made}\td{n}\n" for n in range(10))
+        made = subprocess.run(
+            ["git", "mktree"], cwd=work, input=listing, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    commit = git(work, "commit-tree", "-m", "Bomb", made)
+    git(work, "push", "--quiet", "--force", "../remote.git", f"{commit}:refs/heads/main")
+    with pytest.raises(PolicyFailed, match=r"the list of the files of .* is longer than"):
+        repository.tree(commit)
+
+
+def test_archive_of_the_same_commit_is_the_same_bytes(repository: Repository, tmp_path: Path) -> None:
+    head = repository.head("main")
+    other = Repository(repository.url, "user", "p", tmp_path / "elsewhere")
+    with repository.archive(head, "src/") as first, other.archive(head, "src/") as second:
+        assert first.read() == second.read()
