@@ -133,9 +133,8 @@ class Repository:
         """Give what the server's ref of exactly this full name points to; None if there is none.
 
         What is given to ``git ls-remote`` is a pattern that may match the end of a name: with ``refs/heads/main`` it
-        tells of ``refs/heads/feature/refs/heads/main``, too, which anybody may push. ``git fetch`` and ``git push``
-        take a full name that is not there for the end of one, too (gitrevisions(7)): they are given hashes and
-        whole folders of refs instead.
+        tells of ``refs/heads/feature/refs/heads/main``, too, which anybody may push. ``git fetch`` takes a full
+        name that is not there for the end of one, too (gitrevisions(7)), so it is given hashes; see _explain for ``git push``.
         """
         with tempfile.TemporaryDirectory(prefix="slipway-git-") as folder:
             said = self._run("ls-remote", "--refs", self.url, name, cwd=Path(folder), keep=REFS_LIMIT)
@@ -403,10 +402,20 @@ class Repository:
                     # all of the folder, where the mirror has this one: see _ref
                     self._run("push", "--quiet", self.url, "refs/notes/*:refs/notes/*")
                     return True
-                except Transient:
+                except Transient as e:
                     if attempt == attempts - 1:
+                        self._explain(e)
                         raise
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _explain(self, error: Transient) -> None:
+        """Tell of a branch or tag that a push over HTTP takes for the notes, whatever its refspec says (git-send-pack(1))."""
+        for kind in ("heads", "tags"):
+            if self._ref(f"refs/{kind}/{NOTES_REF}"):
+                raise Permanent(
+                    f"{self.url}: refs/{kind}/{NOTES_REF} is taken for {NOTES_REF} by git, so that no note can be pushed",
+                    remedy="delete it, and let the server refuse branches and tags whose names begin with refs/, as forges do",
+                ) from error
 
 
 def _is_read(entry: sources.Entry) -> bool:

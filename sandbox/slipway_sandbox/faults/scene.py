@@ -32,7 +32,7 @@ class Scene:
     """The running sandbox with the example service in it. Pushes may be made from several threads at once."""
 
     project: Project
-    _pushing: threading.Lock = field(default_factory=threading.Lock, init=False)
+    pushing: threading.Lock = field(default_factory=threading.Lock, init=False)
     _good: str | None = field(default=None, init=False)
 
     @property
@@ -68,7 +68,7 @@ class Scene:
         remove: Sequence[str] = (),
     ) -> str:
         """Push as :meth:`push` does, but do not wait; give the run's id."""
-        with self._pushing:
+        with self.pushing:
             commit = self.project.commit(message, *scenarios, files=files, remove=remove)
             self.project.clone.push()
         return run_id(NAME, commit)

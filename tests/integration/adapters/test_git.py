@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import tarfile
@@ -9,12 +10,16 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from docker.types import Mount
 
+from slipway.adapters import engine as adapter
 from slipway.adapters.git import NOTES_REF, Repository
 from slipway.errors import Permanent, PolicyFailed, Transient
 from slipway_sandbox.developer import Developer
+from slipway_sandbox.layout import SandboxError
 from slipway_sandbox.part import Part, Sandbox
 from slipway_sandbox.parts.git import Git as Server
 
@@ -190,3 +195,70 @@ def test_notes_written_at_once_are_all_kept(developer: Developer, repository: Re
     with ThreadPoolExecutor(len(commits)) as pool:
         assert all(pool.map(lambda commit: repository.write_note(commit, f"note on {commit}\n", 8), commits))
     assert [developer.note(commit) for commit in commits] == [f"note on {commit}" for commit in commits]
+
+
+def test_volume_holds_what_the_commit_does_whatever_its_attributes_say(
+    developer: Developer, repository: Repository, engine: Any, images: dict[str, str], unique: str
+) -> None:
+    files = {
+        ".gitattributes": b"* export-ignore export-subst text eol=crlf ident\n",
+        "b.txt": b"$Id$ $Format:%H$\n",
+    }
+    for path, content in files.items():
+        (developer.folder / path).write_bytes(content)
+    (developer.folder / "to-b").symlink_to("b.txt")
+    (developer.folder / "migrations/up").symlink_to("../a.txt")
+    head = developer.commit("Attributes")
+    developer.push()
+    image = images["toolbox-python"]
+    adapter.ensure_image(engine, image)
+    with repository.archive(head, "src/") as tar:
+        assert adapter.fill_volume(engine, image, unique, "/workspace", tar)
+    code = (
+        "import json, pathlib; src = pathlib.Path('/workspace/src');"
+        "print(json.dumps({str(p.relative_to(src)): p.read_text() for p in src.rglob('*') if p.is_file()}))"
+    )
+    mounts = [Mount("/workspace", unique, type="volume", read_only=True)]
+    adapter.start(engine, unique, image, network_mode="none", command=["python3", "-c", code], mounts=mounts)
+    assert adapter.wait_exit(engine, unique, 30) == 0
+    assert json.loads(engine.logs(unique)) == {
+        **{path: content.decode() for path, content in files.items()},
+        "a.txt": "one\n",
+        "to-b": "$Id$ $Format:%H$\n",
+        "migrations/changelog.yaml": "databaseChangeLog: []\n",
+        "migrations/up": "one\n",
+    }
+
+
+def test_branch_whose_full_name_ends_as_the_release_branchs_counts_for_nothing(
+    developer: Developer, repository: Repository
+) -> None:
+    head = developer.head()
+    stray = developer.git("commit-tree", "-p", "HEAD", "-m", "Not meant for main", "HEAD^{tree}")
+    for name in ("feature/refs/heads/main", "a/main", "x\N{LINE SEPARATOR}main", f"x/{NOTES_REF}"):
+        developer.git("push", "origin", f"{stray}:refs/heads/{name}")
+    assert repository.head("main") == head
+    assert repository.on_branch(head, "main")
+    assert not repository.on_branch(stray, "main")
+    assert repository.write_note(head, "slipway: passed\n")
+    assert developer.note(head) == "slipway: passed"
+
+
+def test_branch_that_git_takes_for_the_notes_is_named(
+    developer: Developer, repository: Repository, parts: dict[str, Part]
+) -> None:
+    server, head, stray = parts["git"], developer.head(), f"refs/heads/{NOTES_REF}"
+    assert isinstance(server, Server)
+    with pytest.raises(SandboxError, match="git takes"):
+        developer.git("push", "origin", f"HEAD:{stray}")
+    # a server without that rule
+    bare = server.repositories / f"{developer.repository}.git"
+    git = ["git", "-c", "safe.directory=*", "--git-dir", bare]
+    subprocess.run([*git, "update-ref", stray, head], check=True, timeout=20)
+    assert repository.note(head) is None
+    with pytest.raises(
+        Permanent, match=f"{stray} is taken for {NOTES_REF} by git, so that no note can be pushed"
+    ):
+        repository.write_note(head, "slipway: passed\n")
+    subprocess.run([*git, "update-ref", "-d", stray], check=True, timeout=20)
+    assert repository.write_note(head, "slipway: passed\n")

@@ -408,6 +408,16 @@ def test_fetched_dependencies_are_kept_and_need_the_network_once(
         deps_mode="rw",
     )
     assert (again.code, "already there" in again.said) == (PASSED, True), again.said
+    other = engine.run(
+        "toolbox-python",
+        "/opt/slipway/bin/fetch-dependencies",
+        *reversed(locks),
+        source=same,
+        deps=deps,
+        deps_mode="rw",
+    )
+    assert other.code == NOT_EVALUATED, other.said
+    assert "is complete, for other locks than these: it is never changed" in other.said
     offline = engine.run(
         "toolbox-python",
         "/opt/slipway/bin/fetch-dependencies",

@@ -33,9 +33,9 @@ def bound(function: Any, name: str) -> Any:
 
 
 def parsed() -> dict[str, Any]:
-    began = time.monotonic()
+    began = time.process_time()  # whatever else the machine does
     bag = DagBag(dag_folder=DAGS, safe_mode=False)
-    seconds, dags = time.monotonic() - began, {}
+    seconds, dags = time.process_time() - began, {}
     for name, dag in bag.dags.items():
         tasks = {
             task.task_id: {

@@ -121,6 +121,23 @@ def test_account_may_push_only_its_own_references(
     assert allowed or f"not {reference}" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "reference", ["refs/heads/refs/heads/main", "refs/heads/refs/x", "refs/tags/refs/notes/slipway"]
+)
+def test_name_that_git_takes_for_another_reference_can_only_be_deleted(
+    tmp_path: Path, reference: str
+) -> None:
+    from slipway_sandbox.parts.git import PUSH_RIGHTS
+
+    (tmp_path / "slipway-rights.json").write_text(json.dumps(PUSH_RIGHTS["services"]))
+    environment = {"PATH": os.environ["PATH"], "GIT_DIR": str(tmp_path), "REMOTE_USER": "developer"}
+    for new, code in ((COMMIT, 1), (NONE, 0)):
+        hook = ["/usr/bin/python3", str(HOOKS / "update"), reference, NONE, new]
+        done = subprocess.run(hook, env=environment, capture_output=True, text=True, timeout=15)
+        assert done.returncode == code
+        assert (f"git takes {reference} for {reference.split('/', 2)[2]}" in done.stderr) == bool(code)
+
+
 def test_unreadable_rights_refuse_every_push(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "GIT_DIR": str(tmp_path), "REMOTE_USER": "developer"}
     hook = ["/usr/bin/python3", str(HOOKS / "update"), "refs/heads/main", NONE, COMMIT]
