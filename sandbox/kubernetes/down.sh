@@ -11,7 +11,7 @@ network=down; [ "${1:-}" != --keep-network ] || { network=sweep; shift; }
 [ $# = 1 ] || die "usage: $0 [--keep-network] STATE_DIR"
 settle "$1"; t0=$SECONDS
 if [ -d "$STATE/run" ]; then
-  exec 9>"$STATE/.lock"; flock -n 9 || die "another up.sh or down.sh works on $STATE"
+  exec 9>"$STATE/.lock"; flock -w 60 9 || die "another up.sh or down.sh works on $STATE"
   K=("$STATE/bin/kubectl" --kubeconfig "$STATE/kubeconfig" --cache-dir "$STATE/run/kubectl-cache" --request-timeout 5s)
   tasks() { CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1 "$STATE/bin/ctr" -a "$STATE/containerd/c.sock" -n k8s.io tasks ls -q; }
   # Nothing may replace the pods. The kubelet then sees to it that containers, sandboxes, veths and volumes go.

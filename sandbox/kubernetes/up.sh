@@ -18,7 +18,7 @@ settle "$1"; CACHE=$(cd "$2" && pwd); BIN=$CACHE/bin
 [ -e "$CACHE/.complete" ] || die "$CACHE is not built: run build.sh first"
 [ -d "${SLIPWAY_SUPERVISOR_CONF%/*}/conf.d" ] || die "no folder conf.d beside $SLIPWAY_SUPERVISOR_CONF: start the sandbox's supervisord first"
 mkdir -p -m 0700 "$STATE"; chmod 0700 "$STATE"; umask 077
-exec 9>"$STATE/.lock"; flock -n 9 || die "another up.sh or down.sh works on $STATE"
+exec 9>"$STATE/.lock"; flock -w 60 9 || die "another up.sh or down.sh works on $STATE"   # one that was ended may have left a child
 mkdir -p "$STATE"/{pki,conf,run,logs,etcd,containerd,kubelet,certs.d,cni/net.d,dns}
 ln -sfn "$BIN" "$STATE/bin"                # for down.sh, and for whoever wants a kubectl that fits
 t0=$SECONDS

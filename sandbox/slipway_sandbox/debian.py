@@ -9,13 +9,12 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from slipway_sandbox.layout import Layout, SandboxError
+from slipway_sandbox.layout import SETUP_VARIABLE, Layout, SandboxError, write_file
 from slipway_sandbox.run import run
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 LISTS = Path("/var/lib/apt/lists")
 LISTS_MAX_AGE_S = 7 * 86400
-QUIET = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 # program -> package that has it; all that the sandbox takes from Debian
 PROGRAMS = {
     "/usr/sbin/dockerd": "docker.io",
@@ -32,18 +31,48 @@ PROGRAMS = {
     "/usr/bin/setpriv": "util-linux",
     "/usr/bin/mmdebstrap": "mmdebstrap",
 }
+# apt's programs are no rest of a command to be ended: half a package would be left; sandbox/apt.sh waits for them
+QUIET = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", SETUP_VARIABLE: "apt"}
+OURS = "# written by Slipway's sandbox, for as long as it installs\n"
+HEAL_TIMEOUT_S = 900
+UNPACKING = ".unpacking"  # in the folder aside while packages are unpacked into it
 _apt = threading.Lock()
 
 
 def program(layout: Layout, path: str) -> Path:
     """Where the program that Debian puts at `path` lies: there, or unpacked below the cache."""
-    aside = layout.cache / "debian" / path.lstrip("/")
-    return aside if aside.exists() else Path(path)
+    aside = layout.cache / "debian"
+    unpacked = aside / path.lstrip("/")
+    return unpacked if unpacked.exists() and not (aside / UNPACKING).exists() else Path(path)
 
 
 def missing(layout: Layout, programs: Iterable[str]) -> set[str]:
-    """The packages that have to be fetched for `programs`."""
-    return {PROGRAMS[path] for path in programs if not program(layout, path).exists()}
+    """The packages that have to be fetched for `programs`, or were not installed to their end."""
+    wanted = {PROGRAMS[path]: program(layout, path) for path in programs}
+    halves = unfinished({name for name, place in wanted.items() if not place.is_relative_to(layout.cache)})
+    return {PROGRAMS[path] for path in programs if not program(layout, path).exists()} | halves
+
+
+def unfinished(packages: Iterable[str]) -> set[str]:
+    """Those of `packages` that dpkg has begun with and not ended: their files may be there all the same."""
+    shown = run(
+        ["dpkg-query", "-W", "-f=${Package} ${db:Status-Status}\n", *sorted(packages)],
+        what="asking dpkg",
+        accept=(0, 1),
+    ).stdout
+    states = dict(line.split() for line in shown.splitlines() if len(line.split()) == 2)
+    return {
+        name for name, state in states.items() if state not in ("installed", "not-installed", "config-files")
+    }
+
+
+def heal(layout: Layout) -> None:
+    """Bring to its end what an installation left that was ended in the middle; waits for one that still works.
+
+    :raises SandboxError: it cannot be; names the package or the process, and what to do
+    """
+    script = layout.checkout / "sandbox/apt.sh"
+    run(["sh", script, "heal"], what="mending Debian's packages", timeout_s=HEAL_TIMEOUT_S, env=QUIET)
 
 
 def update_lists(force: bool = False) -> None:
@@ -63,9 +92,12 @@ def install(layout: Layout, programs: Iterable[str]) -> str:
     :return: what was done, for the progress line
     """
     with _apt:
+        if not missing(layout, programs):
+            return "all there"
+        heal(layout)
         wanted = sorted(missing(layout, programs))
         if not wanted:
-            return "all there"
+            return "all there, after what an earlier installation had left was brought to its end"
         update_lists()
         plan = run(
             ["apt-get", "install", "-s", "--no-install-recommends", *wanted],
@@ -84,10 +116,9 @@ def install(layout: Layout, programs: Iterable[str]) -> str:
         removed = re.findall(r"^Remv (\S+)", plan.stdout, re.M)
         if removed or plan.returncode == 100:
             return _unpack(layout, wanted, removed)
-        made_policy = not POLICY.exists()
-        if made_policy:
-            POLICY.write_text("#!/bin/sh\nexit 101\n")
-            POLICY.chmod(0o755)
+        made_policy = not POLICY.exists() or OURS in POLICY.read_text(errors="replace")
+        if made_policy:  # anew where it is ours: of an installation that was ended
+            write_file(POLICY, f"#!/bin/sh\n{OURS}exit 101\n", 0o755)
         try:
             run(
                 [
@@ -145,8 +176,11 @@ def _unpack(layout: Layout, wanted: list[str], removed: list[str]) -> str:
         cwd=archives,
         env=QUIET,
     )
+    aside.mkdir(exist_ok=True)
+    (aside / UNPACKING).touch()
     for archive in sorted(archives.glob("*.deb")):
         run(["dpkg", "-x", archive, aside], what=f"unpacking {archive.name}", timeout_s=120)
+    (aside / UNPACKING).unlink()
     if left := [name for name in wanted if not any(archives.glob(f"{name}_*.deb"))]:
         raise SandboxError(
             f"Debian package(s) {', '.join(left)} could not be had; see `apt-cache policy {left[0]}`"
@@ -181,4 +215,9 @@ def system_user(name: str, home: Path = Path("/nonexistent")) -> tuple[int, int]
             env={"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
         )
         entry = pwd.getpwnam(name)
+    try:
+        grp.getgrnam(name)
+    except KeyError:  # whoever made the user was ended before the group
+        run(["groupadd", "--system", "--gid", str(entry.pw_gid), name], what=f"making the group {name}",
+            env={"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"})  # fmt: skip
     return entry.pw_uid, grp.getgrnam(name).gr_gid

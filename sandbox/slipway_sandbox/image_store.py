@@ -89,7 +89,8 @@ class Kept:
 
     def keep(self, name: str, tag: str) -> None:
         """Copies an image's manifest and blobs out of the registry, once; the manifest is written last."""
-        if self._manifest(name, tag).is_file():
+        kept = self._manifest(name, tag)
+        if kept.is_file() and _is_whole(kept.read_bytes()):
             return
         answer = self.registry.ask("GET", f"{name}/manifests/{tag}", Accept=", ".join(MANIFESTS))
         if not answer:
@@ -104,7 +105,9 @@ class Kept:
                 with found, tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as unfinished:
                     shutil.copyfileobj(found, unfinished, 1 << 20)
                 Path(unfinished.name).rename(self._blob(digest))
-        self._manifest(name, tag).write_bytes(raw)
+        half = self.folder / f"{name}.unfinished"
+        half.write_bytes(raw)
+        half.rename(kept)
 
     def restore(self, name: str, tag: str) -> str | None:
         """Puts a kept image back into the registry and gives its digest; None where it is not kept whole.
@@ -113,7 +116,8 @@ class Kept:
         """
         manifest = self._manifest(name, tag)
         raw = manifest.read_bytes() if manifest.is_file() else b""
-        if not raw or not all(self._blob(digest).is_file() for digest in _blobs(raw)):
+        if not _is_whole(raw) or not all(self._blob(digest).is_file() for digest in _blobs(raw)):
+            manifest.unlink(missing_ok=True)
             return None
         try:
             for digest in _blobs(raw):
@@ -151,7 +155,9 @@ class Kept:
         used = set()
         for manifest in self.folder.glob("*.json"):
             wanted = manifest in {self._manifest(name, tag) for name, tag in current.items()}
-            if not wanted and time.time() - manifest.stat().st_mtime > KEPT_S:
+            if not _is_whole(manifest.read_bytes()) or (
+                not wanted and time.time() - manifest.stat().st_mtime > KEPT_S
+            ):
                 manifest.unlink()
             else:
                 used |= {self._blob(digest) for digest in _blobs(manifest.read_bytes())}
@@ -164,6 +170,14 @@ class Kept:
 
     def _blob(self, digest: str) -> Path:
         return self.folder / digest.removeprefix("sha256:")
+
+
+def _is_whole(manifest: bytes) -> bool:
+    """Whether it can be read: a writer that was ended may have left half of one."""
+    try:
+        return bool(_blobs(manifest))
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _blobs(manifest: bytes) -> list[str]:

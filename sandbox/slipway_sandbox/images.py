@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from slipway_sandbox.engine import Engine, ImageError, open_engine, run_command
 from slipway_sandbox.image_store import Kept, Registry
+from slipway_sandbox.leftovers import unmount_below
 from slipway_sandbox.package_clients import PackageClients
 
 FOLDER = Path(__file__).resolve().parents[1] / "images"
@@ -257,6 +259,9 @@ class _Run:
         if not tarball.is_file():
             began = time.monotonic()
             self.tell("image base-debian: making Debian's root file system")
+            for left in self.folder.glob("rootfs-*/"):  # of one that was ended
+                unmount_below(left)
+                shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix="rootfs-", dir=self.folder) as work:
                 sources, conf, unfinished = (
                     Path(work) / part for part in ("debian.sources", "apt.conf", "rootfs.tar")
@@ -278,7 +283,7 @@ class _Run:
                     str(unfinished),
                     str(sources),
                 ]
-                environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+                environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000", "TMPDIR": work}
                 run_command(
                     argv,
                     "mmdebstrap",

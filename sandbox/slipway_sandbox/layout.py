@@ -9,7 +9,8 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ MACHINE_DIR = Path("/run/slipway")
 MARKER = MACHINE_DIR / "sandbox.json"
 STATE_MAX = 80  # characters: a unix socket's path is limited to 107
 MARK_VARIABLE = "SLIPWAY_SANDBOX_STATE"  # in the environment of every process the sandbox starts
+# in the environment of what a command runs and waits for, never of what stays: so an ended command's rest is known
+SETUP_VARIABLE = "SLIPWAY_SETUP"
+COMMAND_TIMEOUT_S = 3600  # the longest set-up there is: with the cluster's build, on a slow machine
 
 
 class SandboxError(Exception):
@@ -210,21 +214,34 @@ class Layout:
         return json.loads(path.read_text()) if path.is_file() else None
 
     @contextmanager
-    def lock(self, timeout_s: float = 0) -> Iterator[None]:
+    def lock(
+        self, timeout_s: float = 0, waiting: Callable[[str], None] = lambda text: None
+    ) -> Iterator[None]:
         """Hold the sandbox's lock, so that two commands never change it at once.
 
+        :param timeout_s: seconds to wait for another command: one whose `make` was killed still works.
+        :param waiting: told once who is waited for.
         :raises SandboxError: somebody else holds it; the message names the process
         """
         self.state.mkdir(parents=True, exist_ok=True)
+        deadline, told = time.monotonic() + timeout_s, False
         with (self.state / ".lock").open("a+") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                stream.seek(0)
-                raise SandboxError(
-                    f"another `slipway sandbox` command works on {self.state} "
-                    f"(process {stream.read().strip() or '?'}): wait until it has ended"
-                ) from error
+            while True:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    stream.seek(0)
+                    who = f"process {stream.read().strip() or '?'}"
+                    if time.monotonic() >= deadline:
+                        raise SandboxError(
+                            f"another `slipway sandbox` command works on {self.state} "
+                            f"({who}): wait until it has ended"
+                        ) from error
+                    if not told:
+                        waiting(f"waiting for another command that works on {self.state} ({who})")
+                        told = True
+                    time.sleep(0.2)
             os.set_inheritable(stream.fileno(), False)
             stream.truncate(0)
             stream.write(str(os.getpid()))

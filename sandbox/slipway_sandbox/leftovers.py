@@ -7,9 +7,10 @@ import os
 import re
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from slipway_sandbox.layout import MARK_VARIABLE
+from slipway_sandbox.layout import MARK_VARIABLE, SETUP_VARIABLE
 from slipway_sandbox.run import run
 from slipway_sandbox.supervisor import start_time
 
@@ -58,6 +59,11 @@ def _ancestors() -> set[int]:
     return found
 
 
+def on_this_machine(process: Path) -> bool:
+    """Whether a process of /proc shares this one's network: what does not is a machine of its own, in nobody's way."""
+    return (process / "ns/net").readlink() == Path("/proc/self/ns/net").readlink()
+
+
 def processes_of(state: Path) -> dict[int, int]:
     """Processes that the sandbox at `state` started, with their start times.
 
@@ -84,7 +90,9 @@ def processes_of(state: Path) -> dict[int, int]:
             started = start_time(pid)
             if started is None:
                 continue
-            is_ours = pid in members or mark in (process / "environ").read_bytes().split(b"\0")
+            is_ours = pid in members or (
+                mark in (process / "environ").read_bytes().split(b"\0") and on_this_machine(process)
+            )
             if not is_ours and (process / "ns/mnt").readlink() != own_namespace:
                 is_ours = _root_is_below((process / "mountinfo").read_text(), state)
         except OSError:
@@ -114,6 +122,8 @@ def sandboxes() -> dict[Path, int | None]:
             variables = (process / "environ").read_bytes().split(b"\0")
             command = (process / "cmdline").read_bytes().split(b"\0")
             contained = container_of((process / "cgroup").read_text(), (process / "mountinfo").read_text())
+            if not contained and not on_this_machine(process):
+                continue
         except OSError:
             continue
         if contained:
@@ -142,9 +152,35 @@ def container_of(cgroups: str, mountinfo: str) -> Path | None:
 
 def end_processes(state: Path, patience_s: float = 5) -> int:
     """End every process of the sandbox at `state`: TERM, then KILL. :return: how many there were"""
-    first = processes_of(state)
+    return _end(lambda: processes_of(state), patience_s)
+
+
+def rest_of_command(state: Path) -> dict[int, int]:
+    """What a `slipway sandbox` command at `state` ran and waited for, with start times; apt's programs are not among them."""
+    mark = f"{SETUP_VARIABLE}={state}".encode()
+    spared, found = _ancestors(), {}
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) in spared:
+            continue
+        try:
+            if mark in (process / "environ").read_bytes().split(b"\0") and on_this_machine(process):
+                started = start_time(int(process.name))
+                if started is not None:
+                    found[int(process.name)] = started
+        except OSError:
+            continue
+    return found
+
+
+def end_rest_of_command(state: Path, patience_s: float = 3) -> int:
+    """End what an ended `slipway sandbox` command left running: it would work against the next one."""
+    return _end(lambda: rest_of_command(state), patience_s)
+
+
+def _end(find: Callable[[], dict[int, int]], patience_s: float) -> int:
+    first = find()
     for sign, wait_s in ((signal.SIGTERM, patience_s), (signal.SIGKILL, 5.0), (signal.SIGKILL, 5.0)):
-        left = processes_of(state)
+        left = find()
         if not left:
             break
         for pid, started in left.items():

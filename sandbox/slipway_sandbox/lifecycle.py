@@ -8,14 +8,24 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from slipway_sandbox import debian, leftovers, pki
 from slipway_sandbox.graph import Step, run_graph
-from slipway_sandbox.layout import MACHINE_DIR, MARKER, Layout, SandboxError, UsageError, write_file
+from slipway_sandbox.layout import (
+    COMMAND_TIMEOUT_S,
+    MACHINE_DIR,
+    MARKER,
+    SETUP_VARIABLE,
+    Layout,
+    SandboxError,
+    UsageError,
+    write_file,
+)
 from slipway_sandbox.part import Part, Sandbox
 from slipway_sandbox.parts import PARTS
 from slipway_sandbox.parts.airflow import Airflow
@@ -81,6 +91,54 @@ def read_marker() -> dict[str, Any] | None:
         return found if isinstance(found, dict) and "state" in found else None
     except (OSError, ValueError):
         return None
+
+
+def living(sandbox: Sandbox) -> dict[Path, int]:
+    """The other sandboxes that are alive on this machine: state folder and the supervisor's process."""
+    return {
+        state: pid
+        for state, pid in leftovers.sandboxes().items()
+        if pid is not None and state != sandbox.layout.state
+    }
+
+
+@contextmanager
+def working(sandbox: Sandbox) -> Iterator[None]:
+    """Be the one command that changes this sandbox: wait for one that works, and end what one left that was killed.
+
+    :raises SandboxError: another one works for longer than a set-up takes
+    """
+    layout = sandbox.layout
+    with layout.lock(COMMAND_TIMEOUT_S, lambda text: sandbox.say("sandbox", text)):
+        if ended := leftovers.end_rest_of_command(layout.state):
+            sandbox.say(
+                "sandbox", f"ended {ended} processes that a command left which was ended before its time"
+            )
+        before = os.environ.get(SETUP_VARIABLE)
+        os.environ[SETUP_VARIABLE] = str(layout.state)
+        try:
+            yield
+        except BaseException:  # the steps' threads are left where they are, but not what they run
+            leftovers.end_rest_of_command(layout.state)
+            raise
+        finally:
+            os.environ.pop(SETUP_VARIABLE)
+            if before is not None:
+                os.environ[SETUP_VARIABLE] = before
+
+
+def tell_whose_code(sandbox: Sandbox) -> str | None:
+    """What to say where the sandbox has run another checkout's DAGs and code until now; None if it is the same."""
+    marker, mine = read_marker(), str(sandbox.layout.checkout)
+    if not marker or marker["state"] != str(sandbox.layout.state) or sandbox.supervisor.pid() is None:
+        return None
+    before = str(marker.get("checkout"))
+    if before == mine:
+        return None
+    return (
+        f"this sandbox has run the DAGs and code of {before} until now; from now on it runs those of {mine} "
+        f"(back: cd {before} && make up)"
+    )
 
 
 def clear_machine(sandbox: Sandbox) -> None:
@@ -155,9 +213,12 @@ def up(sandbox: Sandbox, names: Sequence[str] = ()) -> list[Step]:
         raise UsageError("the sandbox makes bridges, mounts and users: run it as root")
     sandbox.layout.create()
     parts = choose(parts_of(sandbox), names, with_needs=True)
-    with sandbox.layout.lock():
+    with working(sandbox):
         debian.install(sandbox.layout, Network.debian)  # to look at the machine with
         clear_machine(sandbox)
+        taken_over = tell_whose_code(sandbox)
+        if taken_over:
+            sandbox.say("sandbox", taken_over)
         pki.ensure_authority(sandbox.layout)
         start_supervisor(sandbox)
         known = sandbox.supervisor.processes()
@@ -173,41 +234,56 @@ def up(sandbox: Sandbox, names: Sequence[str] = ()) -> list[Step]:
         if "airflow" in parts and all(step.outcome == "done" for step in steps):
             closing["DAGs"] = Airflow(sandbox).settle
         steps += run_graph(closing, {"DAGs": ["publish"]})
+        if taken_over:  # once more where it is read: hundreds of lines later
+            sandbox.say("sandbox", taken_over)
     return steps
 
 
 def down(sandbox: Sandbox, names: Sequence[str] = ()) -> list[Step]:
-    """Stop the parts of `names`, or all and the supervisor, and take away what they put on the machine."""
+    """Stop the parts of `names`, or all and the supervisor, and take away what they put on the machine.
+
+    While another sandbox lives, bridges, firewall and /run/slipway are that one's: nothing of them is touched.
+    """
     parts = choose(parts_of(sandbox), names, with_needs=False)
     sandbox.layout.create()
-    with sandbox.layout.lock():
+    with working(sandbox):
         steps = []
-        if sandbox.supervisor.pid() is None:
-            if names:
-                raise UsageError(f"no sandbox runs in {sandbox.layout.state}")
-            sweep(sandbox, sandbox.layout.state)
-        else:
+        is_alive = sandbox.supervisor.pid() is not None
+        others = {} if is_alive else living(sandbox)
+        if not is_alive and names:
+            raise UsageError(f"no sandbox runs in {sandbox.layout.state}")
+        if is_alive:
             needed_by = {
                 name: [other for other, part in parts.items() if name in part.depends] for name in parts
             }  # a part stops after those that need it
             steps = run_graph({name: part.down for name, part in parts.items()}, needed_by)
+        elif others:
+            told = ", ".join(f"{state} (process {pid})" for state, pid in others.items())
+            sandbox.say("sandbox", f"another sandbox lives, {told}: what the machine has of it stays")
+        else:
+            sweep(sandbox, sandbox.layout.state)
         if not names:
             sandbox.supervisor.shut_down()
             leftovers.end_processes(sandbox.layout.state)
             leftovers.unmount_below(sandbox.layout.state)
-            for part in reversed(list(parts.values())):
-                if part.name == "network" and not part.is_external:
-                    part.clean()
             leftovers.remove_cgroup_of(sandbox.layout.state)
-            marker = read_marker()
-            if marker and marker["state"] == str(sandbox.layout.state):
-                MARKER.unlink()
-            with contextlib.suppress(OSError):
-                for folder in sorted(MACHINE_DIR.rglob("*"), reverse=True):
-                    if folder.is_dir():
-                        folder.rmdir()
-                MACHINE_DIR.rmdir()
+            if not others:
+                clear_traces(sandbox, parts)
     return steps
+
+
+def clear_traces(sandbox: Sandbox, parts: dict[str, Part]) -> None:
+    """Take away what is once per machine: the bridge, the marker, the folders below /run/slipway."""
+    if not parts["network"].is_external:
+        parts["network"].clean()
+    marker = read_marker()
+    if marker and marker["state"] == str(sandbox.layout.state):
+        MARKER.unlink()
+    with contextlib.suppress(OSError):
+        for folder in sorted(MACHINE_DIR.rglob("*"), reverse=True):
+            if folder.is_dir():
+                folder.rmdir()
+        MACHINE_DIR.rmdir()
 
 
 def status(sandbox: Sandbox) -> dict[str, dict[str, object]]:

@@ -21,11 +21,12 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from xml.sax.saxutils import escape
 
-from slipway_sandbox.engine import Engine, ImageError, open_engine
+from slipway_sandbox.engine import Engine, open_engine
 
 SUITES = ("bookworm", "bookworm-updates", "bookworm-security")
 INDEX_MOUNT = "/run/slipway-ca"
 INDEX_VOLUME = "slipway-index-ca"
+INDEX_WHOLE = f"{INDEX_VOLUME}-filled"
 
 
 @dataclass(frozen=True)
@@ -234,19 +235,19 @@ def index_ca_volume(docker_host: str) -> str | None:
     key = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
     with open_engine(docker_host) as engine:
         label = '{{index .Labels "dev.slipway.key"}}'
-        found = engine.run("volume", "inspect", "--format", label, INDEX_VOLUME, check=False)
-        if found.returncode == 0 and found.stdout.strip() == key:
+        keys = [
+            engine.run("volume", "inspect", "--format", label, name, check=False).stdout.strip()
+            for name in (INDEX_VOLUME, INDEX_WHOLE)
+        ]
+        if keys == [key, key]:
             return INDEX_VOLUME
-        if found.returncode == 0:
-            engine.run("volume", "rm", INDEX_VOLUME)
+        for name in (INDEX_WHOLE, INDEX_VOLUME):
+            if engine.run("volume", "inspect", name, check=False).returncode == 0:
+                engine.run("volume", "rm", name)
         engine.run("volume", "create", "--label", f"dev.slipway.key={key}", INDEX_VOLUME)
-        try:
-            _fill(engine, INDEX_VOLUME, files)
-        except ImageError:
-            engine.run(
-                "volume", "rm", "-f", INDEX_VOLUME, check=False
-            )  # half-made, but its label would say whole
-            raise
+        _fill(engine, INDEX_VOLUME, files)
+        # a label cannot be given later: a second, empty volume says that the first was filled
+        engine.run("volume", "create", "--label", f"dev.slipway.key={key}", INDEX_WHOLE)
     return INDEX_VOLUME
 
 

@@ -163,10 +163,12 @@ class Part:
             return
         if self.debian and debian.missing(self.layout, self.debian):
             self.timed(lambda: debian.install(self.layout, self.debian))
+        is_bare = not self.folder.is_dir()
         self.prepare()
         programs = self.programs()
         if programs:
             self.sandbox.supervisor.configure(self.name, programs)
+        self.let_go([program.name for program in programs] if is_bare else self.adrift())
         started = [program.name for program in programs if self.sandbox.supervisor.ensure(program.name)]
         if started:
             self.timed(lambda: self.wait_ready(programs), f"{', '.join(started)} ready")
@@ -179,6 +181,29 @@ class Part:
         start = time.monotonic()
         told = step()
         self.say(f"{text or told} ({time.monotonic() - start:.1f} s)")
+
+    def adrift(self, below: Path = Path("/")) -> list[str]:
+        """Its running processes that do not see their folders any more: removed, or the place below /run/slipway was.
+
+        :param below: only folders below this one are looked at: the programs' own are another checkout's at times.
+
+        A private mount goes with the empty folder that it covers, whoever removes that; the process lives on without.
+        """
+        known = self.sandbox.supervisor.processes()
+        return [
+            program.name
+            for program in self.programs()
+            if program.confined
+            and (pid := known.get(program.name, {}).get("pid"))
+            and not program.confined.is_seen_by(pid, below)
+        ]
+
+    def let_go(self, names: list[str]) -> None:
+        """Stop processes whose folder has gone, so that they are started anew in the one that is there now."""
+        known = self.sandbox.supervisor.processes()
+        if lost := [name for name in names if known.get(name, {}).get("pid")]:
+            self.say(f"{', '.join(lost)}: the folder that it worked in has gone: started anew")
+            self.sandbox.supervisor.stop(list(reversed(lost)))
 
     def choose_ports(self, known: Mapping[str, Mapping[str, Any]]) -> None:
         """Choose its ports; others than the recorded where a stranger took those while it was down.
@@ -231,7 +256,12 @@ class Part:
         elif not any(value in ("running", "starting") for value in processes.values()):
             state, problem = "stopped", None
         else:
-            problem = self.ready()
+            lost = self.adrift(self.layout.state)
+            problem = (
+                f"{', '.join(lost)}: sees its folder no more; mend it: slipway sandbox up {self.name}"
+                if lost
+                else self.ready()
+            )
             state = "running"
         if problem:
             state = "failing"

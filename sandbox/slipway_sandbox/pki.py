@@ -28,10 +28,20 @@ def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
+def _is_pair(certificate_file: Path, key_file: Path) -> bool:
+    """Whether both are there and belong together: who wrote one may have been ended before the other."""
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+        key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+    except (OSError, ValueError, TypeError):
+        return False
+    return bool(certificate.public_key() == key.public_key())
+
+
 def ensure_authority(layout: Layout) -> None:
     """Make the authority once; its bundle with the system's authorities each time, as those may change."""
     certificate_file, key_file = layout.ca_file, layout.state / "pki/ca.key"
-    if not (certificate_file.is_file() and key_file.is_file()):
+    if not _is_pair(certificate_file, key_file):
         key = ec.generate_private_key(ec.SECP256R1())
         now = dt.datetime.now(dt.UTC)
         certificate = (
@@ -70,7 +80,7 @@ def ensure_server_certificate(
     """A server's certificate in `folder`, tls.crt and tls.key (0600, `owner`'s); kept while the CA is."""
     certificate_file, key_file = folder / "tls.crt", folder / "tls.key"
     authority = x509.load_pem_x509_certificate(layout.ca_file.read_bytes())
-    if certificate_file.is_file() and key_file.is_file():
+    if _is_pair(certificate_file, key_file):
         try:
             x509.load_pem_x509_certificate(certificate_file.read_bytes()).verify_directly_issued_by(authority)
             return

@@ -46,6 +46,23 @@ class Confined:
             "/bin/sh", "-euc", script, "confine", *pairs, *(str(part) for part in command),
         ]  # fmt: skip
 
+    def is_seen_by(self, pid: int, below: Path = Path("/")) -> bool:
+        """Whether process `pid` sees each bound folder as it is now; True where it has ended meanwhile.
+
+        :param below: only folders below this one are looked at.
+        """
+        for outside, inside in self.binds.items():
+            if not outside.is_relative_to(below):
+                continue
+            try:
+                seen = Path(f"/proc/{pid}/root{inside}").stat()
+                there = outside.stat()
+            except OSError:
+                return not Path(f"/proc/{pid}").exists()
+            if (seen.st_dev, seen.st_ino) != (there.st_dev, there.st_ino):
+                return False
+        return True
+
     def prepare(self) -> None:
         """Make the empty folders that the binds cover."""
         MACHINE_DIR.mkdir(mode=0o755, exist_ok=True)

@@ -81,11 +81,10 @@ class Docker(Part):
         gateway = next(default.hosts())
         if run(["ip", "link", "show", BRIDGE], what="looking for Docker's bridge", accept=(0, 1)).returncode:
             run(["ip", "link", "add", BRIDGE, "type", "bridge"], what="making Docker's bridge")
-            run(
-                ["ip", "addr", "add", f"{gateway}/{default.prefixlen}", "dev", BRIDGE],
-                what="making Docker's bridge",
-            )
-            run(["ip", "link", "set", BRIDGE, "up"], what="making Docker's bridge")
+        # also when it is there: whoever made it may have been ended before the next step
+        address = f"{gateway}/{default.prefixlen}"
+        for arguments in (["addr", "replace", address, "dev", BRIDGE], ["link", "set", BRIDGE, "up"]):
+            run(["ip", *arguments], what="making Docker's bridge")
         settings = {
             "bridge": BRIDGE,
             "default-address-pools": [{"base": str(networks[1]), "size": 24}],

@@ -181,6 +181,10 @@ class Kubernetes(Part):
     @override
     def up(self) -> None:
         if not self.is_external:
+            if not self.folder.is_dir() and (lost := self.program_names()):  # with it went its pid files
+                self.say("the cluster's folder has gone: its processes are ended, and it is made anew")
+                self.sandbox.supervisor.stop(lost)
+                self.clean()
             known = self.sandbox.supervisor.processes()
             names = [name for name in known if name.startswith("k8s-")]
             all_run = len(names) >= 8 and all(known[name]["statename"] == "RUNNING" for name in names)

