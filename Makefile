@@ -3,17 +3,18 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PYTHON ?= python3
 
-.PHONY: demo test unit lint integration e2e up down status bench faults lock help
+.PHONY: machine demo test unit lint integration e2e up down status bench faults lock help
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: $(STAMP) ## set up everything, push the example with git, and follow its release until it is healthy
+demo: machine $(STAMP) ## set up everything, push the example with git, and follow its release until it is healthy
 	$(BIN)/slipway sandbox up
 	$(BIN)/python -m slipway_sandbox.demo
 
-test: lint unit integration e2e ## everything: style, types, contracts, unit, integration and end-to-end tests
+test: machine lint unit integration e2e ## everything: style, types, contracts, unit, integration and end-to-end tests
 
 lint: $(STAMP) ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -24,7 +25,7 @@ lint: $(STAMP) ## style, types, import contracts
 unit: $(STAMP) ## unit tests, under a minute
 	$(BIN)/pytest tests/unit
 
-up: $(STAMP) ## start the sandbox, or what is missing of it
+up: machine $(STAMP) ## start the sandbox, or what is missing of it
 	$(BIN)/slipway sandbox up
 
 down: ## stop exactly what was started
@@ -49,6 +50,11 @@ lock: $(STAMP) ## compile requirements*.in into lock files with hashes
 	$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 
+# before anything is made: what the machine lacks, with the figures
+machine:
+	@command -v $(PYTHON) >/dev/null || { echo "slipway sandbox: there is no $(PYTHON): Python 3.11 or newer is needed; set PYTHON" >&2; exit 3; }
+	@PYTHONPATH=sandbox PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m slipway_sandbox.machine
+
 $(STAMP): requirements-dev.txt pyproject.toml sandbox/bootstrap.sh
-	sh sandbox/bootstrap.sh $(VENV)
+	PYTHON=$(PYTHON) sh sandbox/bootstrap.sh $(VENV)
 	@touch $@

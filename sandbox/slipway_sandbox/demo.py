@@ -17,6 +17,7 @@ from slipway_sandbox.project import NAME, Project, progress
 def demo() -> int:
     """Push, follow, check."""
     sandbox = open_sandbox(progress=Progress(quiet=True))
+    print(f"The DAGs and the code that release it are those of {sandbox.layout.checkout}", flush=True)
     project = Project(sandbox, sandbox.layout.state / "demo" / NAME)
     project.configure()
     project.clone.clone()

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from slipway_sandbox import debian, leftovers, pki
+from slipway_sandbox import debian, leftovers, machine, pki
 from slipway_sandbox.graph import Step, run_graph
 from slipway_sandbox.layout import (
     COMMAND_TIMEOUT_S,
@@ -209,8 +209,7 @@ def start_supervisor(sandbox: Sandbox) -> None:
 # --- the commands ---
 def up(sandbox: Sandbox, names: Sequence[str] = ()) -> list[Step]:
     """Bring up the parts of `names` (or all) with what they need. Gives how each went."""
-    if os.geteuid() != 0:
-        raise UsageError("the sandbox makes bridges, mounts and users: run it as root")
+    machine.check(sandbox.layout)
     sandbox.layout.create()
     parts = choose(parts_of(sandbox), names, with_needs=True)
     with working(sandbox):
