@@ -25,7 +25,7 @@ from slipway_sandbox.layout import SandboxError
 from slipway_sandbox.lifecycle import Progress, open_sandbox
 from slipway_sandbox.project import NAME, Project
 
-SECTIONS = ("service", "platform", "caller", "resume", "deploy")
+SECTIONS = ("service", "platform", "caller", "resume", "deploy", "setup")
 SIDE_BY_SIDE = 3
 
 
