@@ -84,7 +84,7 @@ class Superseded(SlipwayError):
 
 
 class Permanent(SlipwayError):
-    """Infrastructure or configuration is wrong in a way that a retry will not mend."""
+    """Infrastructure or configuration is wrong in a way that a retry will not mend, or has had all the time it may take."""
 
 
 class Transient(SlipwayError):

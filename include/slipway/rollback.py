@@ -36,7 +36,7 @@ def rollback_dag() -> DAG:
         catchup=False,
         max_active_runs=8,
         is_paused_upon_creation=False,
-        dagrun_timeout=timedelta(hours=1),
+        dagrun_timeout=timedelta(hours=1, seconds=max(map(rollback.longest_s, services), default=0)),
         tags=["rollback"],
         default_args={**DEFAULTS, "owner": "slipway"},
         params={

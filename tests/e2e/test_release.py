@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
+from kubernetes import client
 from slipway.release import Outcome, Status
 from slipway_sandbox.part import Sandbox
 from slipway_sandbox.parts.postgres import Postgres
@@ -57,8 +60,58 @@ def test_push_to_another_branch_is_ignored_and_says_so(project: Project, first: 
     assert "refs/heads/feature/other is ignored" in said
 
 
+@contextmanager
+def bystanders(project: Project) -> Iterator[None]:
+    """Have a pod that has ended, and a Deployment whose image is another, under the labels of the service's own pods."""
+    plan, api = project.service.deploy, project.cluster()
+    core, apps = client.CoreV1Api(api), client.AppsV1Api(api)
+    served = apps.read_namespaced_deployment(plan.deployment, plan.namespace)
+    labels, name = served.spec.selector.match_labels, f"{plan.deployment}-bystander"
+    pod = {
+        "automountServiceAccountToken": False,
+        "imagePullSecrets": [{"name": "registry-pull"}],
+        "terminationGracePeriodSeconds": 1,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 10001,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": "app",
+                "image": served.spec.template.spec.containers[0].image,
+                "command": ["sleep", "infinity"],
+                "resources": {
+                    "requests": {"cpu": "10m", "memory": "16Mi"},
+                    "limits": {"cpu": "100m", "memory": "32Mi"},
+                },
+                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+            }
+        ],
+    }
+    ended = {
+        **pod,
+        "restartPolicy": "Never",
+        "containers": [{**pod["containers"][0], "command": ["/bin/false"]}],
+    }
+    own = {**labels, "role": "worker"}
+    template = {"metadata": {"labels": own}, "spec": pod}
+    worker = {"metadata": {"name": name}, "spec": {"selector": {"matchLabels": own}, "template": template}}
+    core.create_namespaced_pod(plan.namespace, {"metadata": {"name": name, "labels": labels}, "spec": ended})
+    try:
+        apps.create_namespaced_deployment(plan.namespace, worker)
+        yield
+        assert core.read_namespaced_pod(name, plan.namespace).status.phase == "Failed"
+        assert apps.read_namespaced_deployment(name, plan.namespace).status.replicas == 1
+    finally:
+        core.delete_namespaced_pod(name, plan.namespace)
+        with suppress(client.ApiException):
+            apps.delete_namespaced_deployment(name, plan.namespace, propagation_policy="Background")
+
+
 def test_push_of_code_alone_skips_migrations_and_infrastructure(project: Project, first: Pushed) -> None:
-    pushed = project.push("Change only code", "code-only")
+    with bystanders(project):  # which are no affair of the release's
+        pushed = project.push("Change only code", "code-only")
     assert pushed.state == "success", pushed.release.reason
     assert {name for name, state in pushed.states.items() if state == "skipped"} == BRANCHES
     assert {

@@ -240,7 +240,9 @@ class Rollout(Entry):
     """The wait for the rollout."""
 
     timeout_s: Timeout = Field(
-        180, description="Longest time until every replica serves the new digest, in seconds."
+        180,
+        description="Longest time until every replica serves the new digest, in seconds. The pods of playbook, migrations "
+        "and smoke test may wait as long for a node and their image.",
     )
 
 

@@ -19,7 +19,7 @@ from slipway.stages import connections, lanes, links, migrations
 from slipway.stages.container import toolbox
 from slipway.stages.outcome import stage
 from slipway.stages.pod import ReleasePod
-from slipway.stages.sensor import StageSensor
+from slipway.stages.sensor import StageSensor, on_rollout
 
 if TYPE_CHECKING:
     from slipway.catalog import Service
@@ -332,14 +332,13 @@ def _rollout(service: Service) -> Callable[[], PokeReturnValue]:
 
     def rollout() -> PokeReturnValue:
         digest = get_current_context()["ti"].xcom_pull("image.push")["digest"]
-        state = cluster.rollout(connections.cluster(), namespace, plan.deployment, digest)
-        print(state.message)
-        return PokeReturnValue(
-            state.complete,
-            {"pods": list(state.pods), "image_ids": list(state.image_ids)}
-            if state.complete
-            else state.message,
+        state = cluster.rollout(
+            connections.cluster(), namespace, plan.deployment, digest, timeout_s=plan.rollout.timeout_s
         )
+        if not state.complete:
+            return PokeReturnValue(False, on_rollout(state))
+        print(state.message)
+        return PokeReturnValue(True, {"pods": list(state.pods), "image_ids": list(state.image_ids)})
 
     return rollout
 

@@ -16,12 +16,13 @@ from airflow.sdk.exceptions import AirflowException
 from kubernetes.client import V1EnvVar
 
 from slipway.adapters import cluster
-from slipway.errors import PolicyFailed, SlipwayError, Transient
+from slipway.errors import Permanent, PolicyFailed, SlipwayError, Transient
 from slipway.release.telling import from_the_first_bad, telling
 from slipway.stages import connections, lanes, leases, links
 from slipway.stages.container import RUN
 from slipway.stages.image import PUSHED
 from slipway.stages.outcome import recorded, seconds
+from slipway.stages.sensor import Told
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -48,7 +49,7 @@ class ReleasePod(KubernetesPodOperator):
     :param account: service account whose token the pod gets; None means none.
     :param neighbours: whether the container is told, by PODS, which pods of the namespace run: who of those that it finds
         traces of is alive.
-    :param timeout_s: seconds after which the pod is ended, which fails the task.
+    :param timeout_s: seconds on its node after which the pod is ended, which fails the task.
     """
 
     operator_extra_links = (links.PodsLink(), links.ReleaseLink())
@@ -73,6 +74,7 @@ class ReleasePod(KubernetesPodOperator):
         self._said: deque[str] = deque(maxlen=40)
         self._heard = 0
         self.timeout_s, self.is_service, self.neighbours = timeout_s, image == PUSHED, neighbours
+        self._kept: cluster.Obstacle | None = None
         restricted = {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -142,7 +144,8 @@ class ReleasePod(KubernetesPodOperator):
                 "metadata": {"labels": {"app.kubernetes.io/managed-by": "slipway"}},
                 "spec": spec,
             },
-            startup_timeout_seconds=120,
+            # a pod of ours may wait as long for a node and its image as those of the service
+            startup_timeout_seconds=service.deploy.rollout.timeout_s,
             base_container_status_polling_interval=0.3,
             log_pod_spec_on_failure=False,
             log_events_on_failure=True,
@@ -150,7 +153,7 @@ class ReleasePod(KubernetesPodOperator):
             container_name_log_prefix_enabled=False,
             on_finish_action="delete_pod",
             on_kill_action="delete_pod",
-            execution_timeout=seconds(timeout_s),
+            execution_timeout=seconds(service.deploy.rollout.timeout_s + timeout_s),
             pool="slipway_cluster",
             **kwargs,
         )
@@ -170,24 +173,35 @@ class ReleasePod(KubernetesPodOperator):
         return message
 
     def await_pod_start(self, pod: Any) -> None:
-        """Wait until the pod has left Pending, and give up as soon as the cluster says that it never will.
+        """Wait until the pod has left Pending, and tell meanwhile what keeps it.
 
-        :raises Transient: what it needs (a node, an image, a Secret) is the platform's.
+        :raises Transient: what it needs (a node, an image, a Secret) is the platform's, and does not come by waiting.
+        :raises Permanent: if it has not started when the time of a rollout is over: that is not tried once more.
         """
-        deadline = time.monotonic() + self.startup_timeout_seconds
+        limit_s, tell = self.startup_timeout_seconds, Told()
+        deadline = time.monotonic() + limit_s
         while True:
             seen = self.pod_manager.read_pod(pod)
             if seen.status.phase not in ("Pending", "Unknown"):
                 return
-            problem = cluster.cannot_start(connections.cluster(), seen)
-            if problem is None and time.monotonic() > deadline:
-                problem = f"it is {seen.status.phase} after {self.startup_timeout_seconds} s"
-            if problem:
+            kept = self._kept = cluster.keeps(connections.cluster(), seen, timeout_s=limit_s)
+            if kept and kept.is_final:
                 raise Transient(
-                    f"{self.task_id}: pod {seen.metadata.name} does not start: {problem}",
+                    f"{self.task_id}: pod {seen.metadata.name} does not start: {kept.text}",
                     remedy="see that the cluster has room for it, and what it mounts and pulls",
                 )
+            if time.monotonic() > deadline:
+                raise self._never_began(seen.metadata.name, limit_s)
+            if kept:
+                tell(str(kept))
             time.sleep(0.3)
+
+    def _never_began(self, pod: str, after_s: float) -> Permanent:
+        why = self._kept.text if self._kept else "it is not said why"
+        return Permanent(
+            f"{self.task_id}: pod {pod} has not started after {after_s:.0f} s: {why}",
+            remedy=self._kept.cause.remedy if self._kept else AGAIN,
+        )
 
     def execute(self, context: Context) -> None:
         """Run the pod.
@@ -300,18 +314,30 @@ class ReleasePod(KubernetesPodOperator):
                 return ended
         return None
 
+    def _began(self) -> bool:
+        """Tell whether the pod's own container ever ran: until then the time went by for want of something else."""
+        statuses = self.remote_pod.status.container_statuses if self.remote_pod else None
+        states = [one.state for one in statuses or [] if one.name == "base" and one.state]
+        return any(one.running or (one.terminated and one.terminated.started_at) for one in states)
+
     def _failure(self, error: Exception) -> Exception:
         lines = from_the_first_bad(list(self._said))
-        if self.remote_pod and self.remote_pod.status.reason == "DeadlineExceeded":
+        pod = self.remote_pod
+        if pod and pod.status.reason == "DeadlineExceeded" and not self._began():
+            return self._never_began(pod.metadata.name, self.timeout_s)
+        if pod and pod.status.reason == "DeadlineExceeded":
             return PolicyFailed(
                 f"{self.task_id} took longer than {self.timeout_s:.0f} s and was ended",
                 remedy="make it quicker, or raise timeout_s in the catalog",
                 lines=lines,
             )
-        if self.remote_pod and self.remote_pod.status.reason == "Evicted":
-            why = self.remote_pod.status.message or "it is not said why"
-            kind = PolicyFailed if "exceeds the limit" in why else Transient
-            return kind(f"{self.task_id}: the pod was evicted: {why}", lines=lines)
+        if pod and (ended := cluster.of_end(pod)):
+            kind = PolicyFailed if ended.verdict is PolicyFailed else Transient
+            return kind(
+                f"{self.task_id}: the pod was ended by the cluster: {ended.text}",
+                remedy=ended.cause.remedy,
+                lines=lines,
+            )
         return verdict(self.task_id, self._terminated(), lines, is_service=self.is_service) or Transient(
             f"{self.task_id}: the pod did not run: {error}", remedy=AGAIN, lines=lines
         )

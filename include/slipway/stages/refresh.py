@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count
@@ -23,7 +22,7 @@ from slipway.stages.deploy import infra_hash, vault_version
 from slipway.stages.lanes import MARGIN_S
 from slipway.stages.outcome import OUTCOME, recorded, seconds, stage
 from slipway.stages.sensor import StageSensor
-from slipway.stages.verify import commit_of
+from slipway.stages.verify import look
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -356,33 +355,16 @@ def _told(found: Sequence[cluster.Difference], done: list[str]) -> dict[str, Any
 
 def _healthy(service: Service) -> Any:
     """Give what asks once whether the service works, and is the commit that the ledger says."""
-    namespace, health = service.deploy.namespace, service.verify.health
-    began: list[float] = []
 
     def healthy() -> PokeReturnValue:
-        began.append(time.monotonic())
         environment = _looked(get_current_context(), service)["environment"]
         release = refreshes.active(connections.ledger(), service.service, environment)
         assert release is not None
-        api = connections.cluster()
-        state = cluster.rollout(api, namespace, service.deploy.deployment, str(release.digest))
-        answers = [
-            cluster.get(api, namespace, health.service, health.port, path)
-            for path in (health.ready, health.version)
-        ]
-        reported = commit_of(answers[1][1])
-        statuses = [status for status, _ in answers]
-        said = f"{state.message}; {health.ready} and {health.version} answer {statuses}, commit {reported}"
-        print(said)
-        well = state.complete and statuses == [200, 200] and reported == release.commit
-        if (
-            not well and began[-1] - began[0] > health.timeout_s - 2
-        ):  # before the sensor says that it was too long
-            raise PolicyFailed(
-                f"{service.service} is not healthy after {health.timeout_s} s: {said}",
-                remedy=f"see its pods; {release.run_id}, commit {release.commit}, should be served",
-            )
-        return PokeReturnValue(well)
+        state, lacks = look(connections.cluster(), service, str(release.digest), release.commit)
+        if lacks:
+            return PokeReturnValue(False, lacks)
+        print(f"healthy as {release.run_id}, commit {release.commit}: {state.message}")
+        return PokeReturnValue(True)
 
     return healthy
 

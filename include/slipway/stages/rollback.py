@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context, task
@@ -15,16 +14,14 @@ from slipway.ledger import rollbacks
 from slipway.release import Candidate, Choice, Outcome, Status, choose, decisive, manifests
 from slipway.stages import connections, lane, lanes
 from slipway.stages.outcome import recorded, seconds, stage
-from slipway.stages.verify import commit_of
+from slipway.stages.sensor import Told, Waits, on_rollout
+from slipway.stages.verify import reports
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from slipway.catalog import Service
     from slipway.ledger import Ledger, Release
-
-SETTLES_S = 60
-"""Seconds that the service of an earlier release may take to report its commit, once all its pods are there."""
 
 LOOKED_FOR = 3
 """So many of the last good releases are looked for in the registry: the first that fits is taken."""
@@ -39,17 +36,32 @@ LANE_S = 600
 def settle(api: Any, service: Service, digest: str) -> None:
     """Wait until every pod of the service is ready and runs ``digest``.
 
-    :raises PolicyFailed: if that is not so in the time of its rollout, or never will be.
+    :raises SlipwayError: if that is not so in the time of its rollout, or never will be: PolicyFailed only if that is the
+        service's own fault.
     """
-    plan, deadline = service.deploy, time.monotonic() + service.deploy.rollout.timeout_s
-    while not (state := cluster.rollout(api, plan.namespace, plan.deployment, digest)).complete:
+    plan, timeout_s = service.deploy, service.deploy.rollout.timeout_s
+
+    def lacks() -> Waits | None:
+        state = cluster.rollout(api, plan.namespace, plan.deployment, digest, timeout_s=timeout_s)
+        if not state.complete:
+            return on_rollout(state)
+        print(state.message)
+        return None
+
+    _until(lacks, "the rollout", timeout_s)
+
+
+def _until(lacks: Callable[[], Waits | None], what: str, timeout_s: float) -> None:
+    """Ask until nothing lacks, and tell what does whenever it changes.
+
+    :raises SlipwayError: if the time is over: whose fault it is says what lacked last.
+    """
+    deadline, tell = time.monotonic() + timeout_s, Told()
+    while waits := lacks():
         if time.monotonic() > deadline:
-            raise PolicyFailed(
-                f"the rollout is not complete within {plan.rollout.timeout_s} s: {state.message}",
-                remedy="see the pods of the deployment",
-            )
+            raise waits.over(what, timeout_s)
+        tell(waits.text)
         time.sleep(0.2)
-    print(state.message)
 
 
 def chosen(
@@ -99,7 +111,7 @@ def _candidate(release: Release, *, restorable: bool = True) -> Candidate:
 def restore(ledger: Ledger, service: Service, leaving: Release, to: Release, reason: str) -> None:
     """Apply again what ``to`` applied, and wait until it serves. Repeats are harmless.
 
-    :raises PolicyFailed: if it does not come to serve.
+    :raises SlipwayError: if it does not come to serve: PolicyFailed only if that is its own fault.
     """
     api, health = connections.cluster(), service.verify.health
     # first, so that whoever comes after a kill -9 goes on, and nothing else brings the commit back
@@ -117,19 +129,13 @@ def restore(ledger: Ledger, service: Service, leaving: Release, to: Release, rea
     )
     print("\n".join(changes))
     settle(api, service, str(to.digest))
-    deadline = time.monotonic() + SETTLES_S
-    while True:
-        status, body = cluster.get(api, namespace, health.service, health.port, health.version)
-        reported = commit_of(body) if status == 200 else None
-        if reported == to.commit:
-            print(f"{health.version} reports {reported}")
-            return
-        if time.monotonic() > deadline:
-            raise PolicyFailed(
-                f"{health.version} answers {status} with commit {reported}, but {to.commit} was applied again",
-                remedy="see the pods of the deployment",
-            )
-        time.sleep(0.2)
+    _until(lambda: reports(api, service, to.commit), "the service", health.timeout_s)
+    print(f"{health.version} reports {to.commit}")
+
+
+def longest_s(service: Service) -> float:
+    """Give the seconds that :func:`restore` may take: for the pods, and until they report their commit."""
+    return service.deploy.rollout.timeout_s + service.verify.health.timeout_s
 
 
 def nothing_fits(leaving: Release, choice: Choice, to: str | None = None) -> PolicyFailed:
@@ -165,7 +171,7 @@ def rollback(service: Service, watched: Sequence[str]) -> Any:
         task_display_name="Roll back",
         pool="slipway_cluster",
         trigger_rule="one_failed",
-        execution_timeout=seconds(service.deploy.rollout.timeout_s + SETTLES_S),
+        execution_timeout=seconds(longest_s(service)),
     )
     def rollback() -> None:
         context = get_current_context()
@@ -223,7 +229,7 @@ def by_hand(services: Sequence[Service]) -> Any:
         task_id="restore",
         task_display_name="Restore",
         pool="slipway_cluster",
-        execution_timeout=timedelta(seconds=LANE_S + 600),
+        execution_timeout=seconds(LANE_S + max(map(longest_s, services), default=0)),
     )
     def restore_() -> dict[str, Any]:
         context = get_current_context()
@@ -302,7 +308,7 @@ def _restored(
 
 
 def _take(context: Any, ledger: Ledger, service: Service, environment: str, run_id: str) -> None:
-    deadline, ttl_s = time.monotonic() + LANE_S, service.deploy.rollout.timeout_s + SETTLES_S + lanes.MARGIN_S
+    deadline, ttl_s = time.monotonic() + LANE_S, longest_s(service) + lanes.MARGIN_S
     while holder := ledger.lane_acquire(service.service, environment, run_id, ttl_s):
         if lane.is_run(ledger, holder.run_id) and not lane.runs(context, service, holder.run_id):
             ledger.lane_release(service.service, environment, holder.run_id)

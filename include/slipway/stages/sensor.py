@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.sensors.python import PythonSensor
@@ -16,11 +17,50 @@ from slipway.stages.outcome import recorded, seconds
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from slipway.adapters.cluster import Rollout
+
+
+@dataclass(frozen=True)
+class Waits:
+    """What a wait waits for: told when it changes, and an error if the time is over.
+
+    :param late: the error that it is then; None is the sensor's own.
+    """
+
+    text: str
+    late: type[SlipwayError] | None = None
+    remedy: str = "see what it waited for at the end of its log, or raise timeout_s in the catalog"
+
+    def over(self, what: str, seconds_: float) -> SlipwayError:
+        """Give the error that it is when the time is over; the service's fault unless it is known to be another's."""
+        kind = self.late or PolicyFailed
+        return kind(f"{what}: not so after {seconds_:.0f} s: {self.text}", remedy=self.remedy)
+
+
+def on_rollout(state: Rollout) -> Waits:
+    """Give what a rollout that is not complete waits for: what keeps it decides whose fault it is if that stays."""
+    if state.obstacle is None:
+        return Waits(state.message, PolicyFailed)
+    return Waits(state.message, state.obstacle.verdict, state.obstacle.cause.remedy)
+
+
+class Told:
+    """Prints what is waited for, whenever that is something else than before."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, text: str) -> None:
+        """Print it, unless it was the last that was told."""
+        if text != self._last:
+            print(f"waiting: {text}")
+        self._last = text
+
 
 class StageSensor(PythonSensor):
     """Asks ``python_callable`` twice a second until it says done, ``timeout_s`` seconds at most.
 
-    What the callable gives beside "not yet" is what it waits for: told if the time is over.
+    What the callable gives beside "not yet" is what it :class:`Waits` for.
 
     :param late: the error that it is if the time is over; by default the service's own fault.
     :param changes: whether it watches a change of the environment, and so holds the lane meanwhile.
@@ -40,7 +80,8 @@ class StageSensor(PythonSensor):
         **kwargs: Any,
     ) -> None:
         self.timeout_s, self.late, self.changes = timeout_s, late, changes
-        self.waits_for: str | None = None
+        self.waits: Waits | None = None
+        self.tell = Told()
         super().__init__(
             python_callable=python_callable,
             timeout=timeout_s,
@@ -61,14 +102,14 @@ class StageSensor(PythonSensor):
             try:
                 return super().execute(context)
             except AirflowSensorTimeout as e:
-                raise self.late(
-                    f"{self.task_id}: not so after {self.timeout_s:.0f} s: {self.waits_for or 'it waits'}",
-                    remedy="see what it waited for at the end of its log, or raise timeout_s in the catalog",
-                ) from e
+                waits = self.waits or Waits("it waits", self.late)
+                raise waits.over(self.task_id, self.timeout_s) from e
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Ask once, and remember what there is to wait for."""
         found = super().poke(context)
         if isinstance(found, PokeReturnValue) and not found.is_done:
-            self.waits_for = found.xcom_value
+            self.waits = found.xcom_value
+            if self.waits:
+                self.tell(self.waits.text)
         return found

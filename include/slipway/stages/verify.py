@@ -17,7 +17,7 @@ from slipway.stages.deploy import GOES_ON, inventory
 from slipway.stages.image import PUSHED
 from slipway.stages.outcome import stage
 from slipway.stages.pod import ReleasePod
-from slipway.stages.sensor import StageSensor
+from slipway.stages.sensor import StageSensor, Waits, on_rollout
 
 if TYPE_CHECKING:
     from slipway.catalog import Service
@@ -26,37 +26,28 @@ if TYPE_CHECKING:
 def verify(service: Service) -> TaskGroup:
     """Give the group: the smoke test if the service has one, then the health sensor."""
     plan, health = service.verify, service.verify.health
-    namespace = service.deploy.namespace
+    well: list[float] = []  # when it was looked at and was well, since it last was not
 
     def healthy() -> PokeReturnValue:
         ti = get_current_context()["ti"]
         commit, digest = ti.xcom_pull("accept")["commit"], ti.xcom_pull("image.push")["digest"]
-        api, deadline = connections.cluster(), time.monotonic() + health.soak_s
-        asked = 0
-        while True:
-            state = cluster.rollout(api, namespace, service.deploy.deployment, digest)
-            status, body = cluster.get(api, namespace, health.service, health.port, health.ready)
-            if not state.complete or status != 200:
-                said = body[:200].decode(errors="replace")
-                waits_for = f"{state.message}; {health.ready} answers {status} {said}"
-                print(f"not healthy yet: {waits_for}")
-                return PokeReturnValue(False, waits_for)
-            status, body = cluster.get(api, namespace, health.service, health.port, health.version)
-            reported = commit_of(body) if status == 200 else None
-            if reported != commit:
-                raise PolicyFailed(
-                    f"{health.version} answers {status} with commit {reported}, but {commit} was released",
-                    remedy="report SLIPWAY_COMMIT on the version endpoint",
-                )
-            asked += 1
-            if time.monotonic() >= deadline:
-                print(f"healthy: asked {asked} times in {health.soak_s} s, {state.message}")
-                return PokeReturnValue(True, {"pods": list(state.pods), "image_ids": list(state.image_ids)})
-            time.sleep(0.3)
+        state, lacks = look(connections.cluster(), service, digest, commit)
+        if lacks:
+            well.clear()
+            return PokeReturnValue(False, lacks)
+        well.append(time.monotonic())
+        if well[-1] - well[0] < health.soak_s:
+            return PokeReturnValue(False, Waits(f"well, which must hold for {health.soak_s} s"))
+        print(f"healthy: asked {len(well)} times in {health.soak_s} s, {state.message}")
+        return PokeReturnValue(True, {"pods": list(state.pods), "image_ids": list(state.image_ids)})
 
     with TaskGroup("verify", group_display_name="Verify", tooltip="Smoke test, health") as group:
         checked = StageSensor(
-            task_id="health", task_display_name="Healthy", python_callable=healthy, timeout_s=health.timeout_s
+            task_id="health",
+            task_display_name="Healthy",
+            python_callable=healthy,
+            timeout_s=health.timeout_s,
+            poke_interval=0.3,
         )
         # the leaf by which Airflow calls the run green or red: what rolls back stands behind the others, and may be green
         # though they are red. It runs in no process.
@@ -113,6 +104,38 @@ def _contract_needed() -> Any:
         return "verify.passed"
 
     return contract_needed()
+
+
+def look(api: Any, service: Service, digest: str, commit: str) -> tuple[cluster.Rollout, Waits | None]:
+    """Look once whether a service is well: its pods, what it answers, and as which commit; give what it lacks, if anything.
+
+    A single look is no verdict: a request may meet a pod that is going away, or one that is not quite there.
+
+    :raises SlipwayError: if the rollout has come to an end that no wait changes.
+    """
+    plan, health = service.deploy, service.verify.health
+    state = cluster.rollout(api, plan.namespace, plan.deployment, digest, timeout_s=plan.rollout.timeout_s)
+    if not state.complete:
+        return state, on_rollout(state)
+    status, body = cluster.get(api, plan.namespace, health.service, health.port, health.ready)
+    if status != 200:
+        said = body[:200].decode(errors="replace")
+        return state, Waits(f"{health.ready} answers {status} {said}", PolicyFailed)
+    return state, reports(api, service, commit)
+
+
+def reports(api: Any, service: Service, commit: str) -> Waits | None:
+    """Ask once as which commit a service answers; give what it lacks if that is another."""
+    health = service.verify.health
+    status, body = cluster.get(api, service.deploy.namespace, health.service, health.port, health.version)
+    if status == 200 and commit_of(body) == commit:
+        return None
+    reported = commit_of(body) if status == 200 else None
+    return Waits(
+        f"{health.version} answers {status} with commit {reported}, but {commit} was released",
+        PolicyFailed,
+        "report SLIPWAY_COMMIT on the version endpoint",
+    )
 
 
 def commit_of(body: bytes) -> Any:

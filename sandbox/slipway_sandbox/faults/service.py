@@ -80,13 +80,13 @@ def reconfigured(old: str, new: str, path: str = "manifests/deployment.yaml") ->
     return act
 
 
-def _deadline(old: str, new: str) -> Acts:
+def _deadline(old: str, new: str, seconds: int = 15) -> Acts:
     def act(scene: Scene) -> Seen:
         path = "manifests/deployment.yaml"
         text = scene.example(path, "ai-generation-config")
         assert old in text
         assert "progressDeadlineSeconds: 120" in text
-        text = text.replace("progressDeadlineSeconds: 120", "progressDeadlineSeconds: 15")
+        text = text.replace("progressDeadlineSeconds: 120", f"progressDeadlineSeconds: {seconds}")
         return configured({path: text.replace(old, new)})(scene)
 
     return act
@@ -153,13 +153,35 @@ def within(seconds: float, stage: str, act: Acts) -> Acts:
     return lambda scene: _quick(act(scene), scene, stage, seconds)
 
 
+def _held_by_nobody(act: Acts) -> Acts:
+    """Give the act, with a note if the commit is held afterwards: it is not to blame."""
+
+    def acted(scene: Scene) -> Seen:
+        seen = act(scene)
+        commit = scene.record(seen.run_id).commit
+        held = scene.rows("ledger", "SELECT reason FROM holds WHERE commit = %s", commit)
+        return noted(seen, *(f"the commit is held: {reason}" for (reason,) in held))
+
+    return acted
+
+
 def _gate(name: str, title: str, stage: str, message: str, act: Acts, *, fast: bool = False) -> Case:
     return Case(name, SECTION, title, Wanted(stage, "failed", rf"^{stage} failed: {message}"), act, fast)
 
 
-def _deploy(name: str, title: str, stage: str, message: str, act: Acts, *, fast: bool = False) -> Case:
-    # once it is deployed, what serves is what served before
-    outcome = "rolled_back" if stage in ("deploy.rollout", "verify.smoke", "verify.health") else "failed"
+def _deploy(
+    name: str,
+    title: str,
+    stage: str,
+    message: str,
+    act: Acts,
+    *,
+    fast: bool = False,
+    is_platforms: bool = False,
+) -> Case:
+    # once it is deployed, what serves is what served before; what the platform lacks holds no commit
+    undone = stage in ("deploy.rollout", "verify.smoke", "verify.health")
+    outcome = "errored" if is_platforms else "rolled_back" if undone else "failed"
     wanted = Wanted(stage, outcome, message, published=True)
     return Case(name, SECTION, title, wanted, act, fast, deploys=True)
 
@@ -396,15 +418,20 @@ DEPLOYMENTS: tuple[Case, ...] = (
         "unschedulable",
         "pods that no node takes",
         "deploy.rollout",
-        r"^pod ai-generation-\S+: Unschedulable: 0/1 nodes are available: ",
-        within(
-            20,
-            "deploy.rollout",
-            reconfigured(
-                "      serviceAccountName:", "      nodeSelector: {place: nowhere}\n      serviceAccountName:"
-            ),
+        r"^pod ai-generation-\S+: Unschedulable: 0/1 nodes are available: .*the rollout stopped: ProgressDeadlineExceeded",
+        _held_by_nobody(
+            within(
+                30,
+                "deploy.rollout",
+                _deadline(
+                    "      serviceAccountName:",
+                    "      nodeSelector: {place: nowhere}\n      serviceAccountName:",
+                    seconds=8,
+                ),
+            )
         ),
         fast=True,
+        is_platforms=True,
     ),
     _deploy(
         "quota",
@@ -480,7 +507,7 @@ DEPLOYMENTS: tuple[Case, ...] = (
         "wrong-version",
         "a service that says it is another commit",
         "verify.health",
-        r"^/version answers 200 with commit c0ffee, but [0-9a-f]{40} was released",
+        r"^verify\.health: not so after 120 s: /version answers 200 with commit c0ffee, but [0-9a-f]{40} was released",
         edited(
             "Dockerfile",
             "ENV SLIPWAY_COMMIT=${COMMIT}",

@@ -5,12 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowException
+from kubernetes.client import ApiClient
 
-from slipway.errors import PolicyFailed, Transient
-from slipway.stages.pod import told, verdict
+from slipway.catalog import catalog_directory, load_service
+from slipway.errors import Permanent, PolicyFailed, Transient
+from slipway.stages.image import PUSHED
+from slipway.stages.pod import ReleasePod, told, verdict
 
 LINES = ["smoke test of http://x", "FAILED version: found 200"]
 
@@ -68,3 +74,107 @@ def test_what_is_told_may_be_compressed_and_may_be_nothing() -> None:
     assert told('{"a": 1}') == {"a": 1}
     for nothing in (None, "", "z:", "z:%%%", "z:AAAA", "Killed", "{"):
         assert told(nothing) is None
+
+
+SERVICE = load_service(catalog_directory() / "ai-generation.yaml")
+UNSCHEDULED = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+
+
+def task() -> ReleasePod:
+    with DAG("test_pod", schedule=None):
+        return ReleasePod(task_id="smoke", service=SERVICE, image=PUSHED, command=["true"], timeout_s=120)
+
+
+def seen(phase: str, *, container: dict[str, Any] | None = None, **status: Any) -> Any:
+    """Give a pod as the client reads it from the API server's JSON."""
+    statuses = (
+        [{"name": "base", "image": "i", "imageID": "", "ready": False, "restartCount": 0, "state": container}]
+        if container
+        else []
+    )
+    content = {
+        "metadata": {"name": "p", "namespace": "n", "uid": "u"},
+        "spec": {"containers": []},
+        "status": {"phase": phase, "containerStatuses": statuses, **status},
+    }
+    return ApiClient()._ApiClient__deserialize(content, "V1Pod")  # type: ignore[attr-defined]
+
+
+class Looks:
+    """A cluster in which the pod is seen like this, one look after the other, a minute apart."""
+
+    def __init__(self, *pods: Any) -> None:
+        self.pods, self.now = list(pods), 0.0
+
+    def read_pod(self, _: Any) -> Any:
+        self.now += 60
+        return self.pods.pop(0) if len(self.pods) > 1 else self.pods[0]
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Gives what waits for the start of a pod that is seen like this."""
+
+    def wait(*pods: Any) -> ReleasePod:
+        made, looks = task(), Looks(*pods)
+        monkeypatch.setattr(ReleasePod, "pod_manager", looks)
+        monkeypatch.setattr("slipway.stages.pod.connections.cluster", lambda: None)
+        monkeypatch.setattr(
+            "slipway.stages.pod.time", SimpleNamespace(monotonic=lambda: looks.now, sleep=lambda _: None)
+        )
+        made.await_pod_start(pods[0])
+        return made
+
+    return wait
+
+
+def test_pod_without_a_node_is_waited_for_as_long_as_a_rollout_and_told(
+    waits: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = seen("Pending", conditions=[UNSCHEDULED])
+    waits(full, full, seen("Running"))
+    assert capsys.readouterr().out == "waiting: Unschedulable: 0/3 nodes (pod p)\n"
+    with pytest.raises(
+        Permanent, match=r"^smoke: pod p has not started after 180 s: Unschedulable: 0/3 nodes"
+    ):
+        waits(full)
+
+
+def test_pod_whose_image_is_not_there_is_not_waited_for(waits: Any) -> None:
+    absent = seen(
+        "Pending", container={"waiting": {"reason": "ErrImagePull", "message": "r/a@sha256:0: not found"}}
+    )
+    with pytest.raises(Transient, match=r"^smoke: pod p does not start: ErrImagePull: "):
+        waits(absent)
+    busy = {"waiting": {"reason": "ErrImagePull", "message": "unexpected status: 503 Service Unavailable"}}
+    waits(seen("Pending", container=busy), seen("Running"))
+
+
+def failure(pod: Any) -> Exception:
+    made = task()
+    made.remote_pod = pod
+    return made._failure(AirflowException("it failed"))
+
+
+def test_time_that_went_by_before_the_container_ran_is_not_the_services() -> None:
+    late = {"reason": "DeadlineExceeded"}
+    began = {"terminated": {"exitCode": 143, "startedAt": "2026-01-02T03:04:05Z"}}
+    never = {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}}
+    assert isinstance(failure(seen("Failed", container=began, **late)), PolicyFailed)
+    for container in (never, {"waiting": {"reason": "ImagePullBackOff"}}, None):
+        error = failure(seen("Failed", container=container, **late))
+        assert isinstance(error, Permanent)
+        assert str(error).startswith("smoke: pod p has not started after 120 s: ")
+
+
+def test_pod_that_the_cluster_ends_is_not_the_services_fault_unless_it_went_over_its_limit() -> None:
+    killed = {"terminated": {"exitCode": 137, "reason": "Error", "startedAt": "2026-01-02T03:04:05Z"}}
+    target = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "m"}
+    assert isinstance(failure(seen("Failed", container=killed)), PolicyFailed)  # its own end
+    preempted = failure(seen("Failed", container=killed, conditions=[target]))
+    assert isinstance(preempted, Transient)
+    assert preempted.message == "smoke: the pod was ended by the cluster: PreemptionByScheduler: m"
+    over = failure(
+        seen("Failed", container=killed, reason="Evicted", message='volume "tmp" exceeds the limit')
+    )
+    assert isinstance(over, PolicyFailed)

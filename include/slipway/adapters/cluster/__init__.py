@@ -2,6 +2,7 @@
 
 from slipway.adapters.cluster.adopting import Adoption, adopt, adoptable
 from slipway.adapters.cluster.objects import Difference, apply, difference
+from slipway.adapters.cluster.obstacles import Cause, Obstacle, of_end
 from slipway.adapters.cluster.of_runs import (
     Kept,
     OfRun,
@@ -15,25 +16,28 @@ from slipway.adapters.cluster.of_runs import (
 )
 from slipway.adapters.cluster.pruning import Item, Stale, prunable, prune
 from slipway.adapters.cluster.refusals import explained
-from slipway.adapters.cluster.rollouts import Rollout, cannot_start, get, rollout
+from slipway.adapters.cluster.rollouts import Rollout, get, keeps, rollout
 
 __all__ = [
     "Adoption",
+    "Cause",
     "Difference",
     "Item",
     "Kept",
+    "Obstacle",
     "OfRun",
     "Rollout",
     "Stale",
     "adopt",
     "adoptable",
     "apply",
-    "cannot_start",
     "delete",
     "difference",
     "explained",
     "get",
+    "keeps",
     "kept",
+    "of_end",
     "of_runs",
     "own",
     "prunable",

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from slipway.adapters.cluster.objects import FIELD_MANAGER
+from slipway.adapters.cluster.obstacles import (
+    Cause,
+    Obstacle,
+    counts,
+    has_ended,
+    is_of,
+    of_creation,
+    of_end,
+    of_pod,
+    wants_events,
+    worst,
+)
 from slipway.adapters.cluster.refusals import explained
 from slipway.errors import PolicyFailed
 
@@ -17,41 +29,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rollout:
-    """How far a rollout is: ``complete``, and in words what it waits for."""
+    """How far a rollout is.
+
+    :param message: how far, and what it waits for.
+    :param obstacle: what keeps it, if that is known: decides whose fault it is if the time is over.
+    """
 
     complete: bool
     message: str
     pods: tuple[str, ...] = ()
     image_ids: tuple[str, ...] = ()
+    obstacle: Obstacle | None = None
 
 
-_PULL = "name an image that the registry has, and that the namespace's pull secret may pull"
-_START = "see the pod's last lines, and its configuration"
-# Reasons of a waiting container that do not go away by waiting (kubelet, pkg/kubelet/images and container runtime errors),
-# each with what to do.
-_FATAL = {
-    "ErrImagePull": _PULL,
-    "ImagePullBackOff": _PULL,
-    "InvalidImageName": _PULL,
-    "CreateContainerConfigError": "create the Secret, ConfigMap or key that is named, or correct the pod's user",
-    "CreateContainerError": _START,
-    "RunContainerError": "correct the container's command in the manifests",
-}
-_REMEDIES = {
-    **_FATAL,
-    "Unschedulable": "ask for less, correct node selector and affinity, or give the cluster a node that fits",
-    "FailedMount": "create the Secret, ConfigMap or claim that the volume names, or correct the manifests",
-}
-SETTLES_S = 5.0
-"""Seconds after which a pod that no node takes is given up: those of an earlier rollout may still be going away."""
-_TRIED = 4  # times that the kubelet has tried the same in vain, which takes it about four seconds
+SETTLES = 6
+"""The part of a rollout's time, a sixth, that is left for somebody to make what is missing, such as a Secret."""
+
+MOST_ASKED = 3
+"""So many pods at most are asked for their events at each look."""
 
 
-def rollout(api: ApiClient, namespace: str, deployment: str, digest: str) -> Rollout:
+def rollout(api: ApiClient, namespace: str, deployment: str, digest: str, *, timeout_s: float) -> Rollout:
     """Tell whether every pod of ``deployment`` is new, available and runs ``digest``.
 
-    :raises PolicyFailed: as soon as the cluster says that it never will be: a crash loop, an image that cannot be
-        pulled, a progress deadline exceeded, a pod that cannot be scheduled or created; with the last lines of the pod.
+    The pods of its own ReplicaSets count that have not ended and are not being deleted; others may have its labels.
+
+    :param timeout_s: seconds that the rollout may take by the catalog.
+    :raises PolicyFailed: as soon as it is certain that it never will be, and that it is the service's fault; with the last
+        lines of the pod. :raises Permanent: if it is the platform's.
     """
     from kubernetes.client import AppsV1Api, CoreV1Api
 
@@ -60,82 +65,171 @@ def rollout(api: ApiClient, namespace: str, deployment: str, digest: str) -> Rol
         seen = apps.read_namespaced_deployment(deployment, namespace)
         selector = ",".join(f"{k}={v}" for k, v in sorted(seen.spec.selector.match_labels.items()))
         pods = core.list_namespaced_pod(namespace, label_selector=selector).items
-    wanted, status = seen.spec.replicas or 0, seen.status
-    serving = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
-    image_ids = tuple(one for pod in serving for one in _image_ids(pod))
+        # after the pods: the ReplicaSet of each of them is there then
+        sets = apps.list_namespaced_replica_set(namespace, label_selector=selector).items
+    return judged(
+        seen,
+        pods,
+        sets,
+        digest,
+        timeout_s=timeout_s,
+        events=lambda pod: events_of(core, pod),
+        words=lambda some: _last_words(core, some),
+    )
+
+
+def judged(
+    seen: Any,
+    pods: Sequence[Any],
+    sets: Sequence[Any],
+    digest: str,
+    *,
+    timeout_s: float,
+    events: Callable[[Any], Sequence[Any]],
+    words: Callable[[Iterable[Any]], list[str]],
+) -> Rollout:
+    """Give what a deployment, and the pods and ReplicaSets that its selector fits, come to; errors as :func:`rollout`.
+
+    :param events: gives the events of a pod, if they are wanted.
+    :param words: gives the last lines of one of some pods, if they are to be told.
+    """
+    own = [one for one in sets if is_of(one, [seen])]
+    members = [pod for pod in pods if is_of(pod, own)]
+    serving = [pod for pod in members if counts(pod)]
+    left_out = _left_out(pods, members)
     names = tuple(pod.metadata.name for pod in serving)
-    if (status.observed_generation or 0) < seen.metadata.generation:
+    image_ids = tuple(one for pod in serving for one in _image_ids(pod))
+
+    def going(message: str, obstacle: Obstacle | None = None) -> Rollout:
+        said = "; ".join(filter(None, [str(obstacle or ""), message, *left_out]))
+        return Rollout(False, said, names, image_ids, obstacle)
+
+    if (seen.status.observed_generation or 0) < seen.metadata.generation:
         # its conditions are those of what was there before
-        return Rollout(False, "the deployment controller has not seen the change yet", names, image_ids)
-    updated, available = status.updated_replicas or 0, status.available_replicas or 0
-    is_even = updated >= wanted and available >= wanted and (status.replicas or 0) <= wanted
-    if not is_even or any(_unable(pod) for pod in serving):
-        with explained(f"reading the newest pods of {namespace}/{deployment}"):
-            newest = _newest(apps, seen, selector)
-            _fail_if_stuck(core, seen, newest, [pod for pod in serving if _is_of(pod, newest)])
-    if not is_even:
-        return Rollout(
-            False,
-            f"{updated} of {wanted} updated, {available} available, {status.replicas or 0} there",
-            names,
-            image_ids,
-        )
+        unseen = "the deployment controller has not seen the change yet"
+        return going("", Obstacle(Cause.UNSEEN, unseen, None, Cause.UNSEEN.whose, is_final=False))
+    newest = _newest(seen, own)
+    settle_s = min(timeout_s, seen.spec.progress_deadline_seconds or timeout_s) / SETTLES
+    newest_ones = [pod for pod in members if newest and is_of(pod, [newest])]
+    found = _obstacles(newest, newest_ones, settle_s, digest, events)
+    wanted, status = seen.spec.replicas or 0, seen.status
+    updated, available, there = (
+        status.updated_replicas or 0,
+        status.available_replicas or 0,
+        status.replicas or 0,
+    )
+    is_even = updated >= wanted and available >= wanted and there <= wanted
+    if not is_even and not found:
+        found = _ends(newest_ones, _changed_at(seen))
+    if found or not is_even:
+        _fail_if_final(seen, found, newest_ones, words)
+        # the deployment's own figures follow a moment later than the pods'
+        return going(f"{updated} of {wanted} updated, {available} available, {there} there", worst(found))
     strangers = [pod for pod in serving if not any(i.endswith(digest) for i in _image_ids(pod))]
     if strangers or len(serving) != wanted:
         others = [i for pod in strangers for i in _image_ids(pod)]
-        return Rollout(False, f"{len(serving)} pods, other images: {others}", names, image_ids)
-    return Rollout(True, f"{wanted} pods run {digest}", names, image_ids)
+        return going(f"{len(serving)} pods, other images: {others}")
+    return Rollout(True, "; ".join([f"{wanted} pods run {digest}", *left_out]), names, image_ids)
+
+
+def _left_out(pods: Sequence[Any], members: Sequence[Any]) -> list[str]:
+    """Give in words which pods do not count though they have the labels; those that are going away need no word."""
+    told = []
+    ended = sorted(pod.metadata.name for pod in members if has_ended(pod))
+    if ended:
+        told.append(f"not counted: {len(ended)} that ended ({', '.join(ended[:3])})")
+    kept = {pod.metadata.uid for pod in members}
+    strangers = sorted(pod.metadata.name for pod in pods if pod.metadata.uid not in kept)
+    if strangers:
+        told.append(
+            f"not counted: {len(strangers)} of others, which the selector fits, too ({', '.join(strangers[:3])})"
+        )
+    return told
+
+
+def _obstacles(
+    newest: Any | None,
+    pods: Iterable[Any],
+    settle_s: float,
+    digest: str,
+    events: Callable[[Any], Sequence[Any]],
+) -> list[Obstacle]:
+    """Give what keeps the ``pods`` of the newest ReplicaSet, or keeps it from making them."""
+    found, asked = [], 0
+    for pod in sorted(filter(counts, pods), key=_name):
+        told: Sequence[Any] = ()
+        if wants_events(pod) and asked < MOST_ASKED:
+            told, asked = events(pod), asked + 1
+        found.append(of_pod(pod, told, settle_s=settle_s, ours=digest))
+    for condition in (newest.status.conditions if newest else None) or []:
+        if condition.type == "ReplicaFailure" and condition.status == "True":
+            since = condition.last_transition_time
+            age_s = (datetime.now(UTC) - since).total_seconds() if since else 0.0
+            found.append(of_creation(condition.message or "", age_s=age_s, settle_s=settle_s))
+    return [one for one in found if one]
+
+
+def _ends(pods: Iterable[Any], since: datetime) -> list[Obstacle]:
+    """Give why the cluster ended pods that were made ``since``: others are made in their place, and may end so, too."""
+    made = [pod for pod in pods if pod.metadata.creation_timestamp >= since]
+    return [one for pod in made if (one := of_end(pod))]
+
+
+def _name(pod: Any) -> str:
+    return str(pod.metadata.name)
+
+
+def events_of(core: Any, pod: Any) -> list[Any]:
+    """Give the events of a pod."""
+    with explained(f"reading the events of pod {pod.metadata.name}"):
+        found: list[Any] = core.list_namespaced_event(
+            pod.metadata.namespace, field_selector=f"involvedObject.uid={pod.metadata.uid}"
+        ).items
+    return found
+
+
+def _fail_if_final(
+    deployment: Any,
+    found: Sequence[Obstacle],
+    pods: Sequence[Any],
+    words: Callable[[Iterable[Any]], list[str]],
+) -> None:
+    decides, stopped = worst(found), _stopped(deployment)
+    if decides is None:
+        if stopped:  # no pod is known to be kept from anything: they are not all there in time
+            raise PolicyFailed(
+                f"the rollout stopped: {stopped}", remedy=Cause.NOT_READY.remedy, lines=words(pods)
+            )
+    elif decides.is_final or stopped:
+        lines = words(pod for pod in pods if pod.metadata.name == decides.pod)
+        crashed = decides.cause in (Cause.CRASHED, Cause.CRASH_LOOP)
+        last = lines[-1] if lines and crashed else ""
+        raise decides.error(last, stopped=None if decides.is_final else stopped, lines=lines)
+
+
+def _stopped(deployment: Any) -> str | None:
+    """Give why the deployment's controller has given up, in its words: the Deployment's own time is over."""
+    for condition in deployment.status.conditions or []:
+        if condition.type != "Progressing" or condition.status != "False":
+            continue
+        # the controller leaves the condition of an earlier rollout when a template comes back that was there before
+        if condition.last_update_time and condition.last_update_time < _changed_at(deployment):
+            continue
+        return f"{condition.reason}: {condition.message}"
+    return None
 
 
 def _image_ids(pod: Any) -> list[str]:
     return [one.image_id or "" for one in pod.status.container_statuses or []]
 
 
-def _newest(apps: Any, deployment: Any, selector: str) -> Any | None:
+def _newest(deployment: Any, sets: Iterable[Any]) -> Any | None:
     """Give the ReplicaSet of the deployment's present template; None if it is not there yet."""
     revision = (deployment.metadata.annotations or {}).get(_REVISION)
-    for one in apps.list_namespaced_replica_set(deployment.metadata.namespace, label_selector=selector).items:
-        if _is_of(one, deployment) and (one.metadata.annotations or {}).get(_REVISION) == revision:
-            return one
-    return None
+    return next((one for one in sets if (one.metadata.annotations or {}).get(_REVISION) == revision), None)
 
 
 _REVISION = "deployment.kubernetes.io/revision"
-
-
-def _is_of(thing: Any, owner: Any | None) -> bool:
-    owners = thing.metadata.owner_references or []
-    return owner is not None and any(one.uid == owner.metadata.uid for one in owners)
-
-
-def _fail_if_stuck(core: Any, deployment: Any, newest: Any | None, pods: list[Any]) -> None:
-    for pod in pods:
-        if problem := _unable(pod) or _unstarted(core, pod):
-            words = _last_words(core, [pod])
-            raise PolicyFailed(
-                ": ".join([f"pod {pod.metadata.name}", problem, *words[-1:]]),
-                remedy=_REMEDIES.get(problem.partition(":")[0], _START),
-                lines=words,
-            )
-    for condition in (newest.status.conditions if newest else None) or []:
-        if condition.type == "ReplicaFailure" and condition.status == "True":
-            raise PolicyFailed(
-                f"pods cannot be created: {condition.message}",
-                remedy="ask for less in the manifests, or raise the quota or change the policy that refuses them",
-            )
-    for condition in deployment.status.conditions or []:
-        if condition.type == "Progressing" and condition.status == "False":
-            # the controller leaves the condition of an earlier rollout when a template comes back that was there before
-            if condition.last_update_time and condition.last_update_time < _changed_at(deployment):
-                continue
-            unready = [pod for pod in pods if not _is_ready(pod)]
-            why = next(filter(None, (_event(core, pod, "Unhealthy") for pod in unready)), None)
-            what = f"pod {unready[0].metadata.name} is not ready: {why.message}; " if why else ""
-            raise PolicyFailed(
-                f"{what}the rollout stopped: {condition.reason}: {condition.message}",
-                remedy="see the pod's last lines, and what its readiness probe asks for",
-                lines=_last_words(core, unready),
-            )
 
 
 def _changed_at(deployment: Any) -> datetime:
@@ -144,70 +238,15 @@ def _changed_at(deployment: Any) -> datetime:
     return max(filter(None, ours), default=datetime.min.replace(tzinfo=UTC))
 
 
-def _is_ready(pod: Any) -> bool:
-    return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or [])
+def keeps(api: ApiClient, pod: Any, *, timeout_s: float) -> Obstacle | None:
+    """Give what keeps a pod of a release's own from starting; None if nothing is known to.
 
-
-def cannot_start(api: ApiClient, pod: Any) -> str | None:
-    """Give why a pod that is still to start never will by waiting, with its reason first; None if it may."""
+    :param timeout_s: seconds that it may take.
+    """
     from kubernetes.client import CoreV1Api
 
-    with explained(f"reading the events of pod {pod.metadata.name}"):
-        return _unable(pod) or _unstarted(CoreV1Api(api), pod)
-
-
-def _unable(pod: Any) -> str | None:
-    for container in [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]:
-        if stuck := _stuck(container):
-            return stuck
-    for condition in pod.status.conditions or []:
-        if (
-            condition.type == "PodScheduled"
-            and condition.status == "False"
-            and condition.reason == "Unschedulable"
-            and (datetime.now(UTC) - condition.last_transition_time).total_seconds() > SETTLES_S
-        ):
-            return f"Unschedulable: {condition.message}"
-    return None
-
-
-def _unstarted(core: Any, pod: Any) -> str | None:
-    """Give what the kubelet tries in vain before there is a container, such as to mount what is missing."""
-    statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
-    waiting = {one.state.waiting.reason for one in statuses if one.state and one.state.waiting}
-    if not waiting & {"ContainerCreating", "PodInitializing"}:
-        return None
-    for reason in ("FailedMount", "FailedCreatePodSandBox"):
-        event = _event(core, pod, reason)
-        if event and (event.count or 0) >= _TRIED:
-            return f"{reason}: {event.message}"
-    return None
-
-
-def _event(core: Any, pod: Any, reason: str) -> Any | None:
-    """Give the pod's newest event of a reason."""
-    found = core.list_namespaced_event(
-        pod.metadata.namespace, field_selector=f"involvedObject.uid={pod.metadata.uid},reason={reason}"
-    ).items
-    return max(found, key=lambda one: one.last_timestamp or one.metadata.creation_timestamp, default=None)
-
-
-def _stuck(container: Any) -> str | None:
-    """Give why a container will not come to run by waiting, from its status; None if it may.
-
-    A crash can be chance; a second one after a restart is a loop. The kubelet may take a minute to try a third time.
-    """
-    waiting = container.state.waiting if container.state else None
-    ended = container.state.terminated if container.state else None
-    looping = waiting is not None and waiting.reason == "CrashLoopBackOff"
-    if ended is None and looping and container.last_state:
-        ended = container.last_state.terminated
-    if ended is not None and ended.exit_code != 0 and (crashes := container.restart_count + 1) >= 2:
-        why = f"{ended.reason}, " if ended.reason not in (None, "Error") else ""
-        return f"CrashLoopBackOff: {container.name} crashed {crashes} times, at last with {why}exit code {ended.exit_code}"
-    if waiting and waiting.reason in _FATAL:
-        return f"{waiting.reason}: {waiting.message or ''}".rstrip(": ")
-    return None
+    events = events_of(CoreV1Api(api), pod) if wants_events(pod) else ()
+    return of_pod(pod, events, settle_s=timeout_s / SETTLES)
 
 
 def _last_words(core: Any, pods: Iterable[Any]) -> list[str]:
