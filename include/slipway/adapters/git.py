@@ -27,6 +27,8 @@ LISTING_LIMIT = 16_000_000
 """Bytes of a commit's list of files: about sources.FILES_MOST of them, and no tree that holds itself a million times."""
 REFS_LIMIT = 64_000_000
 """Bytes of a server's list of refs that are looked at; of a longer one the end."""
+EARLIEST, LATEST = 315_532_800, 4_102_444_800
+"""From 1980, where zip archives begin, to 2100: when a commit can have been made, for files and images."""
 _HASH = re.compile(r"[0-9a-f]{40}")
 # what git says when it is a server's answer that a retry will not change (http.c, remote-curl.c)
 _REFUSED = re.compile(
@@ -36,7 +38,10 @@ _REFUSED = re.compile(
 
 @dataclass(frozen=True)
 class Commit:
-    """What a release needs to know of a commit: its hashes, when it was made (seconds since 1970), and its first line."""
+    """What a release needs to know of a commit: its hashes, when it was made (seconds since 1970), and its first line.
+
+    A commit may claim any time; one that archives and file systems do not take is given as the nearest that they do.
+    """
 
     hash: str
     tree: str
@@ -217,7 +222,7 @@ class Repository:
             errors="replace"
         )
         hash_, tree, time, subject, author = shown.strip("\n").split("\0")
-        return Commit(hash_, tree, int(time), subject, author)
+        return Commit(hash_, tree, min(max(int(time), EARLIEST), LATEST), subject, author)
 
     def tree(self, commit: str) -> tuple[sources.Entry, ...]:
         """Give what a commit holds, sorted by path.

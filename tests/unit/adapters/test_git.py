@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slipway.adapters.git import FILE_LIMIT, NOTES_REF, Repository
+from slipway.adapters.git import EARLIEST, FILE_LIMIT, LATEST, NOTES_REF, Repository
 from slipway.errors import PolicyFailed, Transient
 
 
@@ -379,3 +379,19 @@ def test_archive_of_the_same_commit_is_the_same_bytes(repository: Repository, tm
     other = Repository(repository.url, "user", "p", tmp_path / "elsewhere")
     with repository.archive(head, "src/") as first, other.archive(head, "src/") as second:
         assert first.read() == second.read()
+
+
+@pytest.mark.parametrize(
+    ("claimed", "time"), [("0", EARLIEST), ("1700000000", 1_700_000_000), ("99999999999999999", LATEST)]
+)
+def test_time_that_no_archive_takes_is_given_as_the_nearest_that_does(
+    repository: Repository, work: Path, claimed: str, time: int
+) -> None:
+    who = f"Test <test@localhost> {claimed} +0000"
+    text = f"tree {git(work, 'rev-parse', 'HEAD^{tree}')}\nauthor {who}\ncommitter {who}\n\nOdd\n"
+    (work / "commit").write_text(text)
+    made = git(work, "hash-object", "-t", "commit", "-w", "--literally", "commit")
+    git(work, "push", "--quiet", "--force", "../remote.git", f"{made}:refs/heads/main")
+    assert repository.commit(made).time == time
+    with repository.archive(made) as tar, tarfile.open(fileobj=tar) as opened:
+        assert {one.mtime for one in opened} == {time}
