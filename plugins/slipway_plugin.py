@@ -1,33 +1,41 @@
-"""Airflow plugin: buttons on tasks, and what the ledger knows of releases, read-only, behind Airflow's own sign-in.
+"""Airflow plugin: buttons on tasks, what the ledger knows of releases, and which run a push means, behind Airflow's sign-in.
 
 ========================================== ==========================================================================
 GET /slipway/releases/{service}            the newest releases, as JSON
+POST /slipway/releases/{service}           which run is meant by who wants a commit released, and what is in its way; the
+                                           wish is recorded, the run is started by Airflow's own API
 GET /slipway/releases/{service}/{commit}   the newest release of a commit (or a prefix of it), as JSON
 GET /slipway/runs/{run_id}                 one release: a page in a browser, JSON otherwise
 GET /slipway/runs/{run_id}/reports/{stage} names of a stage's reports; with /{name}: the report itself
 ========================================== ==========================================================================
 
-Airflow does not authenticate plugins' applications: every route here asks for a user who may read the service's DAG.
+Airflow does not authenticate plugins' applications: every route here asks for a user who may read the service's DAG, or,
+to ask for a release, who may start its runs.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import quote
 
 from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.connection import Connection
+from airflow.models.dag import DagModel
 from airflow.plugins_manager import AirflowPlugin
+from airflow.utils.session import create_session
 from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import Path as PathName
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from pydantic import BaseModel, Field
 
+from slipway.catalog import load_platform
 from slipway.errors import SlipwayError
-from slipway.release import advice, plan
+from slipway.release import advice, obstacles, plan
 from slipway.stages import links
 
 if TYPE_CHECKING:
@@ -72,10 +80,21 @@ def _page() -> Template:
     return Environment(autoescape=True).from_string((Path(__file__).parent / "release.html").read_text())
 
 
-def _allowed(user: Any, service: str) -> None:
-    """Let pass who may read the service's DAG; everybody else gets the same answer as for what is not there."""
-    details = DagDetails(id=f"release_{service.replace('-', '_')}")
-    if not get_auth_manager().is_authorized_dag(method="GET", details=details, user=user):
+def _dag_id(service: str) -> str:
+    return f"release_{service.replace('-', '_')}"
+
+
+def _allowed(user: Any, service: str, *, to_release: bool = False) -> None:
+    """Let pass who may read the service's DAG, or start its runs; everybody else is told the same as of what is not there."""
+    details, manager = DagDetails(id=_dag_id(service)), get_auth_manager()
+    allowed = (
+        manager.is_authorized_dag(
+            method="POST", access_entity=DagAccessEntity.RUN, details=details, user=user
+        )
+        if to_release
+        else manager.is_authorized_dag(method="GET", details=details, user=user)
+    )
+    if not allowed:
         raise HTTPException(404, "no such release")
 
 
@@ -94,6 +113,60 @@ def releases(
     """Give the newest releases of a service."""
     _allowed(user, service)
     return [release.show() for release in _ledger().releases(service, limit)]
+
+
+class Asking(BaseModel, extra="forbid"):
+    """What a hook or the command asks for: see `slipway.ledger.wishes.ask`."""
+
+    commit: Annotated[str, Field(pattern="^([0-9a-f]{40}|[0-9a-f]{64})$")]
+    ref: Annotated[str, Field(pattern="^refs/heads/.+", max_length=1000)]
+    is_head: bool
+    asked_by: Literal["push", "command"]
+    again: bool = False
+
+
+@app.post("/releases/{service}")
+def ask(
+    service: Annotated[str, PathName(pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)],
+    asking: Asking,
+    user: GetUserDep,
+) -> dict[str, Any]:
+    """Give which run is meant, whether it is new, how far it is, and what is in its way."""
+    from slipway.ledger import wishes
+
+    _allowed(user, service, to_release=True)
+    ledger, environment = _ledger(), load_platform().environment
+    hold = ledger.held(service, environment, asking.commit)
+    told: dict[str, Any] = {
+        "dag_id": _dag_id(service),
+        "obstacles": [
+            one.show()
+            for one in obstacles.of_release(
+                _dag(service), service=service, commit=asking.commit, held=hold.words() if hold else None
+            )
+        ],
+    }
+    if any(one["effect"] == obstacles.Effect.NOT_STARTED for one in told["obstacles"]):
+        # nothing is on record of what cannot be started: the reconciler finds it when that is mended
+        return {**told, "run_id": None, "is_new": False, "is_repeat": False, "status": None}
+    asked = wishes.ask(ledger, service, environment, **asking.model_dump())
+    return {
+        **told,
+        "run_id": asked.run_id,
+        "is_new": asked.is_new,
+        "is_repeat": asked.is_repeat,
+        "status": str(asked.status) if asked.status else None,
+    }
+
+
+def _dag(service: str) -> obstacles.Dag:
+    with create_session() as session:
+        known = session.get(DagModel, _dag_id(service))
+        if known is None or known.is_stale:
+            return obstacles.Dag(_dag_id(service), is_there=False)
+        return obstacles.Dag(
+            known.dag_id, is_paused=bool(known.is_paused), has_import_errors=bool(known.has_import_errors)
+        )
 
 
 @app.get("/releases/{service}/{commit}")
@@ -115,7 +188,7 @@ def run(run_id: str, user: GetUserDep, request: Request) -> Response:
     release = _run(user, run_id)
     if not _browser(request):
         return JSONResponse(release.show())
-    dag_id, reported = f"release_{release.service.replace('-', '_')}", kept.stages(_ledger(), run_id)
+    dag_id, reported = _dag_id(release.service), kept.stages(_ledger(), run_id)
     steps = advice(release.service, release.commit, release.status, release.stage, release.superseded_by)
     planned = "\n".join(plan.words(release.plan)) if release.plan else ""
     held = _ledger().held(

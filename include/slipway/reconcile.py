@@ -15,9 +15,9 @@ DAG_ID = "reconcile"
 _DOC = """
 ### Reconcile
 
-Looks at the release branch of each service. A commit that was pushed while Airflow, the hook or the network was down has
-no release: it is started here, under the run that the hook would have started. What is known to the ledger or to Airflow,
-however it ended, is left alone; so is a service that was never released.
+Looks at the release branch of each service. What was pushed while Airflow, the hook or the network was down was never asked
+for: its release is started here, as the hook would have; also where the branch was moved back to a commit that was released
+before. What was asked for last is left alone, however it ended; so is what is held, and a service that was never released.
 
 Runs {schedule} ({timezone}), by `reconcile` of `include/refresh.yaml`; at any time by *Trigger*.
 """

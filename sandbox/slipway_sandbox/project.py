@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway.catalog import Service, load_service
-from slipway.ledger import Ledger, Release
+from slipway.ledger import Ledger, Release, wishes
 from slipway_sandbox.developer import Developer
 from slipway_sandbox.layout import SandboxError, write_file
 from slipway_sandbox.local_http import session
@@ -166,6 +166,16 @@ class Project:
         if release is None:
             raise SandboxError(f"the ledger has no release of {commit}")
         return release
+
+    def wanted(self, commit: str) -> str:
+        """Give the run that is meant by who pushes a commit as the head of the branch."""
+        ledger = Ledger((self.sandbox.layout.credentials / "ledger-url").read_text().strip())
+        try:
+            found = wishes.look(ledger, self.name, "staging", commit)
+        finally:
+            ledger.close()
+        assert found is not None
+        return found[0].run_id
 
     def changesets(self, name: str, **phases: str) -> dict[str, str]:
         """Give the files that add changesets to the example's changelog.

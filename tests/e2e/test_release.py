@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from slipway.release import Outcome, Status
 from slipway_sandbox.part import Sandbox
 from slipway_sandbox.parts.postgres import Postgres
 from slipway_sandbox.project import Project, Pushed
+from slipway_sandbox.runs import Airflow
 
 BRANCHES = {"deploy.infra_check", "deploy.infra", "deploy.migrate", "verify.contract", "rollback"}
 
@@ -48,11 +50,12 @@ def test_release_is_an_asset_event(project: Project, first: Pushed) -> None:
 
 
 def test_repeat_of_a_push_starts_nothing_twice(project: Project, first: Pushed) -> None:
-    tasks = project.airflow.tasks(project.service.dag_id, project.run_id(first.commit))
+    head = project.clone.head()
+    tasks = project.airflow.tasks(project.service.dag_id, project.run_id(head))
     assert "was deleted: nothing is released" in project.clone.git("push", "origin", ":refs/heads/main")
-    said = project.clone.git("push", "origin", f"{first.commit}:refs/heads/main")
-    assert f"release {project.run_id(first.commit)} is already known" in said
-    assert project.airflow.tasks(project.service.dag_id, project.run_id(first.commit)) == tasks
+    said = project.clone.git("push", "origin", f"{head}:refs/heads/main")
+    assert f"release {project.run_id(head)} is already known, nothing is started twice (passed)" in said
+    assert project.airflow.tasks(project.service.dag_id, project.run_id(head)) == tasks
 
 
 def test_push_to_another_branch_is_ignored_and_says_so(project: Project, first: Pushed) -> None:
@@ -119,6 +122,38 @@ def test_push_of_code_alone_skips_migrations_and_infrastructure(project: Project
     } == dict.fromkeys(BRANCHES, "skipped")
     assert pushed.release.schema_revision == first.release.schema_revision
     assert project.version()["commit"] == pushed.commit
+
+
+def test_branch_that_is_moved_back_by_force_is_released_again_and_waits_while_the_dag_is_paused(
+    project: Project, first: Pushed
+) -> None:
+    if project.clone.head() == first.commit:
+        project.push("Go forward")
+    dag_id, head = project.service.dag_id, project.clone.head()
+    assert project.version()["commit"] == head
+    with project.unheard():
+        project.clone.git("push", "--force", "origin", f"{first.commit}:refs/heads/main")
+    assert project.reconcile() == "success"  # a push back that nobody heard of is found, too
+    runs = [project.wanted(first.commit)]
+    admin, dag = Airflow(project.sandbox, "admin"), f"/api/v2/dags/{dag_id}"
+    admin.call("PATCH", dag, json={"is_paused": True}).raise_for_status()
+    try:
+        for commit in (head, first.commit):
+            said = project.clone.git("push", "--force", "origin", f"{commit}:refs/heads/main")
+            accepted = re.search(r"release (\S+) is accepted, and waits: http", said)
+            assert accepted, said
+            runs.append(accepted[1])
+            assert f"it waits: DAG `{dag_id}` is paused in Airflow" in said
+            assert f"{commit[:12]} was released before, and the branch has moved since" in said
+        assert project.reconcile() == "skipped"
+    finally:
+        admin.call("PATCH", dag, json={"is_paused": False}).raise_for_status()
+    assert len({*runs, project.run_id(first.commit), project.run_id(head)}) == 5
+    assert [project.airflow.follow(dag_id, one, timeout_s=600) for one in runs] == ["success"] * 3
+    assert project.version()["commit"] == first.commit
+    newest = project.release(first.commit)
+    assert (newest.run_id, newest.status) == (runs[-1], Status.PASSED)
+    assert project.reconcile() == "skipped"
 
 
 def test_push_with_a_changeset_migrates_before_the_rollout(

@@ -445,19 +445,20 @@ def build(
         except Transient as e:
             for line in e.lines:
                 log(line)
-            if not _answers(environment) or any(_GONE.match(line) for line in e.lines):
+            by_step = failed_by_step(e.lines)
+            if not _answers(environment) or (not by_step and any(_GONE.match(line) for line in e.lines)):
                 raise Transient(
                     f"Docker engine: building {tag}: it went away: {e.lines[-1] if e.lines else e}",
                     remedy="see that the engine of slipway_engine runs (`docker info`)",
                     lines=e.lines,
                 ) from e
-            if any("buildx component is missing" in line for line in e.lines):
+            if not by_step and any("buildx component is missing" in line for line in e.lines):
                 raise Permanent(
                     "the worker's docker client has no BuildKit",
                     remedy="put Debian's /usr/bin/docker, or one with buildx, first on PATH of the workers",
                     lines=e.lines,
                 ) from e
-            if any(_UNREACHABLE.search(line) for line in e.lines):
+            if not by_step and is_unreachable(e.lines):
                 raise Transient(
                     f"the image could not be built: {failed_step(e.lines)}",
                     remedy="see that the registry answers the engine",
@@ -480,6 +481,24 @@ def _answers(environment: Mapping[str, str]) -> bool:
             raise
         return False
     return True
+
+
+_BY_STEP = re.compile(r"(did not complete successfully|\]): exit code: \d+$")
+"""How BuildKit ends when a RUN step has failed; it quotes the step's command, and that may be anything."""
+
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
+
+
+def failed_by_step(said: Sequence[str]) -> bool:
+    """Tell whether a build ended because one of its steps did. Nothing else that was printed decides: a step may print it."""
+    return bool(_BY_STEP.search(next((line for line in reversed(said) if line.strip()), "").strip()))
+
+
+def is_unreachable(said: Sequence[str]) -> bool:
+    """Tell whether BuildKit itself says that a registry does not answer: by its errors, without what they quote."""
+    # what a step prints has the step's number and the time before it
+    own = [line for line in said if _ERROR.match(line.strip())] + list(said[-1:])
+    return any(_UNREACHABLE.search(_QUOTED.sub("", line)) for line in own)
 
 
 _STEP, _ERROR = re.compile(r"^ *> \[[^\]]*\] (.+):$"), re.compile(r"^#\d+ ERROR: (.+)")

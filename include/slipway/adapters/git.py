@@ -110,7 +110,9 @@ class Repository:
                     keep=keep,
                 )
             except Transient as e:
-                said = e.lines[-1] if e.lines else str(e)
+                # what follows `remote:` is the server's hooks' and decides nothing
+                own = [line for line in e.lines if not line.startswith("remote:")]
+                said = own[-1] if own else str(e)
                 if _REFUSED.search(said):
                     raise Permanent(
                         f"{self.url}: the git server refuses the account {self.username}: {said}",

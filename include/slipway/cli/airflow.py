@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -10,6 +10,7 @@ import requests
 
 from slipway.cli.settings import credential, credential_path
 from slipway.errors import CatalogError, Permanent, Transient
+from slipway.release.obstacles import Dag, Effect, Obstacle, of_dag
 
 TIMEOUT_S = 20
 
@@ -17,6 +18,16 @@ TIMEOUT_S = 20
 def _said(answer: dict[str, Any]) -> str:
     """Gives the first line of what Airflow said: after it, it shows its schema."""
     return next(iter(str(answer.get("detail", answer)).splitlines()), "")[:500]
+
+
+def refuse(obstacles: Iterable[Obstacle]) -> None:
+    """Refuses to go on where nothing can be started.
+
+    :raises CatalogError: naming what is in the way.
+    """
+    for one in obstacles:
+        if one.effect is Effect.NOT_STARTED:
+            raise CatalogError(f"Nothing is started: {one.what}.", remedy=one.remedy)
 
 
 class Airflow:
@@ -91,6 +102,52 @@ class Airflow:
             remedy="See the log of Airflow's API server; nothing is started twice if you try again.",
             lines=[_said(answer)],
         )
+
+    def ask(self, service: str, commit: str, ref: str, *, is_head: bool, again: bool) -> dict[str, Any]:
+        """Asks Slipway's plugin which run is meant, and what is in its way; the wish is on record from then on.
+
+        :raises CatalogError: when the account may not release the service.
+        """
+        body = {"commit": commit, "ref": ref, "is_head": is_head, "again": again, "asked_by": "command"}
+        status, answer = self._call("POST", f"/slipway/releases/{quote(service)}", body)
+        if status == 200:
+            return answer
+        if status in (403, 404):
+            raise CatalogError(
+                f"Airflow at {self.url} does not let the account `{self.username}` release {service} ({status}).",
+                remedy="Let SLIPWAY_AIRFLOW_USER name an account that may start its DAG; Airflow must have Slipway's plugin.",
+            )
+        raise (Transient if status >= 500 else Permanent)(
+            f"Airflow at {self.url} would not say which run of {service} is meant ({status}): {_said(answer)}",
+            remedy="See that the ledger answers, and the log of Airflow's API server.",
+        )
+
+    def dag(self, dag_id: str) -> Dag:
+        """Gives what Airflow says of a DAG: whether it is there, paused, or cannot be imported."""
+        status, answer = self._call("GET", f"/api/v2/dags/{quote(dag_id)}")
+        if status == 404:
+            return Dag(dag_id, is_there=False)
+        if status != 200:
+            raise (Transient if status >= 500 else Permanent)(
+                f"Airflow at {self.url} would not tell how DAG {dag_id} is ({status}).",
+                remedy="Look at it in the UI.",
+                lines=[_said(answer)],
+            )
+        return Dag(
+            dag_id,
+            is_there=not answer.get("is_stale"),
+            is_paused=bool(answer["is_paused"]),
+            has_import_errors=bool(answer.get("has_import_errors")),
+        )
+
+    def startable(self, dag_id: str) -> list[Obstacle]:
+        """Gives what a run of a DAG will wait for.
+
+        :raises CatalogError: when it cannot be started at all.
+        """
+        found = of_dag(self.dag(dag_id))
+        refuse(found)
+        return found
 
     def state(self, dag_id: str, run_id: str) -> str:
         """Gives the run's state: queued, running, success or failed."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slipway.cli.releases import open_ledger, plain
+from slipway.cli.trigger import Watch, tell
 
 if TYPE_CHECKING:
     from slipway.ledger.refreshes import Refreshed
@@ -97,15 +98,18 @@ def run(ctx: click.Context, retention: str | None, wait: bool, timeout_s: int) -
     retention_of(asked, Retention())
     airflow = Airflow(address("AIRFLOW_URL"), os.environ.get("SLIPWAY_AIRFLOW_USER") or "hook")
     run_id = f"manual__{datetime.now(UTC).isoformat(timespec='milliseconds')}"
+    waits = airflow.startable(DAG_ID)
     airflow.trigger(DAG_ID, run_id, {"retention": asked} if asked else {})
-    click.echo(f"{run_id} started: {airflow.page(DAG_ID, run_id)}")
+    click.echo(f"{run_id} {'is accepted, and waits' if waits else 'started'}: {airflow.page(DAG_ID, run_id)}")
+    tell(waits)
     if not wait:
         return
-    end = time.monotonic() + timeout_s
+    end, watch = time.monotonic() + timeout_s, Watch(airflow, DAG_ID, waits)
     while (state := airflow.state(DAG_ID, run_id)) not in ("success", "failed"):
+        why = watch.look()
         if time.monotonic() > end:
             raise Transient(
-                f"{run_id} is still {state} after {timeout_s} s.",
+                f"{run_id} is still {state} after {timeout_s} s{why}.",
                 remedy=f"Look at {airflow.page(DAG_ID, run_id)}",
             )
         time.sleep(1)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from slipway.cli.releases import open_ledger, plain
-from slipway.cli.trigger import full_commit, known_service
+from slipway.cli.trigger import Watch, full_commit, known_service, tell
 
 DAG_ID = "rollback"
 
@@ -56,22 +56,27 @@ def rollback(
     commit = _good(service, to) if to else None
     airflow = Airflow(address("AIRFLOW_URL"), os.environ.get("SLIPWAY_AIRFLOW_USER") or "hook")
     run = f"{DAG_ID}.{service}.{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
+    waits = airflow.startable(DAG_ID)
     airflow.trigger(DAG_ID, run, {"service": entry.service, "to": commit, "reason": reason})
     told: dict[str, Any] = {"run_id": run, "service": service, "url": airflow.page(DAG_ID, run)}
     if not as_json:
-        click.echo(f"{run} started: {told['url']}")
+        click.echo(f"{run} {'is accepted, and waits' if waits else 'started'}: {told['url']}")
+    tell(waits)
     if no_wait:
         if as_json:
             click.echo(json.dumps(told, indent=2))
         return
+    watch = Watch(airflow, DAG_ID, waits)
     while (state := airflow.task_state(DAG_ID, run, "restore")) not in (
         "success",
         "failed",
         "upstream_failed",
     ):
+        why = watch.look()
         if time.monotonic() - began > timeout_s:
             raise Transient(
-                f"{run} is still {state or 'queued'} after {timeout_s} s.", remedy=f"Look at {told['url']}"
+                f"{run} is still {state or 'queued'} after {timeout_s} s{why}.",
+                remedy=f"Look at {told['url']}",
             )
         time.sleep(0.1)
     told["seconds"] = round(time.monotonic() - began, 1)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from contextlib import contextmanager
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from slipway.adapters.git import Repository
     from slipway.catalog import Service
     from slipway.catalog.service import Cloned
     from slipway.cli.airflow import Airflow
+    from slipway.release.obstacles import Obstacle
+
+MOST_REPEATS = 20
+"""So many runs of a commit that Airflow has, and nobody asked for, are passed over by --again."""
 
 
 @click.command()
@@ -51,38 +55,84 @@ def release(
 ) -> None:
     """Start the release of COMMIT of SERVICE, or of its branch's head.
 
-    COMMIT is on the branch that the catalog releases; a prefix that fits one commit only is enough. The run id
-    comes from both, so that a repeat starts nothing twice. The account is SLIPWAY_AIRFLOW_USER (`hook`), its
-    password the file airflow-<account> in SLIPWAY_CREDENTIALS.
+    COMMIT is on the branch that the catalog releases; a prefix that fits one commit only is enough. What was asked for
+    last is known, and started once; the head of a branch that has moved back since is a run of its own. The account is
+    SLIPWAY_AIRFLOW_USER (`hook`), its password the file airflow-<account> in SLIPWAY_CREDENTIALS.
     """
-    from slipway.cli.airflow import Airflow
+    from slipway.cli.airflow import Airflow, refuse
     from slipway.cli.settings import address
-    from slipway.release import run_id
+    from slipway.release.obstacles import Effect, Obstacle
 
     entry = known_service(service)
     commit = full_commit(entry, commit)
+    head = full_commit(entry, None)
     airflow = Airflow(address("AIRFLOW_URL"), os.environ.get("SLIPWAY_AIRFLOW_USER") or "hook")
     conf = {"service": service, "commit": commit, "ref": f"refs/heads/{entry.source.branch}"}
     given = {**conf, **({"fresh": True} if fresh else {}), **({"infra": True} if infra else {})}
-    for repeat in count():
-        run = run_id(service, commit, repeat)
-        if (started := airflow.trigger(entry.dag_id, run, given)) or not again:
+    for _ in range(MOST_REPEATS):
+        asked = airflow.ask(service, commit, conf["ref"], is_head=commit == head, again=again)
+        found = [Obstacle(Effect(one["effect"]), one["what"], one["remedy"]) for one in asked["obstacles"]]
+        refuse(found)
+        run, is_known = str(asked["run_id"]), asked["status"] is not None
+        # Airflow may have a run of that id that nobody asked for here
+        started = not is_known and airflow.trigger(entry.dag_id, run, given)
+        if started or not again:
             break
     page = airflow.page(entry.dag_id, run)
     if not as_json:
-        click.echo(f"{run} {'started' if started else 'is known already, nothing is started twice'}: {page}")
+        waits = any(one.effect is Effect.WAITS for one in found)
+        begins = "is accepted, and waits" if waits else "started"
+        click.echo(f"{run} {begins if started else 'is known already, nothing is started twice'}: {page}")
         if not started and not wait:
             click.echo("--wait follows it; --again releases the commit once more, as a run of its own.")
+    if asked["status"] in (None, "running"):  # of what has ended nothing is in the way
+        tell(found)
     told = {"run_id": run, "dag_id": entry.dag_id, **conf, "started": started, "url": page}
+    told["obstacles"] = [one.show() for one in found]
     code = 0
     if wait:
-        ended, code = _follow(airflow, entry.dag_id, run, timeout_s)
+        ended, code = _follow(airflow, entry.dag_id, run, timeout_s, told=found)
         told |= ended
         if not as_json:
             click.echo(_end(run, ended))
     if as_json:
         click.echo(json.dumps(told, indent=2))
     ctx.exit(code)
+
+
+def tell(obstacles: Iterable[Obstacle]) -> None:
+    """Says what is in the way of what was started, beside what a program reads."""
+    from slipway.cli.releases import plain
+    from slipway.release.obstacles import Effect
+
+    for one in obstacles:
+        what = "It waits" if one.effect is Effect.WAITS else "It will be refused"
+        click.echo(plain(f"{what}: {one.what}.\nWhat to do: {one.remedy}"), err=True)
+
+
+class Watch:
+    """Says it when what is waited for waits itself: its DAG may be paused at any time, and nobody sees that of a queue.
+
+    :param told: what is said already. :param every_s: seconds between two looks.
+    """
+
+    def __init__(
+        self, airflow: Airflow, dag_id: str, told: Iterable[Obstacle] = (), every_s: float = 15
+    ) -> None:
+        self.airflow, self.dag_id, self.every_s = airflow, dag_id, every_s
+        self.told = list(told)
+        self.next = time.monotonic()
+
+    def look(self) -> str:
+        """Tells what has come into the way since the last look, and gives what is there now."""
+        from slipway.release.obstacles import of_dag
+
+        if time.monotonic() >= self.next:
+            self.next = time.monotonic() + self.every_s
+            found = of_dag(self.airflow.dag(self.dag_id))
+            tell(one for one in found if one not in self.told)
+            self.told = found
+        return "".join(f": {one.what}" for one in self.told)
 
 
 def _end(run: str, ended: dict[str, Any]) -> str:
@@ -168,22 +218,24 @@ def _on_branch(repository: Repository, text: str, branch: str) -> str:
     return found[0]
 
 
-def _follow(airflow: Airflow, dag_id: str, run: str, timeout_s: int) -> tuple[dict[str, Any], int]:
+def _follow(
+    airflow: Airflow, dag_id: str, run: str, timeout_s: int, told: Iterable[Obstacle] = ()
+) -> tuple[dict[str, Any], int]:
     """Waits for the run's end. Gives what the ledger (else Airflow) says of it, and our exit code.
 
     The ledger decides: a superseded release is green in Airflow, and red does not say whose fault it was.
     """
-    import time
-
     from slipway.cli.settings import ledger_url
     from slipway.errors import CatalogError, PolicyFailed, Transient
     from slipway.ledger import Ledger
 
-    end = time.monotonic() + timeout_s
+    end, watch = time.monotonic() + timeout_s, Watch(airflow, dag_id, told)
     while (state := airflow.state(dag_id, run)) not in ("success", "failed"):
+        why = watch.look()
         if time.monotonic() > end:
             raise Transient(
-                f"{run} is still {state} after {timeout_s} s.", remedy=f"Look at {airflow.page(dag_id, run)}"
+                f"{run} is still {state} after {timeout_s} s{why}.",
+                remedy=f"Look at {airflow.page(dag_id, run)}",
             )
         time.sleep(1)
     try:

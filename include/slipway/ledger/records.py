@@ -147,6 +147,15 @@ class Hold:
     reason: str
     held_at: datetime
 
+    def words(self) -> str:
+        """Gives with what it is held, where, since when and why: what follows `held`."""
+        only = [
+            *([f"configuration {self.config_revision}"] if self.config_revision else []),
+            *([f"image {self.digest}"] if self.digest else []),
+        ]
+        with_ = f"with {' and '.join(only)} " if only else ""
+        return f"{with_}in {self.environment} since {self.held_at:%Y-%m-%d %H:%M} UTC: {self.reason}"
+
 
 class Ambiguous(Permanent):
     """A commit prefix fits more than one commit."""

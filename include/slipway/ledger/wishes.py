@@ -65,8 +65,8 @@ def ask(
                     requested_at=requested_at or _NOW,
                 )
             )
-        elif is_head and max(known, key=lambda one: (one.requested_at, one.run_id)).commit == commit:
-            # the branch has come to what a person had asked for already
+        elif is_head:
+            # perhaps the branch has come to what a person had asked for already
             session.execute(update(WishRow).where(WishRow.run_id == answer.run_id).values(is_head=True))
         session.flush()
         row = session.get_one(WishRow, answer.run_id, populate_existing=True)
@@ -91,8 +91,51 @@ def look(ledger: Ledger, service: str, environment: str, commit: str) -> tuple[A
         return answer, Status(release.status) if release else None
 
 
+@dataclass(frozen=True)
+class Known:
+    """A wish that is on record."""
+
+    commit: str
+    ref: str
+    requested_at: datetime
+
+
+def find(ledger: Ledger, run_id: str) -> Known | None:
+    """Give the wish that a run is for."""
+    with ledger._transaction() as session:
+        row = session.get(WishRow, run_id)
+        return Known(row.commit, row.ref, row.requested_at) if row else None
+
+
+def newer(ledger: Ledger, run_id: str) -> str | None:
+    """Give the newest run that was asked for after another of the same service and environment."""
+    with ledger._transaction() as session:
+        own = session.get(WishRow, run_id)
+        if own is None:
+            return None
+        return session.scalar(
+            select(WishRow.run_id)
+            .where(
+                WishRow.service == own.service,
+                WishRow.environment == own.environment,
+                WishRow.requested_at > own.requested_at,
+            )
+            .order_by(WishRow.requested_at.desc())
+            .limit(1)
+        )
+
+
 def _wishes(session: Session, service: str, environment: str) -> list[Wish]:
     rows = session.scalars(
         select(WishRow).where(WishRow.service == service, WishRow.environment == environment)
     )
-    return [Wish(row.run_id, row.commit, row.requested_at, row.is_head) for row in rows]
+    return [
+        Wish(
+            row.run_id,
+            row.commit,
+            row.requested_at,
+            row.is_head,
+            row.asked_by == "refresh" and not row.is_head,
+        )
+        for row in rows
+    ]

@@ -30,6 +30,7 @@ API_VERSIONS = {
 """The kinds that there are rules for, each of one API: another group may have a kind of the same name (Knative's Service)."""
 
 RESERVED = "slipway-"
+RUNS_PREFIX, _RUNS_OWN = "slipway/", frozenset({"kubernetes_pod_operator", "dag_id", "task_id", "run_id"})
 """How the names begin of what a release makes for itself in the namespace."""
 
 SHOWN = 30
@@ -218,6 +219,13 @@ class _Look:
         template = self.mapping(at, "spec.template", spec.get("template"))
         metadata = self.mapping(at, "spec.template.metadata", template.get("metadata"))
         labels = self.mapping(at, "spec.template.metadata.labels", metadata.get("labels"))
+        for key in sorted(
+            str(one) for one in labels if str(one) in _RUNS_OWN or str(one).startswith(RUNS_PREFIX)
+        ):
+            self.say(
+                f"{at}: label {short(key)} of its pods is one by which a release knows the pods that it made itself",
+                remedy="give it another name",
+            )
         pod = self.mapping(at, _POD, template.get("spec"))
         self.pod(at, pod)
         notes = self.mapping(at, "spec.template.metadata.annotations", metadata.get("annotations"))

@@ -21,13 +21,15 @@ class Wish:
 
     :param requested_at: its place in the order of wishes.
     :param is_head: whether it was asked for as the head of the release branch; not so is an older commit that a person
-        releases at will, or one that the refresh makes again.
+        releases at will.
+    :param is_refresh: whether the refresh makes what is deployed again: nobody's wish, but its run id is taken.
     """
 
     run_id: str
     commit: str
     requested_at: datetime
     is_head: bool = True
+    is_refresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,10 @@ def decide(
     :param is_head: whether the commit is the head of the release branch now.
     :param again: whether a run of its own is asked for, whatever there was.
     """
-    ordered = sorted(wishes, key=lambda one: (one.requested_at, one.run_id))
+    all_ = list(wishes)
+    ordered = sorted(
+        (one for one in all_ if not one.is_refresh), key=lambda one: (one.requested_at, one.run_id)
+    )
     own = [one for one in ordered if one.commit == commit]
     if own and not again:
         heads = [one for one in ordered if one.is_head]
@@ -56,6 +61,6 @@ def decide(
         is_known = ordered[-1].commit == commit or (bool(heads) and heads[-1].commit == commit)
         if is_known or not is_head:
             return Answer(own[-1].run_id, is_new=False)
-    taken = {one.run_id for one in ordered}
+    taken = {one.run_id for one in all_}
     free = next(one for number in count() if (one := run_id(service, commit, number)) not in taken)
     return Answer(free, is_new=True, is_repeat=bool(own))

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
 
-from slipway.errors import PolicyFailed
+from slipway.errors import PolicyFailed, Superseded, Transient
+from slipway.ledger import wishes
 from slipway.stages import connections
 from slipway.stages.lanes import refuse_held
 from slipway.stages.outcome import stage
 
 if TYPE_CHECKING:
     from slipway.catalog import Service
+    from slipway.ledger import Ledger
 
 
 def accept(service: Service) -> Any:
@@ -33,7 +35,13 @@ def accept(service: Service) -> Any:
         # first, so that a refusal is on record, too, and so is that git or Vault could not be asked
         if known is None or _goes_on(context):
             ledger.begin(
-                service.service, platform.environment, commit, run.run_id, ref, requested_at=run.run_after
+                service.service,
+                platform.environment,
+                commit,
+                run.run_id,
+                ref,
+                requested_at=run.run_after,
+                is_head=not params.get("commit"),
             )
         ledger.update(run.run_id, images=dict(platform.images))
         print(f"Releasing {service.service} {commit} ({ref}) to {platform.environment}")
@@ -45,6 +53,7 @@ def accept(service: Service) -> Any:
         refuse_held(service.service, platform.environment, commit)
         repository = connections.repository(service.source)
         if not repository.on_branch(commit, branch):
+            give_way_to_newer(ledger, run.run_id, commit, branch)
             raise PolicyFailed(
                 f"{commit} is not on branch {branch} of {repository.url}",
                 remedy=f"push it to {branch}; if a forced push took it away, release what is there now",
@@ -58,6 +67,24 @@ def accept(service: Service) -> Any:
         }
 
     return accept()
+
+
+def give_way_to_newer(ledger: Ledger, run_id: str, commit: str, branch: str) -> None:
+    """End a release whose commit a forced push has taken off the branch while it waited, if that push was asked for, too.
+
+    :raises Superseded: naming the newest. :raises Transient: if that has not begun.
+    """
+    if newer := max(ledger.newer(run_id), key=lambda one: (one.requested_at, one.run_id), default=None):
+        raise Superseded(
+            f"superseded by {newer.run_id}: {branch} was moved, and commit {commit} is not on it any more",
+            by=newer.run_id,
+            remedy="nothing",
+        )
+    if wish := wishes.newer(ledger, run_id):
+        raise Transient(
+            f"commit {commit} is not on {branch} any more, and {wish}, which was asked for since, has not begun",
+            remedy="see that run in Airflow; then clear this task",
+        )
 
 
 def _goes_on(context: Any) -> bool:

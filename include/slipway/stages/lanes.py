@@ -25,11 +25,8 @@ def refuse_held(
     :raises PolicyFailed: naming since when, and why.
     """
     if hold := connections.ledger().held(service, environment, commit, config_revision, digest):
-        only = (f" with configuration {hold.config_revision}" if hold.config_revision else "") + (
-            f" and image {hold.digest}" if hold.digest else ""
-        )
         raise PolicyFailed(
-            f"commit {commit} is held{only} in {environment} since {hold.held_at:%Y-%m-%d %H:%M} UTC: {hold.reason}",
+            f"commit {commit} is held {hold.words()}",
             remedy=f"push a newer commit, or let it go: `slipway holds release {service} {commit[:12]}`",
         )
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from slipway.release import run_id
+from slipway.ledger import wishes
+from slipway.release import obstacles
 from slipway.stages import connections
 from slipway.stages.outcome import recorded
 
@@ -22,9 +23,10 @@ GRACE_S = 15.0
 
 
 class ReleaseMissed(TriggerDagRunOperator):
-    """Starts the release of the branch's head, as the hook would have, if there is none; skipped with why not otherwise.
+    """Starts the release of the branch's head, as the hook would have, if it is wanted and has none; skipped with why not.
 
-    The run's id comes from the commit: whoever else starts it at the same moment starts the same one.
+    Wanted is what the branch is at, if that is not what was asked for last: a push that nobody heard of, forward or back.
+    Whoever else asks for it at the same moment is told the same run.
     """
 
     def __init__(self, *, service: Service, **kwargs: Any) -> None:
@@ -43,28 +45,49 @@ class ReleaseMissed(TriggerDagRunOperator):
             repository = connections.repository(self.service.source)
             head = repository.head(branch)
             for pause_s in (GRACE_S, 0):
-                if why := self._why_not(context, head):
+                if why := why_not(context, self.service, head):
                     raise AirflowSkipException(f"{name}: {branch} is at {head}: {why}")
                 time.sleep(pause_s)
             if repository.head(branch) != head:
                 raise AirflowSkipException(f"{name}: {branch} has just moved: the next look is soon enough")
-        print(f"{name}: {branch} is at {head}, whose release nobody has started: it is started now")
-        self.trigger_run_id = run_id(self.service.service, head)
+            asked = ask(self.service, head, asked_by="reconcile")
+        print(
+            f"{name}: {branch} is at {head}, whose release nobody has started: {asked.run_id} is started now"
+        )
+        self.trigger_run_id = asked.run_id
         self.conf = {"service": self.service.service, "commit": head, "ref": f"refs/heads/{branch}"}
         super().execute(context)
 
-    def _why_not(self, context: Context, head: str) -> str | None:
-        ti: Any = context["ti"]
-        ledger, service = connections.ledger(), self.service.service
-        if not ledger.releases(service, limit=1):
-            return f"{service} was never released; the first time is somebody's to say: slipway release {service}"
-        if known := ledger.release(service, head):
-            return f"{known.run_id} is {known.status}"
-        if hold := ledger.held(service, connections.platform().environment, head):
-            return f"it is held: {hold.reason}"
-        run = run_id(service, head)
-        if ti.get_dr_count(dag_id=self.trigger_dag_id, run_ids=[run]):
-            return f"{run} was started already"
-        if ti.get_dag(self.trigger_dag_id).is_paused:
-            return f"{self.trigger_dag_id} is paused in Airflow"
-        return None
+
+def ask(service: Service, head: str, *, asked_by: str) -> wishes.Asked:
+    """Ask for the release of the branch's head."""
+    return wishes.ask(
+        connections.ledger(),
+        service.service,
+        connections.platform().environment,
+        head,
+        ref=f"refs/heads/{service.source.branch}",
+        is_head=True,
+        asked_by=asked_by,
+    )
+
+
+def why_not(context: Context, service: Service, head: str) -> str | None:
+    """Give why nothing is to be started for the branch's head; None if its release is missing."""
+    ti: Any = context["ti"]
+    ledger, name, environment = connections.ledger(), service.service, connections.platform().environment
+    found = wishes.look(ledger, name, environment, head)
+    if found is None:
+        return f"{name} was never released; the first time is somebody's to say: slipway release {name}"
+    answer, status = found
+    if status:
+        return f"{answer.run_id} is {status}"
+    dag = obstacles.Dag(service.dag_id, is_paused=ti.get_dag(service.dag_id).is_paused)
+    hold = ledger.held(name, environment, head)
+    in_the_way = obstacles.of_release(dag, service=name, commit=head, held=hold.words() if hold else None)
+    if in_the_way:
+        return str(in_the_way[0])
+    # asked for, or started by who does not ask (Airflow's form), and its first task is still to come
+    if ti.get_dr_count(dag_id=service.dag_id, run_ids=[answer.run_id]):
+        return f"{answer.run_id} was started already"
+    return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
@@ -12,11 +11,11 @@ from airflow.sdk import Asset, PokeReturnValue, TaskGroup, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from slipway.adapters import cluster
-from slipway.errors import Permanent, PolicyFailed, Transient
-from slipway.ledger import refreshes
-from slipway.release import Outcome, Status, reads, run_id
+from slipway.errors import Permanent, PolicyFailed, SlipwayError, Transient
+from slipway.ledger import refreshes, wishes
+from slipway.release import Outcome, Status, obstacles, reads
 from slipway.release import refresh as decide
-from slipway.stages import checkout, connections, lane, rollback
+from slipway.stages import checkout, connections, lane, reconcile, rollback
 from slipway.stages.container import ContainerOperator, toolbox
 from slipway.stages.deploy import infra_hash, vault_version
 from slipway.stages.lanes import MARGIN_S
@@ -120,13 +119,36 @@ def _look(service: Service) -> Any:
         stale = decide.stale(used, platform.images, published=bool(labels))
         configured = _configured(service, release, ledger)
         stale += configured.stale
-        asked = refreshes.asked_for(ledger, refresh, name)
-        if stale and asked is None:
-            asked = refreshes.asked_for(ledger, refresh, name, _free_run(context, service, release.commit))
+        head, moved = _moved(context, service)
+        commit, ref, asked = release.commit, release.ref, refreshes.asked_for(ledger, refresh, name)
+        if asked and (begun := wishes.find(ledger, asked)):  # by an earlier try of this task
+            commit, ref, requested_at = begun.commit, begun.ref, begun.requested_at
+        elif head:
+            wished = reconcile.ask(service, head, asked_by="refresh")
+            commit, ref, requested_at = head, f"refs/heads/{service.source.branch}", wished.requested_at
+            asked = refreshes.asked_for(ledger, refresh, name, wished.run_id)
+        elif stale:
+            # any push since the one that is deployed is newer, and wins
+            requested_at = release.requested_at + timedelta(microseconds=1)
+            wished = wishes.ask(
+                ledger,
+                name,
+                platform.environment,
+                commit,
+                ref=ref,
+                is_head=False,
+                asked_by="refresh",
+                again=True,
+                requested_at=requested_at,
+            )
+            asked = refreshes.asked_for(ledger, refresh, name, wished.run_id)
+        else:
+            requested_at = release.requested_at
         good = ledger.last_good(name, platform.environment)
         found = [
             *([] if good and good.run_id == release.run_id else [f"{release.run_id} is not a good release"])
         ]
+        found += moved
         found += [f"stale: {why}" for why in stale] + list(configured.left)
         print(f"{name}: {release.run_id} is deployed, commit {release.commit}, image {release.digest}")
         print("\n".join(found) if found else "made with tonight's images")
@@ -134,9 +156,9 @@ def _look(service: Service) -> Any:
             "service": name,
             "environment": platform.environment,
             "run_id": release.run_id,
-            "commit": release.commit,
-            "ref": release.ref,
-            "requested_at": release.requested_at.isoformat(),
+            "commit": commit,
+            "ref": ref,
+            "requested_at": requested_at.isoformat(),
             "found": found,
             "release": asked,
             "images": dict(platform.images),
@@ -180,13 +202,25 @@ def _same_manifests(service: Service, repository: Repository, used: str, head: s
     )
 
 
-def _free_run(context: Context, service: Service, commit: str) -> str:
-    ti, ledger = context["ti"], connections.ledger()
-    for repeat in count(1):
-        candidate = run_id(service.service, commit, repeat)
-        if not ti.get_dr_count(dag_id=service.dag_id, run_ids=[candidate]) and not ledger.record(candidate):
-            return candidate
-    raise AssertionError("unreachable: numbers do not end")
+def _moved(context: Context, service: Service) -> tuple[str | None, list[str]]:
+    """Give the head of the release branch if it is to be released now, and what there is to say where it is not deployed.
+
+    What is asked and answered is the reconciler's: the refresh must not mend what the branch has left.
+    """
+    branch = service.source.branch
+    try:
+        head = connections.repository(service.source).head(branch)
+    except SlipwayError as e:
+        # what is deployed is looked after all the same
+        return None, [f"whether {branch} has moved is not known: {e.message}"]
+    ledger, environment = connections.ledger(), connections.platform().environment
+    why = reconcile.why_not(context, service, head)
+    if why is None:
+        return head, [f"{branch} is at {head[:12]}, whose release nobody has started"]
+    active = refreshes.active(ledger, service.service, environment)
+    if active is None or active.commit == head:
+        return None, []
+    return None, [f"{branch} is at {head[:12]}, which is not what is deployed: {why.splitlines()[0]}"]
 
 
 def _looked(context: Context, service: Service) -> dict[str, Any]:
@@ -212,7 +246,8 @@ def _workspace(service: Service) -> Any:
 class ReleaseAgain(TriggerDagRunOperator):
     """Starts the release that `look` asked for, unless it was started already; skipped if none is needed.
 
-    The release counts as asked for right after the one that is deployed: any push since then is newer, and supersedes it.
+    One of the same commit counts as asked for right after the one that is deployed: any push since then is newer, and
+    supersedes it.
     """
 
     def __init__(self, *, service: Service, **kwargs: Any) -> None:
@@ -231,17 +266,18 @@ class ReleaseAgain(TriggerDagRunOperator):
             if release is None:
                 raise AirflowSkipException("nothing is stale")
             there = ti.get_dr_count(dag_id=self.trigger_dag_id, run_ids=[release])
-            if ti.get_dag(self.trigger_dag_id).is_paused:
+            dag = obstacles.Dag(self.trigger_dag_id, is_paused=ti.get_dag(self.trigger_dag_id).is_paused)
+            for one in obstacles.of_dag(dag):
                 raise Permanent(
-                    f"{self.trigger_dag_id} is paused in Airflow: nothing can be released",
-                    remedy="unpause it, then clear this task with downstream",
+                    f"nothing can be released: {one.what}",
+                    remedy=f"{one.remedy}; then clear this task with downstream",
                 )
         if there:
             print(f"{release} was started already")
             return
         self.trigger_run_id = release
         self.conf = {key: looked[key] for key in ("service", "commit", "ref")}
-        self.run_after = datetime.fromisoformat(looked["requested_at"]) + timedelta(microseconds=1)
+        self.run_after = datetime.fromisoformat(looked["requested_at"])
         super().execute(context)
 
 

@@ -299,6 +299,21 @@ def test_failing_build_names_the_failing_line(build: Build) -> None:
     assert "looked-for-something" in "\n".join(caught.value.lines)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "rpc error: code = Unavailable desc = error reading from server: EOF",
+        "dial tcp 10.0.0.1:5000: i/o timeout",
+        "unexpected EOF",
+    ],
+)
+def test_failing_step_is_the_dockerfiles_fault_whatever_it_prints(build: Build, words: str) -> None:
+    with pytest.raises(PolicyFailed, match="does not build"):
+        build(f"RUN echo '{words}'; exit 1\n")
+    with pytest.raises(PolicyFailed, match="does not build"):
+        build(f"RUN echo '{words}'\nCOPY nothing-here /\n")
+
+
 def test_build_has_no_network(build: Build) -> None:
     with pytest.raises(PolicyFailed) as caught:
         build(

@@ -6,8 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from slipway.errors import Superseded, Transient
 from slipway.ledger import Ledger, wishes
 from slipway.release import Status, run_id
+from slipway.stages import accept
 
 A, B = "a" * 40, "b" * 40
 MAIN = "refs/heads/main"
@@ -75,3 +79,18 @@ def test_nothing_is_said_of_a_service_that_nobody_asked_for(ledger: Ledger) -> N
     ask(ledger, A)
     assert wishes.look(ledger, "other", "staging", A) is None
     assert wishes.look(ledger, "svc", "production", A) is None
+
+
+def test_commit_that_a_forced_push_took_away_while_it_waited_is_superseded_not_failed(ledger: Ledger) -> None:
+    first, second = ask(ledger, A), ask(ledger, B)
+    back = ask(ledger, A)
+    for one, commit in ((first, A), (second, B)):
+        ledger.begin("svc", "staging", commit, one.run_id, MAIN)
+    with pytest.raises(Transient, match=f"{back.run_id}, which was asked for since, has not begun"):
+        accept.give_way_to_newer(ledger, second.run_id, B, "main")
+    ledger.begin("svc", "staging", A, back.run_id, MAIN)
+    with pytest.raises(Superseded, match=f"superseded by {back.run_id}: main was moved") as caught:
+        accept.give_way_to_newer(ledger, second.run_id, B, "main")
+    assert caught.value.by == back.run_id
+    ledger.finish(second.run_id, Status.SUPERSEDED, superseded_by=back.run_id)
+    accept.give_way_to_newer(ledger, back.run_id, A, "main")  # nothing is newer

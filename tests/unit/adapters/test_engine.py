@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.adapters.engine import _GONE, bounded, failed_step
+from slipway.adapters.engine import _GONE, bounded, failed_by_step, failed_step, is_unreachable
 
 
 @given(st.lists(st.text(max_size=20)))
@@ -62,3 +62,46 @@ def test_a_build_that_fails_names_its_instruction() -> None:
 )
 def test_an_engine_that_went_away_is_told_from_what_a_step_of_a_build_says(line: str, gone: bool) -> None:
     assert bool(_GONE.match(line)) is gone
+
+
+UNREACHED = (
+    "ERROR: failed to solve: 10.0.0.1:5000/base@sha256:0: failed to resolve source metadata for base: failed to do request: "
+    'Head "https://10.0.0.1:5000/v2/": dial tcp 10.0.0.1:5000: connect: connection refused'
+)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        'ERROR: failed to solve: process "/bin/sh -c code = Unavailable; exit 1" did not complete successfully: exit code: 1',
+        "executor failed running [/bin/sh -c echo dial tcp: i/o timeout; exit 7]: exit code: 7",
+        '… of a very long command" did not complete successfully: exit code: 137',
+    ],
+)
+def test_no_words_of_a_step_that_fails_make_it_a_fault_of_the_platform(last: str) -> None:
+    printed = [
+        "0.1 unexpected EOF",
+        "0.2 rpc error: code = Unavailable",
+        "0.3 buildx component is missing",
+        UNREACHED,
+    ]
+    assert failed_by_step([*printed, "------", last])
+
+
+def test_no_words_of_a_step_that_passed_make_another_fault_one_of_the_platform() -> None:
+    printed = ["#7 0.1 dial tcp: connection refused", "#7 0.2 #8 ERROR: dial tcp", "0.3 TLS handshake"]
+    missing = 'ERROR: failed to solve: failed to compute cache key: "/dial tcp" not found: not found'
+    assert not failed_by_step([*printed, missing])
+    assert not is_unreachable([*printed, missing])
+    assert not is_unreachable(
+        ['ERROR: failed to solve: failed to parse stage name "i/o timeout\\": x": invalid']
+    )
+    assert not is_unreachable([])
+
+
+def test_registry_that_does_not_answer_is_the_platforms() -> None:
+    assert not failed_by_step([UNREACHED])
+    assert is_unreachable([UNREACHED])
+    assert is_unreachable(
+        ["#3 ERROR: failed to do request: i/o timeout", "------", "ERROR: failed to solve: base"]
+    )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -177,6 +178,26 @@ def test_failure_in_a_library_names_the_services_own_place_and_a_full_disk_what_
 def test_report_that_proves_nothing_fails(junit: str, code: int, says: str) -> None:
     with pytest.raises(gate.Failed, match=says):
         pytest_gate.judged(junit, code, "tests/unit")
+
+
+@pytest.mark.parametrize("code", [-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGTERM, -signal.SIGUSR1])
+def test_crash_of_the_tests_is_their_own_fault(code: int) -> None:
+    with pytest.raises(gate.Failed, match=f"crashed .signal {-code}."):
+        pytest_gate.refuse_signal(code)
+
+
+@pytest.mark.parametrize("code", [2, 3, 77, 124, 137, 139])
+def test_no_exit_code_that_tests_give_themselves_is_a_fault_of_the_platform_or_a_pass(code: int) -> None:
+    pytest_gate.refuse_signal(code)
+    with pytest.raises(gate.Failed):
+        pytest_gate.judged(_junit(GOOD), code, "tests/unit")
+    with pytest.raises(gate.Failed):
+        pytest_gate.judged("", code, "tests/unit")
+
+
+def test_only_what_the_machine_may_have_killed_is_tried_again() -> None:
+    with pytest.raises(gate.CannotEvaluate, match="signal 9"):
+        pytest_gate.refuse_signal(-signal.SIGKILL)
 
 
 def test_findings_become_sarif() -> None:

@@ -220,6 +220,13 @@ def test_service_within_the_cluster_passes() -> None:
         (changed(SERVICE, "apiVersion", None), "apiVersion is null rather than v1"),
         (changed(SERVICE, "kind", "StatefulSet"), "there are no rules for kind StatefulSet"),
         (changed(ACCOUNT, "metadata.name", "slipway-infra"), "names that begin with slipway-"),
+        *(
+            (
+                changed(DEPLOYMENT, "spec.template.metadata.labels", {key: "True"}),
+                f"label {key} of its pods is one by which a release knows the pods that it made itself",
+            )
+            for key in ("kubernetes_pod_operator", "run_id", "slipway/purpose")
+        ),
         (changed(ACCOUNT, "metadata.resourceVersion", "1"), "metadata.resourceVersion is set"),
         (changed(ACCOUNT, "metadata.finalizers", ["a/b"]), "metadata.finalizers is set"),
         (changed(DEPLOYMENT, "spec", None), "spec.template.spec.containers is empty"),

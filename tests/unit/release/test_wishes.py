@@ -31,7 +31,7 @@ class Branch:
         when = (
             before.requested_at + timedelta(microseconds=1) if before else START + timedelta(seconds=self.at)
         )
-        self.wishes.append(Wish(answer.run_id, commit, when, is_head))
+        self.wishes.append(Wish(answer.run_id, commit, when, is_head, is_refresh=before is not None))
         return answer.run_id
 
 
@@ -86,6 +86,14 @@ def test_what_the_refresh_makes_again_is_no_newer_wish_than_what_it_repeats() ->
     assert branch.ask(A, is_head=False, again=True, before=branch.wishes[0]) == run_id("svc", A, 1)
     assert branch.ask(B) is None
     assert branch.ask(A) == run_id("svc", A, 2)
+
+
+def test_what_the_refresh_has_asked_for_is_not_taken_for_the_push_that_it_repeats() -> None:
+    branch = Branch()
+    branch.ask(A)
+    assert branch.ask(A, is_head=False, again=True, before=branch.wishes[0]) == run_id("svc", A, 1)
+    # which may wait for its own checks: the reconciler must not start it
+    assert decide("svc", A, branch.wishes, is_head=True).run_id == run_id("svc", A)
 
 
 def test_a_run_that_airflow_has_named_is_a_run_of_its_commit() -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -146,26 +147,81 @@ def test_unreadable_rights_refuse_every_push(tmp_path: Path) -> None:
     assert "rights cannot be read" in done.stderr
 
 
+PAUSED = {
+    "effect": "waits",
+    "what": "DAG `release_ai_generation` is paused in Airflow, and its runs wait until it is not",
+    "remedy": "unpause it",
+}
+HELD = {"effect": "refused", "what": f"commit {COMMIT} is held in staging", "remedy": "let it go"}
+MISSING = {
+    "effect": "not started",
+    "what": "Airflow has no DAG `release_ai_generation` (yet)",
+    "remedy": "look",
+}
+
+
 class Airflow(BaseHTTPRequestHandler):
-    """Answers the sign-in and the trigger with the status and words that the server was given."""
+    """Answers the sign-in, Slipway's question and the trigger with what the server was given."""
 
     server: "Answering"
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        sign_in = self.path == "/auth/token"
-        status, body = self.server.token if sign_in else self.server.trigger
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append((self.path, body))
+        if self.path == "/auth/token":
+            status, answer = self.server.token
+        elif self.path.startswith("/slipway/"):
+            status, answer = self.server.meant
+        else:
+            status, answer = self.server.trigger
         self.send_response(status)
         self.end_headers()
-        self.wfile.write(json.dumps(body).encode())
+        self.wfile.write(json.dumps(answer).encode())
 
     def log_message(self, *_arguments: object) -> None:
         """Say nothing."""
 
 
 class Answering(HTTPServer):
-    token: tuple[int, dict[str, str]] = (201, {"access_token": "t"})
-    trigger: tuple[int, dict[str, str]] = (200, {})
+    token: tuple[int, dict[str, Any]] = (201, {"access_token": "t"})
+    meant: tuple[int, dict[str, Any]]
+    trigger: tuple[int, dict[str, Any]]
+    asked: list[tuple[str, dict[str, Any]]]
+
+
+def meant(
+    run: str = "ai-generation.0123456789ab", *obstacles: dict[str, str], **known: Any
+) -> dict[str, Any]:
+    """What Slipway answers: the run that is meant."""
+    fixed = {"run_id": run, "is_new": True, "is_repeat": False, "status": None}
+    return {**fixed, "obstacles": list(obstacles), **known}
+
+
+def pushed(
+    repository: Path,
+    *,
+    token: int = 201,
+    answer: dict[str, Any] | None = None,
+    meant_status: int = 200,
+    trigger: int = 200,
+) -> tuple[str, list[str]]:
+    """Push to an Airflow that answers so; give what was said, and what it was asked."""
+    with Answering(("127.0.0.1", 0), Airflow) as server:
+        server.asked = []
+        server.token = (token, {"access_token": "t"} if token == 201 else {"detail": "Invalid credentials"})
+        server.meant = (meant_status, answer or meant())
+        server.trigger = (trigger, {"detail": "Invalid input\n\nFailed validating 'pattern' in schema"})
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = json.loads((repository / "slipway-hook.json").read_text())
+        settings |= {"airflow_url": f"http://127.0.0.1:{server.server_port}", "password": "hunter2"}
+        (repository / "slipway-hook.json").write_text(json.dumps(settings))
+        done = receive(repository, f"{NONE} {COMMIT} refs/heads/main\n")
+        server.shutdown()
+    assert done.returncode == 0
+    assert "hunter2" not in done.stdout
+    assert "Failed validating" not in done.stdout
+    assert ("slipway release ai-generation" in done.stdout) == ("not started" in done.stdout)
+    return done.stdout, [path for path, _ in server.asked]
 
 
 @pytest.mark.parametrize(
@@ -183,20 +239,69 @@ class Answering(HTTPServer):
 def test_each_answer_of_airflow_is_told_in_a_line(
     repository: Path, token: int, trigger: int, says: str
 ) -> None:
-    with Answering(("127.0.0.1", 0), Airflow) as server:
-        server.token = (token, {"access_token": "t"} if token == 201 else {"detail": "Invalid credentials"})
-        server.trigger = (trigger, {"detail": "Invalid input\n\nFailed validating 'pattern' in schema"})
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        settings = json.loads((repository / "slipway-hook.json").read_text())
-        settings |= {"airflow_url": f"http://127.0.0.1:{server.server_port}", "password": "hunter2"}
-        (repository / "slipway-hook.json").write_text(json.dumps(settings))
-        done = receive(repository, f"{NONE} {COMMIT} refs/heads/main\n")
-        server.shutdown()
-    assert done.returncode == 0
-    assert says in done.stdout
-    assert "Failed validating" not in done.stdout
-    assert "hunter2" not in done.stdout
-    assert ("slipway release ai-generation" in done.stdout) == ("not started" in says)
+    assert says in pushed(repository, token=token, trigger=trigger)[0]
+
+
+def test_paused_dag_is_said_and_no_release_is_called_started(repository: Path) -> None:
+    said, asked = pushed(repository, answer=meant("ai-generation.0123456789ab", PAUSED))
+    assert "release ai-generation.0123456789ab is accepted, and waits: http://" in said
+    assert f"slipway: it waits: {PAUSED['what']}: unpause it." in said
+    assert " started: " not in said
+    assert asked[-1].endswith("/dagRuns")
+
+
+def test_held_commit_is_said_with_what_lets_it_go(repository: Path) -> None:
+    said, _ = pushed(repository, answer=meant("ai-generation.0123456789ab", HELD))
+    assert f"slipway: it will be refused: {HELD['what']}: let it go." in said
+
+
+def test_what_cannot_be_started_is_not_asked_for(repository: Path) -> None:
+    said, asked = pushed(repository, answer={**meant("", MISSING), "run_id": None})
+    assert "its release is not started: Airflow has no DAG `release_ai_generation` (yet): look." in said
+    assert not asked[-1].endswith("/dagRuns")
+
+
+def test_branch_that_is_moved_back_is_released_again_under_an_id_of_its_own(repository: Path) -> None:
+    said, _ = pushed(repository, answer=meant("ai-generation.0123456789ab.r1", is_repeat=True))
+    assert "release ai-generation.0123456789ab.r1 started: http://" in said
+    assert "0123456789ab was released before, and the branch has moved since: it is released again." in said
+
+
+def test_release_that_has_begun_is_never_started_anew(repository: Path) -> None:
+    # also if Airflow has forgotten its run
+    said, asked = pushed(repository, answer=meant(is_new=False, status="rolled_back"))
+    assert "is already known, nothing is started twice (rolled back): http://" in said
+    assert not asked[-1].endswith("/dagRuns")
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (404, "may not release ai-generation, or Airflow at http://"),
+        (503, "not started: Slipway answered 503: The ledger does not answer."),
+    ],
+)
+def test_without_slipways_answer_nothing_is_started(repository: Path, status: int, says: str) -> None:
+    said, asked = pushed(
+        repository, meant_status=status, answer={"detail": "The ledger does not answer\n  more"}
+    )
+    assert says in said
+    assert not asked[-1].endswith("/dagRuns")
+
+
+def test_push_that_is_told_late_gives_way_to_what_the_branch_is_at(repository: Path) -> None:
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@localhost", "-C", str(repository)]
+    subprocess.run([*git, "init", "-q", "--bare", "--initial-branch=main", "."], check=True, timeout=15)
+    tree = subprocess.run(
+        [*git, "mktree"], input="", capture_output=True, text=True, check=True, timeout=15
+    ).stdout.strip()
+    newer = subprocess.run(
+        [*git, "commit-tree", "-m", "newer", tree], capture_output=True, text=True, check=True, timeout=15
+    ).stdout.strip()
+    subprocess.run([*git, "update-ref", "refs/heads/main", newer], check=True, timeout=15)
+    done = receive(repository, f"{NONE} {COMMIT} refs/heads/main\n")
+    assert f"refs/heads/main has moved on to {newer[:12]} meanwhile, which is released instead" in done.stdout
+    assert "not started" not in done.stdout
 
 
 def test_settings_that_lack_a_word_are_named(repository: Path) -> None:

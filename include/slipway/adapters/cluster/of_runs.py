@@ -133,6 +133,8 @@ def of_runs(api: ApiClient, namespace: str) -> list[OfRun]:
     found += [
         OfRun("pod", one.metadata.name, one.metadata.creation_timestamp, one.metadata.labels["run_id"])
         for one in pods
+        # a Deployment's pods have the labels that its manifest gives them; a run's own belong to nobody
+        if not one.metadata.owner_references
     ]
     return found
 

@@ -50,15 +50,23 @@ def kind(name: str, default: str) -> Callable[[list[str]], gate.Verdict]:
         sys.stdout.flush()
         if is_late:
             raise gate.Failed("the tests did not end in time: see above where they were")
-        if code < 0 or code == 137:
-            raise gate.CannotEvaluate(
-                f"the tests were killed (signal {-code if code < 0 else 9}): too little memory?"
-            )
+        refuse_signal(code)
         return judged(
             junit.read_text(encoding="utf-8", errors="replace") if junit.is_file() else "", code, path
         )
 
     return check
+
+
+def refuse_signal(code: int) -> None:
+    """Refuse tests that ended by a signal. Only SIGKILL may be the machine's, which is short of memory; a crash is their own.
+
+    An exit code that looks like one (137) is none: who ends so means it, and is judged like any other.
+    """
+    if code == -signal.SIGKILL:
+        raise gate.CannotEvaluate("the tests were killed (signal 9): too little memory?")
+    if code < 0:
+        raise gate.Failed(f"the tests crashed (signal {-code}): see above where they were")
 
 
 def tried(command: list[str], environment: dict[str, str]) -> tuple[int, bool]:
