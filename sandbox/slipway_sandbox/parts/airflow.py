@@ -36,7 +36,7 @@ class Airflow(Part):
     depends = ("postgres",)
     ports = ("airflow", "airflow-worker-logs")
     listeners = ("airflow-api-server", "airflow-logs")
-    ready_timeout_s = 120
+    ready_timeout_s = 300  # a machine with two busy cores takes its time; one that ends is told at once
 
     @property
     def home(self) -> Path:
