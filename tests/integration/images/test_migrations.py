@@ -333,7 +333,7 @@ def _working(postgres: Postgres) -> bool:
     )
 
 
-def _until(condition: Callable[[], bool], bound_s: float = 30) -> None:
+def _until(condition: Callable[[], bool], bound_s: float = 90) -> None:
     ends = time.monotonic() + bound_s
     while not condition():
         assert time.monotonic() < ends
