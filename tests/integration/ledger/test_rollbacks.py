@@ -34,6 +34,7 @@ def restored(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]
     service: Any = SimpleNamespace(
         service="svc",
         deploy=SimpleNamespace(migrations=None, rollout=SimpleNamespace(timeout_s=1)),
+        verify=SimpleNamespace(health=SimpleNamespace(timeout_s=1)),
     )
     asked = rollbacks.begin(ledger, MINE, "svc", "staging", "anna", "a test")
     stage._restored({}, ledger, service, asked, None)
