@@ -410,8 +410,9 @@ def test_new_base_image_is_released_through_the_same_stages(night: Night) -> Non
         assert after.digest != before.digest
         assert [one for one in service["found"] if one.startswith("stale: base-python is ")]
         assert service["done"] == [f"released again: {after.run_id}, image {after.digest}"]
-        labels = night.registry.labels(night.project.service.image.repository, str(after.digest))
-        assert labels[BASE_LABEL] == base
+        image = night.registry.image(night.project.service.image.repository, str(after.digest))
+        assert image is not None
+        assert image.labels[BASE_LABEL] == base
         assert night.project.version()["commit"] == before.commit
         # any push since then is newer than it
         assert (after.requested_at - before.requested_at) == timedelta(microseconds=1)

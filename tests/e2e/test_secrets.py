@@ -7,9 +7,11 @@ really read would fail.
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import secrets as random
+import tarfile
 import threading
 import time
 import zlib
@@ -112,6 +114,19 @@ class Migrated:
     passwords: frozenset[str]
 
 
+def all_but_ignored(project: Project) -> dict[str, str]:
+    """Give the files of a service whose image takes all that `.dockerignore` does not keep out."""
+    dockerfile = (project.examples / project.name / "Dockerfile").read_text()
+    one_by_one = "COPY src /app/src\nCOPY migrations /app/migrations\nCOPY smoke /app/smoke\n"
+    assert one_by_one in dockerfile
+    return {
+        "Dockerfile": dockerfile.replace(one_by_one, "COPY . /app\n"),
+        ".dockerignore": "# not for the image\ntests\n**/*.pem\n!src/shipped.pem\n",
+        "src/kept-out.pem": "for the team only\n",
+        "src/shipped.pem": "for everybody\n",
+    }
+
+
 @pytest.fixture(scope="module")
 def migrated(project: Project) -> Migrated:
     """Gives a release with a new changeset; its leased password is seen in the Secret that holds it for a moment."""
@@ -136,6 +151,7 @@ def migrated(project: Project) -> Migrated:
 
     name = f"secrets-{time.time_ns()}"
     files = project.changesets(name, expand=f"comment on table generations is '{name}';")
+    files |= all_but_ignored(project)
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
@@ -310,6 +326,17 @@ def test_no_secret_in_the_clusters_objects_but_secrets(project: Project, search:
 def test_no_secret_in_the_image(project: Project, search: Search, migrated: Migrated) -> None:
     assert migrated.pushed.release.digest is not None
     assert not found_in(search, migrated.pushed.commit, image(project, migrated.pushed.release.digest))
+
+
+def test_what_dockerignore_names_is_not_in_the_image(project: Project, migrated: Migrated) -> None:
+    assert migrated.pushed.release.digest is not None
+    names: set[str] = set()
+    for where, chunks in image(project, migrated.pushed.release.digest):
+        if where.startswith("layer "):
+            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as layer:
+                names |= {one.removeprefix("./") for one in layer.getnames()}
+    assert {"app/src/shipped.pem", "app/pyproject.toml", "app/smoke"} <= names
+    assert not [one for one in names if one.startswith("app/tests") or one == "app/src/kept-out.pem"]
 
 
 def test_nothing_shaped_like_a_secret_in_logs_tables_and_objects(

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import re
+import subprocess
 import tarfile
 import tempfile
 import time
@@ -22,8 +23,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from slipway import process
-from slipway.errors import Permanent, PolicyFailed, Transient
+from slipway import build_context, buildkit, process
+from slipway.errors import Permanent, PolicyFailed, SlipwayError, Transient
 from slipway.unreachable import why
 
 APIClient = Any
@@ -74,12 +75,7 @@ def bounded(chunks: Iterable[bytes], head: int = LOG_HEAD, tail: int = LOG_TAIL)
 _UNREACHABLE = re.compile(
     r"dial tcp|i/o timeout|connection re(fused|set)|unexpected status.*: 5\d\d|TLS handshake"
 )
-"""What BuildKit says when the registry of a base image does not answer (containerd's resolver, Go's net/http)."""
-
-_GONE = re.compile(
-    r"(?!#\d|\s)(unexpected EOF$|.*(code = Unavailable|error reading from server|[Cc]annot connect to the Docker daemon))"
-)
-"""What docker's client says when the engine goes away under it, which may be there again by now; a step's words begin `#4 `."""
+"""What the engine says when a registry does not answer (containerd's resolver, Go's net/http)."""
 
 
 @contextmanager
@@ -404,73 +400,101 @@ def build(
     password: str,
     timeout_s: float,
     log: Callable[[str], None],
-) -> None:
-    """Build an image with BuildKit, without network, from a tar of the build context.
+) -> str:
+    """Build an image with BuildKit, without network, from a commit's tar, as `docker build` builds a folder of these files.
 
-    :raises PolicyFailed: if the Dockerfile is at fault: then the engine answers, and says what failed.
-    :raises Transient: if the engine does not answer.
+    Gives the image's id.
+
+    :raises PolicyFailed: if the Dockerfile or the context is at fault: then the engine answers, and says what failed.
+    :raises Transient: if the engine does not answer, or cannot have the base image.
     """
-    with tempfile.TemporaryDirectory(prefix="slipway-docker-") as folder:
-        _sign_in(Path(folder), registry, username, password)
+    with tempfile.TemporaryDirectory(prefix="slipway-docker-") as made:
+        folder = Path(made)
+        _sign_in(folder, registry, username, password)
+        (folder / "context").mkdir()
+        build_context.unpack(context, folder / "context")
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith(_DECIDING)},
             "DOCKER_HOST": docker_url,
-            "DOCKER_CONFIG": folder,
+            "DOCKER_CONFIG": made,
             "DOCKER_BUILDKIT": "1",
+            "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",  # a client without buildx makes none, and knows no option for it
         }
-        argv = [
-            "docker",
-            "build",
-            "--progress",
-            "plain",
-            "--network",
-            "none",
-            "--file",
-            dockerfile,
-            "--tag",
-            tag,
-        ]
+        argv = ["docker", "build", "--progress", "plain", "--network", "none", "--tag", tag]
+        argv += ["--file", str(folder / "context" / dockerfile), "--iidfile", str(folder / "id")]
         for name, value in sorted(arguments.items()):
             argv += ["--build-arg", f"{name}={value}"]
         for name, value in sorted(labels.items()):
             argv += ["--label", f"{name}={value}"]
         # the CLI writes progress to standard error: joined to standard output so that it comes back on success, too
-        try:
-            said = process.run(
-                ["sh", "-c", 'exec "$@" 2>&1', "docker-build", *argv, "-"],
-                stdin=context,
-                timeout_s=timeout_s,
-                environment=environment,
-            )
-        except Transient as e:
-            for line in e.lines:
-                log(line)
-            by_step = failed_by_step(e.lines)
-            if not _answers(environment) or (not by_step and any(_GONE.match(line) for line in e.lines)):
-                raise Transient(
-                    f"Docker engine: building {tag}: it went away: {e.lines[-1] if e.lines else e}",
-                    remedy="see that the engine of slipway_engine runs (`docker info`)",
-                    lines=e.lines,
-                ) from e
-            if not by_step and any("buildx component is missing" in line for line in e.lines):
-                raise Permanent(
-                    "the worker's docker client has no BuildKit",
-                    remedy="put Debian's /usr/bin/docker, or one with buildx, first on PATH of the workers",
-                    lines=e.lines,
-                ) from e
-            if not by_step and is_unreachable(e.lines):
-                raise Transient(
-                    f"the image could not be built: {failed_step(e.lines)}",
-                    remedy="see that the registry answers the engine",
-                    lines=e.lines,
-                ) from e
-            raise PolicyFailed(
-                f"the image does not build: {failed_step(e.lines) or e}",
-                remedy=f"correct {dockerfile}; a build has no network and only the pinned base images",
-                lines=e.lines,
-            ) from e
-    for line in said.decode(errors="replace").splitlines():
-        log(line)
+        with (folder / "said").open("w+b") as output:
+            failure = None
+            try:
+                process.run(
+                    ["sh", "-c", 'exec "$@" 2>&1', "docker-build", *argv, str(folder / "context")],
+                    timeout_s=timeout_s,
+                    environment=environment,
+                    stdout=output,
+                )
+            except Transient as e:
+                failure = e
+            said = _end_of(output)
+        for line in said:
+            log(line)
+        if failure:
+            raise _why(failure, said, tag, dockerfile, answers=_answers(environment)) from failure
+        return (folder / "id").read_text().strip()
+
+
+_DECIDING = ("BUILDKIT_", "BUILDX_", "DOCKER_CONTEXT", "DOCKER_DEFAULT_PLATFORM", "DOCKER_CONTENT_TRUST")
+"""Beginnings of the variables by which a docker client builds something else, or elsewhere, than it was told."""
+
+_SAID_LIMIT = 4_000_000
+"""Bytes of a build's output that are looked at, the last: BuildKit keeps 1 MiB of each step (BUILDKIT_STEP_LOG_MAX_SIZE)."""
+
+
+def _end_of(output: IO[bytes]) -> list[str]:
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - _SAID_LIMIT))
+    if size > _SAID_LIMIT:
+        output.readline()  # what is left of a line may begin with anything
+    return buildkit.lines(output.read().decode(errors="replace"))
+
+
+def _why(
+    failure: Transient, said: Sequence[str], tag: str, dockerfile: str, *, answers: bool
+) -> SlipwayError:
+    last, step = said[-15:], buildkit.failed_step(said[-40:])
+    fault = buildkit.fault(said)
+    if not answers or fault is buildkit.Fault.ENGINE:
+        return Transient(
+            f"Docker engine: building {tag}: it went away, or has no room: {step or failure}",
+            remedy="see that the engine of slipway_engine runs (`docker info`), and the room on its disk (`docker system df`)",
+            lines=last,
+        )
+    if said and "buildx component is missing" in said[0]:
+        return Permanent(
+            "the worker's docker client has no BuildKit",
+            remedy="put Debian's /usr/bin/docker, or one with buildx, first on PATH of the workers",
+            lines=last,
+        )
+    if fault is buildkit.Fault.BASE:
+        return Transient(
+            f"the image could not be built: {step}",
+            remedy="see that the registry answers the engine, and has the base images of the platform file",
+            lines=last,
+        )
+    if isinstance(failure.__cause__, subprocess.TimeoutExpired):
+        return PolicyFailed(
+            f"the image is not built after {failure.__cause__.timeout:.0f} s",
+            remedy="make it quicker, or raise image.timeout_s in the catalog",
+            lines=last,
+        )
+    return PolicyFailed(
+        f"the image does not build: {step or failure}",
+        remedy=f"correct {dockerfile}; a build has no network and only the pinned base images",
+        lines=last,
+    )
 
 
 def _answers(environment: Mapping[str, str]) -> bool:
@@ -483,38 +507,6 @@ def _answers(environment: Mapping[str, str]) -> bool:
     return True
 
 
-_BY_STEP = re.compile(r"(did not complete successfully|\]): exit code: \d+$")
-"""How BuildKit ends when a RUN step has failed; it quotes the step's command, and that may be anything."""
-
-_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
-
-
-def failed_by_step(said: Sequence[str]) -> bool:
-    """Tell whether a build ended because one of its steps did. Nothing else that was printed decides: a step may print it."""
-    return bool(_BY_STEP.search(next((line for line in reversed(said) if line.strip()), "").strip()))
-
-
-def is_unreachable(said: Sequence[str]) -> bool:
-    """Tell whether BuildKit itself says that a registry does not answer: by its errors, without what they quote."""
-    # what a step prints has the step's number and the time before it
-    own = [line for line in said if _ERROR.match(line.strip())] + list(said[-1:])
-    return any(_UNREACHABLE.search(_QUOTED.sub("", line)) for line in own)
-
-
-_STEP, _ERROR = re.compile(r"^ *> \[[^\]]*\] (.+):$"), re.compile(r"^#\d+ ERROR: (.+)")
-
-
-def failed_step(said: Sequence[str]) -> str:
-    """Give the instruction that failed and why, out of the last lines of BuildKit's progress, or the last about an error."""
-    step = next((match[1] for line in reversed(said) if (match := _STEP.match(line))), None)
-    error = next((match[1] for line in reversed(said) if (match := _ERROR.match(line.strip()))), None)
-    if step and error:
-        step = " ".join(step.split())
-        return f"{step if len(step) <= 120 else step[:119] + '…'}: {error}"
-    spoken = [line.strip() for line in said if "error" in line.lower()] or [line.strip() for line in said]
-    return error or (spoken[-1] if spoken else "")
-
-
 def _sign_in(folder: Path, registry: str, username: str, password: str) -> None:
     import base64
 
@@ -522,6 +514,12 @@ def _sign_in(folder: Path, registry: str, username: str, password: str) -> None:
     config.touch(mode=0o600)
     auth = base64.b64encode(f"{username}:{password}".encode()).decode()
     config.write_text(json.dumps({"auths": {registry: {"auth": auth}}}))
+
+
+def tag(client: APIClient, image: str, repository: str, name: str) -> None:
+    """Let ``repository:name`` be the image of an id, whatever had that name."""
+    with explained(f"naming {image} {repository}:{name}"):
+        client.tag(image, repository, name, force=True)
 
 
 def push(client: APIClient, repository: str, tag: str, username: str, password: str) -> str:

@@ -1,7 +1,14 @@
-"""The registry: which images it has, and their removal, over the distribution API (OCI distribution spec 1.1, section 4.4)."""
+"""The registry: which images it has, and their removal, over the distribution API (OCI distribution spec 1.1, section 4.4).
+
+What a tag or digest names is an image, or an index of several: one for each platform, and what was attested of them
+(OCI image spec 1.1, image index). "It is not there" and "it cannot be read" are told apart: None is the first alone.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +19,73 @@ from slipway.unreachable import why
 if TYPE_CHECKING:
     from requests import Response
 
-_MANIFESTS = (
-    "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json, "
-    "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json"
+IMAGES = frozenset(
+    {
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    }
 )
+INDEXES = frozenset(
+    {
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    }
+)
+_ACCEPTED = ", ".join([*sorted(IMAGES), *sorted(INDEXES)])
+_DEPTH = 3
+"""Indexes within indexes that are followed; the spec allows them, and sets no bound."""
+_CONFIG_LIMIT = 8_000_000
+"""Bytes of an image's configuration that are read: a worker keeps them in memory."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image as the registry has it.
+
+    :param digest: of its own manifest.
+    :param name_digest: of what was asked for: the same, or an index that leads to it.
+    :param platform: what it runs on, such as ``linux/amd64``.
+    :param size: bytes of its layers and configuration, which other images may share.
+    """
+
+    digest: str
+    name_digest: str
+    platform: str
+    labels: Mapping[str, str]
+    size: int
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it was named itself, not by an index."""
+        return self.digest == self.name_digest
+
+    def runs_on(self, platform: str) -> bool:
+        """Tell whether it is for ``platform``; a variant that only one of them names decides nothing."""
+        mine, other = self.platform.split("/"), platform.split("/")
+        return all(a == b for a, b in zip(mine, other, strict=False))
+
+
+def fitting(manifests: Sequence[Mapping[str, Any]], platform: str) -> list[str]:
+    """Give the digests of an index's manifests that may be the image of ``platform``, the likeliest first.
+
+    A manifest that names no platform may be: its own configuration says. One that names another, or `unknown` as an
+    attestation does, is not.
+    """
+    named: list[str] = []
+    silent: list[str] = []
+    for one in manifests:
+        if (one.get("annotations") or {}).get("vnd.docker.reference.type") or not one.get("digest"):
+            continue
+        if not (on := one.get("platform")):
+            silent.append(str(one["digest"]))
+        elif platform in (_platform(on), _platform({**on, "variant": None})):
+            named.append(str(one["digest"]))
+    return named or silent
+
+
+def _platform(on: Mapping[str, Any]) -> str:
+    parts = [on.get("os") or "unknown", on.get("architecture") or "unknown", on.get("variant")]
+    return "/".join(str(part) for part in parts if part)
 
 
 @dataclass(frozen=True)
@@ -24,12 +94,14 @@ class Registry:
 
     :param address: ``host:port``, as image references begin.
     :param ca_file: certificate authority that signed its certificate; None for the system's own.
+    :param platform: whose manifest an index is followed to: ``os/architecture[/variant]``.
     """
 
     address: str
     username: str
     password: str = field(repr=False)
     ca_file: Path | None = None
+    platform: str = "linux/amd64"
 
     def digest(self, repository: str, tag: str) -> str | None:
         """Give the digest that ``repository:tag`` has, or None if there is none.
@@ -37,27 +109,77 @@ class Registry:
         :raises Permanent: if the account is refused.
         :raises Transient: if the registry does not answer, or with something else.
         """
-        answer = self._ask("HEAD", f"{repository}/manifests/{tag}")
-        return answer.headers["Docker-Content-Digest"] if answer is not None else None
+        if (answer := self._ask("HEAD", f"{repository}/manifests/{tag}")) is None:
+            return None
+        if digest := answer.headers.get("Docker-Content-Digest"):
+            return digest
+        # the header is no duty: then it is the content that says
+        got = self._ask("GET", f"{repository}/manifests/{tag}")
+        return _digest_of(got.content) if got is not None else None
 
     def tags(self, repository: str) -> list[str]:
-        """Give the tags of a repository; of one that is not there, none."""
-        answer = self._ask("GET", f"{repository}/tags/list")
-        return sorted(answer.json().get("tags") or []) if answer is not None else []
+        """Give the tags of a repository, of all pages of the answer; of one that is not there, none."""
+        found: set[str] = set()
+        path: str | None = f"{repository}/tags/list"
+        while path and (answer := self._ask("GET", path)) is not None:
+            page = set(_json(answer, self.address, path).get("tags") or [])
+            path = answer.links.get("next", {}).get("url", "").rpartition("/v2/")[2] if page - found else None
+            found |= page
+        return sorted(found)
 
-    def labels(self, repository: str, digest: str) -> dict[str, str]:
-        """Give the labels of an image; none if it is not there."""
-        if (manifest := self._manifest(repository, digest)) is None or "config" not in manifest:
-            return {}
-        answer = self._ask("GET", f"{repository}/blobs/{manifest['config']['digest']}")
-        found = (answer.json().get("config") or {}).get("Labels") if answer is not None else None
-        return dict(found or {})
+    def image(self, repository: str, reference: str) -> Image | None:
+        """Give the image that a tag or digest names, through an index to the manifest of ``platform``; None if it is not there.
 
-    def size(self, repository: str, digest: str) -> int:
-        """Give the bytes of an image's layers and configuration, which other images may share; 0 if it is not there."""
-        manifest = self._manifest(repository, digest) or {}
-        blobs = [manifest.get("config") or {}, *(manifest.get("layers") or [])]
-        return sum(int(blob.get("size", 0)) for blob in blobs)
+        :raises Permanent: if it is there, and cannot be read: of another kind, for other platforms, or in pieces.
+        :raises Transient: if the registry does not answer, or with something else.
+        """
+        manifest = self._manifest(repository, reference)
+        if manifest is None:
+            return None
+        name_digest, body = manifest
+        return self._followed(repository, name_digest, name_digest, body, _DEPTH)
+
+    def _followed(
+        self, repository: str, name_digest: str, digest: str, body: dict[str, Any], depth: int
+    ) -> Image:
+        name = f"{repository}@{digest}"
+        if body["mediaType"] in IMAGES:
+            return self._image(repository, name_digest, digest, body)
+        found = body.get("manifests") or []
+        for one in fitting(found, self.platform) if depth else []:
+            image = self._followed(repository, name_digest, one, self._part(repository, name, one), depth - 1)
+            if image.runs_on(self.platform):
+                return image
+        has = ", ".join(sorted({_platform(one.get("platform") or {}) for one in found})) or "nothing"
+        raise Permanent(
+            f"registry {self.address}: {name} is an index without an image for {self.platform}: it has {has}",
+            remedy="push an image of that platform, or correct `registry.image_platform` in the platform file",
+        )
+
+    def _image(self, repository: str, name_digest: str, digest: str, body: dict[str, Any]) -> Image:
+        config, name = body.get("config") or {}, f"{repository}@{digest}"
+        if not config.get("digest") or int(config.get("size", 0)) > _CONFIG_LIMIT:
+            raise Permanent(
+                f"registry {self.address}: {name} has no configuration of at most {_CONFIG_LIMIT} bytes: it is no image",
+                remedy=_REMOVE,
+            )
+        answer = self._ask("GET", f"{repository}/blobs/{config['digest']}")
+        if answer is None:
+            raise _in_pieces(self.address, name, config["digest"])
+        said = _json(answer, self.address, f"{repository}/blobs/{config['digest']}", config["digest"])
+        blobs = [config, *(body.get("layers") or [])]
+        return Image(
+            digest,
+            name_digest,
+            _platform(said),
+            dict((said.get("config") or {}).get("Labels") or {}),
+            sum(int(blob.get("size", 0)) for blob in blobs),
+        )
+
+    def _part(self, repository: str, name: str, digest: str) -> dict[str, Any]:
+        if (found := self._manifest(repository, digest)) is None:
+            raise _in_pieces(self.address, name, digest)
+        return found[1]
 
     def delete(self, repository: str, digest: str) -> bool:
         """Remove an image with all its tags; False if it was not there. Its layers stay for the registry's own collection.
@@ -66,9 +188,23 @@ class Registry:
         """
         return self._ask("DELETE", f"{repository}/manifests/{digest}") is not None
 
-    def _manifest(self, repository: str, digest: str) -> dict[str, Any] | None:
-        answer = self._ask("GET", f"{repository}/manifests/{digest}")
-        return dict(answer.json()) if answer is not None else None
+    def _manifest(self, repository: str, reference: str) -> tuple[str, dict[str, Any]] | None:
+        """Give the digest of what a tag or digest names, and the manifest itself with its media type."""
+        path = f"{repository}/manifests/{reference}"
+        if (answer := self._ask("GET", path)) is None:
+            return None
+        expected = reference if ":" in reference else answer.headers.get("Docker-Content-Digest")
+        body = _json(answer, self.address, path, expected)
+        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+        # of one kind by its header and another by itself, it means different things to different readers (CVE-2021-41190)
+        kinds = {kind, str(body.setdefault("mediaType", kind))}
+        if len(kinds) > 1 or not kinds <= IMAGES | INDEXES:
+            said, name = " or ".join(sorted(kinds)), f"{repository}, {reference}"
+            raise Permanent(
+                f"registry {self.address}: {name} is {said}: neither an image nor an index of images",
+                remedy=_REMOVE,
+            )
+        return _digest_of(answer.content), body
 
     def _ask(self, method: str, path: str) -> Response | None:
         """Give the answer; None for what is not there."""
@@ -79,7 +215,7 @@ class Registry:
                 method,
                 f"https://{self.address}/v2/{path}",
                 auth=(self.username, self.password),
-                headers={"Accept": _MANIFESTS},
+                headers={"Accept": _ACCEPTED},
                 verify=str(self.ca_file) if self.ca_file else True,
                 timeout=15,
             )
@@ -88,7 +224,7 @@ class Registry:
                 f"registry {self.address} does not answer: {why(e)}",
                 remedy="see that it runs and its certificate is valid",
             ) from e
-        if answer.status_code == 404:
+        if answer.status_code == 404 and "html" not in answer.headers.get("Content-Type", ""):
             return None
         if answer.status_code in (401, 403):
             raise Permanent(
@@ -103,6 +239,35 @@ class Registry:
         if answer.status_code not in (200, 202):
             raise Transient(
                 f"registry {self.address} answered {answer.status_code} for {path}",
-                remedy="see the registry's log, and the room on its disk",
+                remedy="see the registry's log, the room on its disk, and whether a proxy answers in its place",
             )
         return answer
+
+
+_REMOVE = "see who pushed it; remove it from the registry, or release a newer commit"
+
+
+def _in_pieces(address: str, name: str, part: str) -> Permanent:
+    return Permanent(
+        f"registry {address}: {name} is there, but {part}, which it names, is not", remedy=_REMOVE
+    )
+
+
+def _digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _json(answer: Response, address: str, path: str, digest: str | None = None) -> dict[str, Any]:
+    """Give an answer's object; with ``digest``, only if it is the content of that digest."""
+    said: Any = None
+    if digest is None or _digest_of(answer.content) == digest:
+        try:
+            said = json.loads(answer.content)
+        except ValueError:
+            said = None
+    if not isinstance(said, dict):
+        raise Transient(
+            f"registry {address} answered something else than was asked for at {path}",
+            remedy="see whether a proxy answers in its place, and that its storage is whole",
+        )
+    return said

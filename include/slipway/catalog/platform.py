@@ -20,6 +20,10 @@ Host = Annotated[
 Address = Annotated[
     str, Word(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?", "must be <host>[:<port>]", 260)
 ]
+ImagePlatform = Annotated[
+    str,
+    Word(r"[a-z0-9]+/[a-z0-9]+(?:/[a-z0-9]+)?", "must be <os>/<architecture>, such as linux/amd64", 40),
+]
 Volume = Annotated[str, Word(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "must be the name of a Docker volume", 128)]
 
 
@@ -30,10 +34,14 @@ class Git(Entry):
 
 
 class Registry(Entry):
-    """The image registry. `ca_file` is a path on the worker, or None for the system's authorities."""
+    """The image registry. `ca_file` is a path on the worker, or None for the system's authorities.
+
+    `image_platform` is what the images run on: the cluster's nodes, and so the engine that builds them.
+    """
 
     address: Address
     ca_file: str | None = None
+    image_platform: ImagePlatform = "linux/amd64"
 
 
 class PackageIndex(Entry):

@@ -1,7 +1,7 @@
 """Pure decisions about releases: no I/O, no clock, no randomness."""
 
 from slipway.release.advice import advice
-from slipway.release.evidence import evidence_key
+from slipway.release.evidence import artifact_key, evidence_key
 from slipway.release.identity import RunId, label, parse_run_id, run_id, short
 from slipway.release.queue import Contender, superseded_by, yields_to
 from slipway.release.rollback import Candidate, Choice, choose
@@ -20,6 +20,7 @@ __all__ = [
     "Status",
     "Wish",
     "advice",
+    "artifact_key",
     "begin",
     "choose",
     "decide",

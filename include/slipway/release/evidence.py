@@ -1,4 +1,4 @@
-"""Keys of evidence: the same tree, toolbox, command and policy give the same key, and so the same verdict."""
+"""Keys of what is kept and reused: each is made of all that the kept thing depends on (docs/security.md has the table)."""
 
 from __future__ import annotations
 
@@ -17,3 +17,14 @@ def evidence_key(tree: str, toolbox: str, command: Sequence[str], policy: str = 
     """
     # JSON keeps the parts apart: no two different inputs are joined into the same bytes.
     return hashlib.sha256(json.dumps([tree, toolbox, list(command), policy]).encode()).hexdigest()
+
+
+def artifact_key(commit: str, base: str, dockerfile: str, lock: str, platform: str) -> str:
+    """Gives the key of what an image depends on.
+
+    :param commit: all of its hash: a tag has the first digits alone, which another commit may have, too.
+    :param base: the runtime base, by digest.
+    :param dockerfile: its path, which the catalog chooses, as it does that of the runtime ``lock``.
+    :param platform: such as ``linux/amd64``.
+    """
+    return hashlib.sha256(json.dumps([commit, base, dockerfile, lock, platform]).encode()).hexdigest()

@@ -99,7 +99,9 @@ def registry() -> tuple[Registry, dict[str, Any]]:
     """Give the registry and the account that may push to it."""
     account, where = secret("slipway/registry"), platform().registry
     ca_file = Path(where.ca_file) if where.ca_file else None
-    return Registry(where.address, account["username"], account["password"], ca_file), account
+    return Registry(
+        where.address, account["username"], account["password"], ca_file, where.image_platform
+    ), account
 
 
 class EngineHook(DockerHook):

@@ -242,6 +242,9 @@ class ContainerOperator(DockerOperator):
             "dependencies": self.mounts[1]["Source"],
             "environment": self.environment,
             "memory": self.mem_limit,
+            "cpus": self.cpus,
+            # a private network has the run in its name; what is in it is said by the policy
+            "network": self.network_mode if self.network_mode in ("none", "host") else "private",
             "day": f"{datetime.now(UTC):%Y-%m-%d}" if self.daily else None,
         }
         return evidence_key(self.tree, self.image, command, json.dumps(rest, sort_keys=True))

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from airflow.sdk import TaskGroup, get_current_context
 
 from slipway.adapters import engine
-from slipway.errors import PolicyFailed
-from slipway.release import short
+from slipway.errors import Permanent, PolicyFailed, Transient
+from slipway.release import artifact_key, short
 from slipway.stages import connections, links
 from slipway.stages.container import ContainerOperator, toolbox
 from slipway.stages.outcome import seconds, stage
 
 if TYPE_CHECKING:
-    from slipway.adapters.registry import Registry
+    from slipway.adapters.registry import Image, Registry
     from slipway.catalog import Service
 
 PUSHED = "{{ ti.xcom_pull('image.push')['image'] }}"
@@ -22,13 +22,40 @@ PUSHED = "{{ ti.xcom_pull('image.push')['image'] }}"
 
 
 BASE = "org.opencontainers.image.base.name"
+INPUTS = "slipway.inputs"
+"""Label with the key of all that the image was made from."""
 
 
-def _tag(registry: Registry, repository: str, commit: str, base: str) -> str:
-    """Give the tag of a commit's image on a base. A tag is never moved: on a newer base the commit gets another one."""
+def _tag(registry: Registry, repository: str, commit: str, inputs: str) -> str:
+    """Give the tag of a commit's image. A tag is never moved: of other inputs, a newer base say, the commit gets another one."""
     tag = short(commit)
-    there = registry.labels(repository, tag)
-    return tag if not there or there.get(BASE) == base else f"{tag}-{base.rpartition(':')[2][:8]}"
+    there = registry.image(repository, tag)
+    ours = there is None or (there.is_single and there.labels.get(INPUTS) == inputs)
+    return tag if ours else f"{tag}-{inputs[:8]}"
+
+
+def published(image: Image, name: str, inputs: str, platform: str, digest: str | None = None) -> str:
+    """Give the digest of an image that the registry has under ``name``, if it is what this release builds.
+
+    :param digest: the one that the engine has pushed; None if it was there already.
+    :raises Permanent: if it is another one, or an index: what is pulled would then be chosen by whoever pulls.
+    """
+    if not image.is_single:
+        raise Permanent(
+            f"{name} is an index of several manifests, not the image itself",
+            remedy="let the engine attach no attestations to what it builds; then release a newer commit",
+        )
+    if not image.runs_on(platform):
+        raise Permanent(
+            f"{name} is an image for {image.platform}, and the cluster runs {platform}",
+            remedy="build on an engine of that platform, or correct `registry.image_platform` in the platform file",
+        )
+    if image.labels.get(INPUTS) != inputs or digest not in (None, image.digest):
+        raise Permanent(
+            f"{name} is {image.digest}, and not what this release has built",
+            remedy="see who else pushes to that repository; release a newer commit",
+        )
+    return image.digest
 
 
 def image(service: Service) -> TaskGroup:
@@ -47,11 +74,15 @@ def image(service: Service) -> TaskGroup:
         commit, images = accepted["commit"], accepted["images"]
         registry, account = connections.registry()
         repository = f"{registry.address}/{plan.repository}"
-        tag = _tag(registry, plan.repository, commit, images["base-python"])
+        base, lock = images["base-python"], service.source.dependencies.runtime
+        inputs = artifact_key(commit, base, plan.dockerfile, lock, registry.platform)
+        tag = _tag(registry, plan.repository, commit, inputs)
         client = connections.engine_hook().api_client
-        if digest := registry.digest(plan.repository, tag):
+        built = {"repository": repository, "tag": tag, "inputs": inputs}
+        if there := registry.image(plan.repository, tag):
+            digest = published(there, f"{repository}:{tag}", inputs, registry.platform)
             print(f"{repository}:{tag} is in the registry already: {digest}")
-            return {"repository": repository, "tag": tag}
+            return built
         wheels = engine.image_of_folder(
             client,
             images["toolbox-python"],
@@ -67,13 +98,13 @@ def image(service: Service) -> TaskGroup:
                 f"{plan.dockerfile} is not in the repository", remedy="commit it, or see `image.dockerfile`"
             )
         with source.archive(commit) as context:
-            engine.build(
+            built["id"] = engine.build(
                 connections.engine_url(),
                 context,
                 tag=f"{repository}:{tag}",
                 dockerfile=plan.dockerfile,
                 arguments={
-                    "BASE_PYTHON": images["base-python"],
+                    "BASE_PYTHON": base,
                     "WHEELS": wheels,
                     "COMMIT": commit,
                     "BUILD": ti.run_id,
@@ -82,7 +113,8 @@ def image(service: Service) -> TaskGroup:
                 labels={
                     "org.opencontainers.image.revision": commit,
                     "org.opencontainers.image.title": service.title,
-                    BASE: images["base-python"],
+                    BASE: base,
+                    INPUTS: inputs,
                     "slipway.tree": sources["tree"],
                     "slipway.run": ti.run_id,
                 },
@@ -92,7 +124,7 @@ def image(service: Service) -> TaskGroup:
                 timeout_s=plan.timeout_s,
                 log=print,
             )
-        return {"repository": repository, "tag": tag}
+        return built
 
     @stage(task_id="push", task_display_name="Push by digest", pool="slipway_engine")
     def push(built: dict[str, str]) -> dict[str, str]:
@@ -100,11 +132,21 @@ def image(service: Service) -> TaskGroup:
         repository, tag = built["repository"], built["tag"]
         ledger, run_id = connections.ledger(), get_current_context()["dag_run"].run_id
         with ledger.exclusive(f"{repository}:{tag}", 240):  # two releases may be of the same commit
-            if digest := registry.digest(plan.repository, tag):
+            pushed = None
+            if there := registry.image(plan.repository, tag):
                 print(f"{repository}:{tag} is in the registry already")
             else:
                 client = connections.engine_hook().api_client
-                digest = engine.push(client, repository, tag, account["username"], account["password"])
+                # a release of the same commit may have given the tag to what it has built itself
+                engine.tag(client, built["id"], repository, tag)
+                pushed = engine.push(client, repository, tag, account["username"], account["password"])
+                there = registry.image(plan.repository, tag)
+            if there is None:
+                raise Transient(
+                    f"{repository}:{tag} was pushed, and the registry does not have it",
+                    remedy="see the registry's log",
+                )
+            digest = published(there, f"{repository}:{tag}", built["inputs"], registry.platform, pushed)
         result = {"image": f"{repository}@{digest}", "digest": digest, "tag": tag}
         ledger.update(run_id, image=f"{registry.address}/{plan.repository}", digest=digest)
         ledger.ready(run_id)

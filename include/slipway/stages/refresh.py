@@ -112,11 +112,11 @@ def _look(service: Service) -> Any:
                 remedy=f"release it again: slipway release {name} {release.commit} --again",
             )
         registry, _ = connections.registry()
-        labels = registry.labels(service.image.repository, release.digest)
+        image = registry.image(service.image.repository, release.digest)
         used = dict(release.images or {})
-        if BASE_LABEL in labels:  # what is in the image, whatever was recorded
-            used[decide.BASE] = labels[BASE_LABEL]
-        stale = decide.stale(used, platform.images, published=bool(labels))
+        if image and BASE_LABEL in image.labels:  # what is in the image, whatever was recorded
+            used[decide.BASE] = image.labels[BASE_LABEL]
+        stale = decide.stale(used, platform.images, published=image is not None)
         configured = _configured(service, release, ledger)
         stale += configured.stale
         head, moved = _moved(context, service)

@@ -23,6 +23,7 @@ from slipway.stages.rollback import LOOKED_FOR
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from slipway.adapters.registry import Registry
     from slipway.catalog import Service
 
 WHEELS = "slipway-wheels"
@@ -100,13 +101,23 @@ def _registry(services: Sequence[Service]) -> dict[str, Any]:
             if _running(context, [service]):
                 notes.append(f"a release of {name} runs: the rest of its images waits for the next refresh")
                 break
-            size = registry.size(repository, digest)
+            size, unread = _size(registry, repository, digest)
+            notes += unread
             if registry.delete(repository, digest):
                 print(f"{repository}@{digest} removed")
                 freed.append(size)
     if freed:
         notes.append("the registry frees the space when its own garbage collection runs")
     return {"rows": [_row("images", freed)], "notes": notes}
+
+
+def _size(registry: Registry, repository: str, digest: str) -> tuple[int, list[str]]:
+    """Give the bytes of what is about to go, or why they are not known: that it cannot be read is no reason to keep it."""
+    try:
+        image = registry.image(repository, digest)
+    except Permanent as e:
+        return 0, [f"the size of what goes is not known: {e.message}"]
+    return image.size if image else 0, []
 
 
 def _engine(services: Sequence[Service]) -> dict[str, Any]:

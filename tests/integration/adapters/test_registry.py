@@ -7,6 +7,7 @@ import json
 import secrets
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -53,43 +54,109 @@ def test_certificate_of_an_unknown_authority_is_not_trusted(sandbox: Sandbox, ac
         Registry(sandbox.registry, *account("pull")).digest("slipway/base-python", "1")
 
 
-def pushed(sandbox: Sandbox, account: Account, repository: str, tag: str) -> str:
-    """Push an image without layers; give its digest."""
-    http, base = session(str(sandbox.registry_ca)), f"https://{sandbox.registry}/v2/{repository}"
-    http.auth = account("push")
-    config = json.dumps({"config": {"Labels": {"of": tag}}}).encode()
-    digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
-    place = http.post(f"{base}/blobs/uploads/", timeout=20).headers["Location"]
-    place = place if place.startswith("https://") else f"https://{sandbox.registry}{place}"
-    assert http.put(f"{place}&digest={digest}", data=config, timeout=20).status_code == 201
-    kind = "application/vnd.docker.distribution.manifest.v2+json"
-    image = {"mediaType": "application/vnd.docker.container.image.v1+json", "digest": digest, "size": 7}
-    manifest = {"schemaVersion": 2, "mediaType": kind, "config": image, "layers": []}
-    put = http.put(f"{base}/manifests/{tag}", json=manifest, headers={"Content-Type": kind}, timeout=20)
-    assert put.status_code == 201, put.text
-    return put.headers["Docker-Content-Digest"]
+class Pushing:
+    """A client that pushes what it is told to a repository of its own, of any kind."""
+
+    def __init__(self, sandbox: Sandbox, account: tuple[str, str]) -> None:
+        self.repository = f"trial/{secrets.token_hex(4)}"
+        self.host = f"https://{sandbox.registry}"
+        self.http, self.base = session(str(sandbox.registry_ca)), f"{self.host}/v2/{self.repository}"
+        self.http.auth = account
+
+    def blob(self, content: bytes) -> str:
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        place = self.http.post(f"{self.base}/blobs/uploads/", timeout=20).headers["Location"]
+        place = place if place.startswith("https://") else f"{self.host}{place}"
+        assert self.http.put(f"{place}&digest={digest}", data=content, timeout=20).status_code == 201
+        return digest
+
+    def manifest(self, tag: str, kind: str, **body: Any) -> str:
+        body = {"schemaVersion": 2, "mediaType": kind, **body}
+        put = self.http.put(
+            f"{self.base}/manifests/{tag}", json=body, headers={"Content-Type": kind}, timeout=20
+        )
+        assert put.status_code == 201, put.text
+        return put.headers["Docker-Content-Digest"]
+
+    def image(self, tag: str, kind: str = "application/vnd.docker.distribution.manifest.v2+json") -> str:
+        """Push an image without layers; give its digest."""
+        config = json.dumps({"os": "linux", "architecture": "amd64", "config": {"Labels": {"of": tag}}})
+        media = "application/vnd.docker.container.image.v1+json"
+        part = {"mediaType": media, "digest": self.blob(config.encode()), "size": len(config)}
+        return self.manifest(tag, kind, config=part, layers=[])
+
+
+@pytest.fixture
+def pushing(sandbox: Sandbox, parts: dict[str, Part], account: Account) -> Pushing:
+    return Pushing(sandbox, account("push"))
 
 
 def test_image_is_listed_described_and_removed_with_its_tags(
-    sandbox: Sandbox, parts: dict[str, Part], account: Account
+    sandbox: Sandbox, account: Account, pushing: Pushing
 ) -> None:
     registry = Registry(sandbox.registry, *account("push"), sandbox.registry_ca)
-    repository = f"trial/{secrets.token_hex(4)}"
+    repository = pushing.repository
     assert registry.tags(repository) == []
-    digest, other = (pushed(sandbox, account, repository, tag) for tag in ("one", "two"))
+    digest, other = (pushing.image(tag) for tag in ("one", "two"))
     assert registry.tags(repository) == ["one", "two"]
-    assert registry.labels(repository, digest) == {"of": "one"}
-    assert registry.size(repository, digest) == 7
+    image = registry.image(repository, digest)
+    assert image is not None
+    assert (image.labels, image.platform, image.is_single) == ({"of": "one"}, "linux/amd64", True)
+    assert image.size > 7
     assert registry.delete(repository, digest)
     assert not registry.delete(repository, digest)
     assert (registry.digest(repository, "one"), registry.digest(repository, "two")) == (None, other)
     assert registry.tags(repository) == ["two"]
-    assert (registry.labels(repository, digest), registry.size(repository, digest)) == ({}, 0)
+    assert registry.image(repository, digest) is None
     assert registry.delete(repository, other)
+
+
+def test_index_with_provenance_is_followed_to_the_platforms_image(
+    sandbox: Sandbox, account: Account, pushing: Pushing
+) -> None:
+    registry, oci = (
+        Registry(sandbox.registry, *account("push"), sandbox.registry_ca),
+        "application/vnd.oci.image.",
+    )
+    one = pushing.image("one", f"{oci}manifest.v1+json")
+    # as BuildKit attests: an image of in-toto statements for a platform that nobody has
+    statement = {
+        "mediaType": "application/vnd.in-toto+json",
+        "digest": pushing.blob(b'{"_type": "statement"}'),
+        "size": 22,
+    }
+    config = {
+        "mediaType": "application/vnd.oci.image.config.v1+json",
+        "digest": pushing.blob(b'{"architecture": "unknown", "os": "unknown"}'),
+        "size": 44,
+    }
+    attestation = pushing.manifest("attestation", f"{oci}manifest.v1+json", config=config, layers=[statement])
+    of = {"vnd.docker.reference.digest": one, "vnd.docker.reference.type": "attestation-manifest"}
+    entry = {"mediaType": f"{oci}manifest.v1+json", "size": 1}
+    index = pushing.manifest(
+        "all",
+        f"{oci}index.v1+json",
+        manifests=[
+            {**entry, "digest": attestation, "platform": {"architecture": "unknown", "os": "unknown"}, "annotations": of},
+            {**entry, "digest": one, "platform": {"architecture": "amd64", "os": "linux"}},
+        ],
+    )  # fmt: skip
+    for reference in ("all", index):
+        image = registry.image(pushing.repository, reference)
+        assert image is not None
+        assert (image.digest, image.name_digest, image.labels) == (one, index, {"of": "one"})
+        assert image.size > 7
+        assert not image.is_single
+    assert registry.digest(pushing.repository, "all") == index
+    assert registry.delete(pushing.repository, index)
+    for digest in (attestation, one):
+        assert registry.delete(pushing.repository, digest)
 
 
 def test_account_that_may_only_pull_removes_nothing(registry: Registry, images: dict[str, str]) -> None:
     name, _, digest = images["base-python"].partition("@")
     with pytest.raises(Permanent, match=r"refuses the account pull .403."):
         registry.delete(name.partition("/")[2], digest)
-    assert registry.size(name.partition("/")[2], digest) > 1_000_000
+    image = registry.image(name.partition("/")[2], digest)
+    assert image is not None
+    assert image.size > 1_000_000
