@@ -14,6 +14,8 @@ from slipway_sandbox.faults.scene import Scene
 SECTION = "service"
 DRAFT = "src/ai_generation/draft.py"
 APP = "src/ai_generation/app.py"
+# Python imports from a folder of this name like from any other, and the image has it
+HIDDEN = "src/ai_generation/node_modules"
 # of a real old release; CVE-2023-30608
 VULNERABLE = (
     "sqlparse==0.4.3 --hash=sha256:0323c0ec29cd52bceabc1b4d9d579e311f3e4961b98d174201d5622a23b85e34\n"
@@ -55,6 +57,13 @@ def _secret(scene: Scene) -> Seen:
     token = "ghp_" + "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(36))
     seen = scene.push("Commit a token", files={"deploy.env": f"GITHUB_TOKEN={token}\n"})
     return noted(seen, *(["the secret is in the message"] if token in seen.message else []))
+
+
+def _hidden_password(scene: Scene) -> Seen:
+    password = "".join(secrets.choice(string.ascii_letters) for _ in range(16))
+    text = f'"""Where to."""\n\nURL = "postgresql://shop:{password}@db.example.test/shop"\n'
+    seen = scene.push("Hide a password", files={f"{HIDDEN}/__init__.py": text})
+    return noted(seen, *(["the secret is in the message"] if password in seen.message else []))
 
 
 # --- what is configured ---
@@ -264,6 +273,25 @@ GATES: tuple[Case, ...] = (
                 '    subprocess.run(f"wc {path}", shell=True, check=True)\n'
             }
         ),
+    ),
+    _gate(
+        "hidden-shell-command",
+        "a shell command in a folder that tools pass over",
+        "scan.sast",
+        r"src/ai_generation/node_modules/__init__\.py:8: (bandit\.B605|semgrep\.shell-command): ",
+        pushed(
+            files={
+                f"{HIDDEN}/__init__.py": '"""Runs what it is told."""\n\nimport os\n\n\ndef run(command: str) -> None:\n'
+                '    """Run it by a shell."""\n    os.system(command)\n'
+            }
+        ),
+    ),
+    _gate(
+        "hidden-password",
+        "a password in a folder that tools pass over",
+        "scan.secrets",
+        r"src/ai_generation/node_modules/__init__\.py:3: slipway-connection-url-password: ",
+        _hidden_password,
     ),
     _gate("committed-secret", "a token in a file", "scan.secrets", r"deploy\.env:1: github-pat: ", _secret),
     _gate(

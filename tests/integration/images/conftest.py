@@ -36,6 +36,10 @@ HARDENED = (
 )
 
 
+class Link(str):
+    """The content of a file that is a link: what it leads to."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """A container that ended: its exit code, what it said, and the files it left in /out."""
@@ -64,7 +68,7 @@ class Engine:
             pytest.fail(f"docker {' '.join(arguments[:2])}: {done.stderr.decode()[-2000:]}")
         return done
 
-    def volume(self, files: Mapping[str, str] | None = None, owner: int = 0) -> str:
+    def volume(self, files: Mapping[str, str | bytes] | None = None, owner: int = 0) -> str:
         name = f"slipway-test-{uuid.uuid4().hex[:12]}"
         self.docker("volume", "create", name)
         self.volumes.append(name)
@@ -139,13 +143,17 @@ class Engine:
             self.docker("volume", "rm", "-f", *self.volumes, check=False)
 
 
-def _tar(files: Mapping[str, str], owner: int) -> bytes:
+def _tar(files: Mapping[str, str | bytes], owner: int) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, text in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode, entry.uid, entry.gid = len(text.encode()), 0o644, owner, owner
-            archive.addfile(entry, io.BytesIO(text.encode()))
+        for name, content in files.items():
+            entry, data = tarfile.TarInfo(name), content.encode() if isinstance(content, str) else content
+            entry.mode, entry.uid, entry.gid = 0o644, owner, owner
+            if isinstance(content, Link):
+                entry.type, entry.linkname = tarfile.SYMTYPE, content
+            else:
+                entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
     return packed.getvalue()
 
 
@@ -210,7 +218,7 @@ def deps(engine: Engine, index: list[str]) -> str:
 def source(engine: Engine) -> Callable[..., str]:
     """A volume with a small sound service, and what a test plants into it."""
 
-    def make(planted: Mapping[str, str] | None = None) -> str:
+    def make(planted: Mapping[str, str | bytes] | None = None) -> str:
         return engine.volume(
             {f"src/{name}": text for name, text in {**SOUND, **(planted or {})}.items() if text}
         )

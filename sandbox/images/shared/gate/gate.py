@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -19,8 +19,6 @@ SOURCE = Path("/workspace/src")
 DEPS = Path("/deps")
 OUT = Path("/out")
 SHOWN = 40  # findings told in the log; all of them are in /out/findings.json
-# Made by tools, never by a person; what is in them is looked at by other gates (/deps) or never shipped.
-NOT_SOURCE = {".git", ".venv", "node_modules", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,7 @@ class CannotEvaluate(Exception):
 
 def main(name: str, gate: Callable[[list[str]], Verdict]) -> None:
     """Runs a gate and exits with its verdict; a person's first useful line comes first."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # git takes any bytes for a name
     try:
         verdict = gate(sys.argv[1:])
         if verdict.report:
@@ -183,21 +182,21 @@ def require_source() -> None:
         raise CannotEvaluate(f"{SOURCE} is missing or empty: the source volume is not there")
 
 
-def files(pattern: str, *, below: Path | None = None) -> Iterator[Path]:
-    """Files of the source tree by name pattern, sorted; links are not followed out of the tree."""
-    root = (below or SOURCE).resolve()
-    found = []
-    for folder, names, leaves in os.walk(root):
-        names[:] = sorted(name for name in names if name not in NOT_SOURCE)
-        found += [path for leaf in leaves if (path := Path(folder) / leaf).match(pattern) and path.is_file()]
-    yield from sorted(path for path in found if path.resolve().is_relative_to(SOURCE.resolve()))
-
-
 def relative(path: str | Path) -> str:
     try:
         return str(Path(path).relative_to(SOURCE))
     except ValueError:
         return str(path)
+
+
+def looked_at_all(tool: str, wanted: Iterable[str], seen: Iterable[str]) -> None:
+    """Holds a tool to the list of what the tree has.
+
+    :raises CannotEvaluate: if it looked at fewer files; it names them.
+    """
+    if missed := sorted(set(wanted) - set(seen)):
+        some = ", ".join(missed[:5]) + (f" and {len(missed) - 5} more" if len(missed) > 5 else "")
+        raise CannotEvaluate(f"{tool} did not look at {some}: it leaves out what the image can hold")
 
 
 def argument(arguments: Sequence[str], index: int, usage: str) -> str:
