@@ -17,6 +17,8 @@ PASSED, FAILED, NOT_EVALUATED = 0, 1, 3
 Source = Callable[..., str]
 UNHASHED = "requests==2.32.0\n"
 VULNERABLE = f"pyyaml==5.3 \\\n    --hash=sha256:{'a' * 64}\n"
+ZEROS = "certifi==2024.07.04 --hash=sha256:c198e21b1289c2ab85ee4e67bb4b4ef3ead0892059901a8d5b622f24a1101e90\n"
+NOTHING = "# a service that needs the standard library only\n"
 OLD_DATA = ("-e", "SLIPWAY_ADVISORIES_MAX_AGE_DAYS=36500")
 
 
@@ -32,7 +34,7 @@ class Case:
     gate: str
     what: str
     code: int
-    planted: dict[str, str] = field(default_factory=dict)
+    planted: dict[str, str | bytes] = field(default_factory=dict)
     says: Sequence[str] = ()
     options: Sequence[str] = ()
     deps: bool = False
@@ -320,6 +322,37 @@ SCAN = [
         arguments=LOCK,
         options=(*OLD_DATA, *gone("/opt/toolbox/bin/pip-audit")),
     ),
+    Case(
+        "dependencies",
+        "a version with zeros that the index has without",
+        PASSED,
+        {"requirements.txt": ZEROS},
+        ["1 packages of requirements.txt"],
+        arguments=LOCK,
+        options=OLD_DATA,
+    ),
+    Case(
+        "dependencies",
+        "a vulnerable pin in UTF-16",
+        FAILED,
+        {"requirements.txt": VULNERABLE.encode("utf-16")},
+        ["requirements.txt:1: ", "CVE-2020-14343"],
+        arguments=LOCK,
+        options=OLD_DATA,
+    ),
+    Case(
+        "dependencies",
+        "no package",
+        PASSED,
+        {"requirements.txt": NOTHING},
+        ["0 packages of requirements.txt"],
+        arguments=LOCK,
+        options=OLD_DATA,
+    ),
+    Case("sbom", "no package", PASSED, {"requirements.txt": NOTHING}, ["0 packages"], arguments=LOCK),
+    Case(
+        "sbom", "UTF-16", PASSED, {"requirements.txt": ZEROS.encode("utf-16")}, ["1 packages"], arguments=LOCK
+    ),
     Case("sbom", "sound", PASSED, says=["1 packages"], arguments=LOCK),
     Case(
         "sbom",
@@ -429,6 +462,33 @@ def test_fetched_dependencies_are_kept_and_need_the_network_once(
     )
     assert offline.code == NOT_EVALUATED, offline.said
     assert "the package index cannot be reached" in offline.said
+
+
+@pytest.mark.parametrize(
+    ("runtime", "development"),
+    [(NOTHING, ZEROS.encode("utf-16")), (b"\xef\xbb\xbf" + ZEROS.encode(), NOTHING)],
+    ids=["empty, UTF-16", "byte order mark, empty"],
+)
+def test_locks_of_any_form_are_fetched_and_fit_together(
+    engine: Any, source: Source, index: list[str], runtime: str | bytes, development: str | bytes
+) -> None:
+    locks = {"requirements.txt": runtime, "requirements-dev.txt": development}
+    tree, deps = source(locks), engine.volume()
+    fetched = engine.run(
+        "toolbox-python",
+        "/opt/slipway/bin/fetch-dependencies",
+        *locks,
+        source=tree,
+        deps=deps,
+        deps_mode="rw",
+        options=index,
+        network="host",
+    )
+    assert fetched.code == PASSED, fetched.said
+    fits = engine.run("toolbox-python", "/opt/slipway/bin/compile", source=tree, deps=deps)
+    assert fits.code == PASSED, fits.said
+    there = engine.run("toolbox-python", "ls", "/deps/wheels", source=tree, deps=deps)
+    assert ("certifi-2024.7.4" in there.said) is (runtime != NOTHING)
 
 
 SERVICE = """

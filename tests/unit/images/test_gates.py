@@ -3,6 +3,7 @@
 import hashlib
 import json
 import signal
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,11 @@ import pytest
 import pytest_gate
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from pip._internal.network.session import PipSession
+from pip._internal.req.req_file import parse_requirements
 
 HASH = "--hash=sha256:" + "a" * 64
 
@@ -23,7 +29,7 @@ def test_lock_with_hashes_markers_and_comments_is_read() -> None:
     pins, findings = lock_pins.parse("r.txt", text)
     assert not findings
     assert [(pin.name, pin.version, pin.line) for pin in pins] == [("foo-bar", "1.0", 2), ("baz", "2", 6)]
-    assert pins[1].marker == "python_version < '3.12'"
+    assert pins[1].marker == 'python_version < "3.12"'
 
 
 @pytest.mark.parametrize(
@@ -39,49 +45,87 @@ def test_lock_with_hashes_markers_and_comments_is_read() -> None:
         ("-r other.txt", "lock-option"),
         ("requests==2.0 --hash=md5:abc", "lock-option"),
         (f"requests==2.0 --config-settings=x {HASH}", "lock-option"),
-        ("", "lock-empty"),
+        (f"requests===2.0 {HASH}", "lock-pin"),
+        (f"requests==two {HASH}", "lock-pin"),
+        (f"requests==2.0 ; nothing {HASH}", "lock-pin"),
+        (f"requests==2.0 ; os_name == '${{X}}' {HASH}", "lock-pin"),
+        (f"requests==2.0 {HASH} # said \\\nother==1 {HASH}", "lock-continuation"),
+        (f"requests==2.0 \\ \n {HASH}", "lock-continuation"),
+        (f"requests==2.0 {HASH}\x0cother==1 {HASH}", "lock-character"),
+        (f"requests==2.0 {HASH}\u2028other==1 {HASH}", "lock-character"),
     ],
 )
 def test_lock_with_anything_but_pins_and_hashes_is_refused(line: str, rule: str) -> None:
-    pins, findings = lock_pins.parse("r.txt", line)
-    assert not pins
-    assert [finding.rule for finding in findings] == [rule]
+    _, findings = lock_pins.parse("r.txt", line)
+    assert findings[0].rule == rule
 
 
-@given(st.text())
-def test_any_text_is_read_without_breaking(text: str) -> None:
-    pins, findings = lock_pins.parse("r.txt", text)
-    assert pins or findings
+@pytest.mark.parametrize("text", ["", "# a service that needs the standard library only\n"])
+def test_empty_lock_is_legal(text: str) -> None:
+    assert lock_pins.parse("r.txt", text) == ([], [])
 
 
-def _entry(*events: dict[str, str]) -> dict[str, object]:
-    return {"ranges": [{"type": "ECOSYSTEM", "events": list(events)}]}
+@pytest.mark.parametrize("version", ["2024.07.04", "v2024.7.4", "2024.7.4"])
+def test_versions_are_told_as_versions(version: str) -> None:
+    (pin,), findings = lock_pins.parse(
+        "r.txt", f"certifi=={version} {HASH.upper().replace('--HASH=SHA', '--hash=sha')}"
+    )
+    assert not findings
+    assert (pin.version, pin.hashes) == ("2024.7.4", ("a" * 64,))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_lock_is_decoded_by_its_byte_order_mark(encoding: str) -> None:
+    text, wrong = lock_pins.decoded("r.txt", f"a==1 {HASH}\r\n".encode(encoding))
+    assert (text, wrong) == (f"a==1 {HASH}\r\n", None)
 
 
 @pytest.mark.parametrize(
-    ("entry", "version", "affected"),
+    ("data", "says"),
     [
-        (_entry({"introduced": "0"}, {"fixed": "2.0"}), "1.9", True),
-        (_entry({"introduced": "0"}, {"fixed": "2.0"}), "2.0", False),
-        (_entry({"introduced": "0"}, {"fixed": "2.0"}), "2.0rc1", True),
-        (_entry({"introduced": "1.0"}, {"last_affected": "1.5"}), "1.5", True),
-        (_entry({"introduced": "1.0"}, {"last_affected": "1.5"}), "1.5.1", False),
-        (_entry({"introduced": "1.0"}), "0.9", False),
-        (_entry({"introduced": "1.0"}), "99", True),
-        ({"versions": ["3.0.0"]}, "3.0.0", True),
-        ({"versions": ["3.0.0"]}, "3.0.1", False),
-        (_entry({"introduced": "0"}, {"fixed": "2.0"}), "no version", True),
+        ("a==1".encode("utf-16-le"), "UTF-16 without a byte order mark"),
+        (b"# \xf8\n", "not UTF-8"),
+        (b"\xff\xfea", "not UTF-16"),
+        (b"# coding: utf-7\n", "says that it is in utf-7"),
     ],
 )
-def test_affected_versions_follow_osv(entry: dict[str, object], version: str, affected: bool) -> None:
-    assert osv.affects(entry, version) is affected
+def test_lock_in_another_encoding_is_named_as_such(data: bytes, says: str) -> None:
+    text, wrong = lock_pins.decoded("r.txt", data)
+    assert not text
+    assert wrong
+    assert says in wrong.message
+
+
+ODDITIES = ["a==1", "b_C==02.0", "==", " ", "  ", "\n", "\r", "\\", "\\\n", "#", " # x", HASH, f" {HASH}", "\x0c", "-r x",
+            ";", "os_name", "'", "\t", "\ufeff", "\x85", "--", "$X", "[e]", "1", "===", ".*", "@", "\xa0", "\u2028"]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(ODDITIES), max_size=12).map("".join) | st.text())
+def test_what_is_read_of_a_lock_is_what_pip_reads_of_it(text: str) -> None:
+    pins, findings = lock_pins.parse("r.txt", text)
+    if findings:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in (("pushed", text), ("written", "".join(f"{pin}\n" for pin in pins))):
+            path = Path(folder, name)
+            path.write_bytes(content.encode())
+            read = [(one.requirement, one.options) for one in parse_requirements(str(path), PipSession())]
+            found = [
+                (canonicalize_name(Requirement(text).name), str(Version(Requirement(text).specifier.__str__()[2:])),
+                 tuple(options["hashes"]["sha256"]))
+                for text, options in read
+            ]  # fmt: skip
+            assert found == [(pin.name, pin.version, pin.hashes) for pin in pins]
 
 
 def _advisories(folder: Path, taken: datetime, **changed: object) -> Path:
     record = {
         "id": "X-1",
         "affected": [
-            {"package": {"ecosystem": "PyPI", "name": "a"}, **_entry({"introduced": "0"}, {"fixed": "2"})}
+            {
+                "package": {"ecosystem": "PyPI", "name": "a"},
+                "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "2"}]}],
+            }
         ],
     }
     text = json.dumps(record) + "\n"
@@ -110,6 +154,7 @@ def test_advisories_of_the_allowed_age_answer_by_normalised_name(tmp_path: Path)
         (1, "10", {"records": 2}, "promises 2"),
         (1, "10", {"sha256": "0"}, "not those that metadata.json describes"),
         (1, "10", {"published": "yesterday"}, "missing or broken"),
+        (1, "10", {"published": "2026-02-28T00:00:00"}, "no time zone"),
     ],
 )
 def test_advisories_that_are_stale_or_not_whole_are_no_basis(

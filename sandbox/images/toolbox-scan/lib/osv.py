@@ -11,8 +11,9 @@ import os
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -42,6 +43,8 @@ class Advisories:
         try:
             self.metadata: dict[str, Any] = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
             published = datetime.fromisoformat(self.metadata["published"])
+            if published.tzinfo is None:
+                raise ValueError("`published` has no time zone")
             raw = (folder / "pypi.jsonl").read_bytes()
             if hashlib.sha256(raw).hexdigest() != self.metadata["sha256"]:
                 raise CannotEvaluate(
@@ -70,58 +73,165 @@ class Advisories:
             raise CannotEvaluate(
                 f"{len(records)} advisories where metadata.json promises {self.metadata['records']}"
             )
-        self.by_package: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for record in records:
-            for name in {affected["package"]["name"] for affected in record["affected"]}:
-                self.by_package[name].append(record)
+        self.by_package: dict[str, list[Record]] = defaultdict(list)
+        self._unreadable: dict[str, list[str]] = defaultdict(list)
+        for number, raw_record in enumerate(records, 1):
+            try:
+                for name, record in read(raw_record).items():
+                    self.by_package[name].append(record)
+            except Unreadable as error:
+                if error.package is None:
+                    raise CannotEvaluate(
+                        f"record {number} of the advisories of {folder} cannot be read ({error}): "
+                        "mend the copy of the advisories"
+                    ) from error
+                self._unreadable[error.package].append(str(error))
 
     def __len__(self) -> int:
         return int(self.metadata["records"])
 
+    def unreadable(self, names: Iterable[str]) -> list[str]:
+        """What could not be read of the records of these packages; of other packages it says nothing about a lock."""
+        return sorted({said for name in names for said in self._unreadable.get(normalised(name), [])})
+
     def query(self, name: str, version: str) -> list[dict[str, Any]]:
-        """The records that affect a version, each cut down to the entries that do."""
-        found = []
-        for record in self.by_package.get(normalised(name), []):
-            entries = [
-                entry
-                for entry in record["affected"]
-                if entry["package"]["name"] == normalised(name) and affects(entry, version)
-            ]
-            if entries:
-                found.append({**record, "affected": entries})
-        return found
+        """The records that affect a version, as pip-audit wants them, each cut down to this package."""
+        return [one.told for one in self.by_package.get(normalised(name), []) if one.affects(version)]
 
     def sample(self) -> tuple[str, str, str]:
         """A package and version that are known to be affected, and by which record."""
-        for record in self.by_package["requests"]:
+        for record in self.query("requests", "2.0.0"):
             return "requests", "2.0.0", record["id"]
         raise CannotEvaluate("the advisories know nothing of the package `requests`: that is no copy of them")
 
 
-def affects(entry: dict[str, Any], version: str) -> bool:
-    """Whether an `affected` entry holds a version.
+class Unreadable(Exception):
+    """A record that is not as OSV's schema says; ``package`` is the one that it is about, None if nobody can tell."""
 
-    One that cannot be compared counts as held: better looked at than missed.
+    def __init__(self, said: str, package: str | None = None) -> None:
+        super().__init__(said)
+        self.package = package
+
+
+@dataclass(frozen=True)
+class Range:
+    """A range of versions: its events in the order in which they are gone through, and its limits."""
+
+    events: tuple[tuple[Version | None, str], ...]  # None: before every version
+    limits: tuple[Version, ...]
+
+    def holds(self, version: Version) -> bool:
+        """Whether it holds a version, as https://ossf.github.io/osv-schema/#evaluation says."""
+        if self.limits and not any(version < limit for limit in self.limits):
+            return False
+        is_inside = False
+        for at, kind in self.events:
+            if kind == "introduced" and (at is None or version >= at):
+                is_inside = True
+            elif at is not None and (
+                (kind == "fixed" and version >= at) or (kind == "last_affected" and version > at)
+            ):
+                is_inside = False
+        return is_inside
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one record says of one package."""
+
+    versions: frozenset[Version]
+    ranges: tuple[Range, ...]
+    told: dict[str, Any]
+
+    def affects(self, version: str) -> bool:
+        """Whether it affects a version; a local one (2.0+cu118) is taken for its public one, too: a build of the same."""
+        exact = Version(version)
+        return any(
+            one in self.versions or any(span.holds(one) for span in self.ranges)
+            for one in {exact, Version(exact.public)}
+        )
+
+
+def read(record: Any) -> dict[str, Record]:
+    """What a record says of each package of PyPI, by normalised name; nothing if it was withdrawn.
+
+    :raises Unreadable: if it is not as the schema says.
     """
-    if version in entry.get("versions", []):
-        return True
+    if not isinstance(record, dict) or not isinstance(record.get("id"), str):
+        raise Unreadable("it has no id")
+    if record.get("withdrawn") is not None:
+        return {}
+    entries = record.get("affected") or []
+    by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
     try:
-        wanted = Version(version)
-        for span in entry.get("ranges", []):
-            inside = False
-            for event in span["events"]:
-                ((kind, limit),) = event.items()
-                if kind == "introduced" and (limit == "0" or wanted >= Version(limit)):
-                    inside = True
-                elif (kind == "fixed" and wanted >= Version(limit)) or (
-                    kind == "last_affected" and wanted > Version(limit)
-                ):
-                    inside = False
-            if inside:
-                return True
+        for entry in entries:
+            package = entry.get("package") or {}  # without one it speaks of commits of a repository alone
+            if package.get("ecosystem", "").partition(":")[0] == "PyPI":
+                by_name[normalised(package["name"])].append(entry)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise Unreadable(f"{record['id']}: its packages cannot be told: {error!r}") from error
+    return {name: _record(record, name, entries) for name, entries in by_name.items()}
+
+
+def _record(record: dict[str, Any], name: str, entries: list[dict[str, Any]]) -> Record:
+    try:
+        spans = [span for entry in entries for span in entry.get("ranges") or []]
+        versions = [version for entry in entries for version in entry.get("versions") or []]
+        ranges = tuple(_range(span) for span in spans if span["type"] != "GIT")  # commits are no versions
+        if not all(isinstance(version, str) for version in versions):
+            raise TypeError("a version is no text")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Unreadable(f"{record['id']} of {name}: {error!r}", name) from error
+    fixes = [{"fixed": str(at)} for span in ranges for at, kind in span.events if kind == "fixed"]
+    told = {
+        "id": record["id"],
+        "aliases": record.get("aliases") or [],
+        "summary": record.get("summary") or record.get("details") or "",
+        "affected": [
+            {
+                "package": {"ecosystem": "PyPI", "name": name},
+                "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, *fixes]}],
+            }
+        ],
+    }
+    return Record(frozenset(filter(None, map(_listed, versions))), ranges, told)
+
+
+def _listed(version: str) -> Version | None:
+    """A version of a list. One from before PEP 440 is passed over: no pin, and so no lock, can name it."""
+    try:
+        return Version(version)
     except InvalidVersion:
-        return True
-    return False
+        return None
+
+
+_ORDER = {
+    "fixed": 0,
+    "introduced": 1,
+    "last_affected": 2,
+}  # at one version; what is fixed there may be introduced again
+
+
+def _range(span: dict[str, Any]) -> Range:
+    if span["type"] not in ("ECOSYSTEM", "SEMVER"):
+        raise ValueError(f"a range of type {span['type']!r}")
+    events: list[tuple[Version | None, str]] = []
+    limits: list[Version] = []
+    for event in span["events"]:
+        ((kind, at),) = event.items()
+        if kind == "limit":
+            limits += [] if at == "*" else [Version(at)]
+        elif kind in _ORDER:
+            events.append((None if kind == "introduced" and at == "0" else Version(at), kind))
+        else:
+            raise ValueError(f"an event {kind!r}")
+    if not any(kind == "introduced" for _, kind in events):
+        raise ValueError("no event says since when")
+    if any(event.get("limit") == "*" for event in span["events"]):
+        limits = []  # no limit is above it
+    least = Version("0.dev0")
+    ordered = sorted(events, key=lambda one: (one[0] is not None, one[0] or least, _ORDER[one[1]]))
+    return Range(tuple(ordered), tuple(limits))
 
 
 @contextmanager
