@@ -17,6 +17,7 @@ from kubernetes import client, config
 from slipway.adapters import cluster
 from slipway.adapters.cluster import pruning
 from slipway.errors import Permanent, PolicyFailed, Transient
+from slipway.release import manifests
 from slipway_sandbox.part import Part, Sandbox
 
 NAMESPACE = "ai-generation"
@@ -352,6 +353,47 @@ def test_rollout_is_complete_when_its_pods_run_the_digest(
     stranger = cluster.rollout(api, NAMESPACE, name, NO_DIGEST, timeout_s=60)
     assert not stranger.complete
     assert digest in stranger.message
+
+
+def test_pods_that_read_what_changed_are_replaced_and_others_stay(
+    api: client.ApiClient, name: str, images: dict[str, str]
+) -> None:
+    """A ConfigMap alone, Vault's version alone, the way back: new pods have it before the rollout is complete."""
+    image, core = images["base-python"], client.CoreV1Api(api)
+
+    def released_with(setting: str, version: str) -> tuple[str, str]:
+        reader = deployment(name, "app", ["sh", "-c", 'echo "setting is $SETTING"; exec sleep 600'])
+        sources = [
+            {"configMapRef": {"name": name}},
+            {"secretRef": {"name": f"{name}-secret", "optional": True}},
+        ]
+        reader["spec"]["template"]["spec"]["containers"][0]["envFrom"] = sources
+        objects = manifests.release_of(
+            [config_map(name, SETTING=setting), reader],
+            deployment=name,
+            container="app",
+            image=image,
+            commit="c" * 40,
+            service=SERVICE,
+            secrets={f"{name}-secret": version},
+        )
+        cluster.apply(api, objects, force=True)
+        (pod,) = followed(api, name, image.partition("@")[2]).pods
+        deadline = time.monotonic() + SOON_S
+        while not (said := core.read_namespaced_pod_log(pod, NAMESPACE, _preload_content=False).data):
+            assert time.monotonic() < deadline, f"{pod} has said nothing within {SOON_S} s"
+            time.sleep(0.2)
+        return pod, said.decode().strip()
+
+    first, said = released_with("old", "version 1 of x")
+    assert said == "setting is old"
+    assert released_with("old", "version 1 of x") == (first, said)
+    second, said = released_with("new", "version 1 of x")
+    assert (second != first, said) == (True, "setting is new")
+    third, _ = released_with("new", "version 2 of y")
+    assert third != second
+    back, said = released_with("old", "version 1 of x")  # as a rollback applies it
+    assert (back != third, said) == (True, "setting is old")
 
 
 def test_image_that_cannot_be_pulled_fails_soon(

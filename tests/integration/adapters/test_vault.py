@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -80,6 +81,27 @@ def test_a_path_with_nothing_at_it_is_permanent_and_named(parts: dict[str, Part]
     assert isinstance(administrator, Vault)
     with pytest.raises(Permanent, match=r"^Vault has nothing at secret/slipway/nothing\n"):
         vault.read(administrator.client(), "slipway/nothing")
+
+
+def test_each_writing_is_another_version_and_none_is_told_by_a_hash(parts: dict[str, Part]) -> None:
+    administrator, path = parts["vault"], f"services/test-{secrets.token_hex(4)}"
+    assert isinstance(administrator, Vault)
+    client, seen = administrator.client(), []
+    kv = client.secrets.kv.v2
+    try:
+        for value in ("one", "two", "one"):
+            kv.create_or_update_secret(path, {"key": value}, mount_point="secret")
+            found, version = vault.read_versioned(client, path)
+            assert found == {"key": value}
+            assert vault.read_versioned(client, path)[1] == version
+            seen.append(version)
+        kv.delete_metadata_and_all_versions(path, mount_point="secret")
+        kv.create_or_update_secret(path, {"key": "one"}, mount_point="secret")
+        seen.append(vault.read_versioned(client, path)[1])
+    finally:
+        kv.delete_metadata_and_all_versions(path, mount_point="secret")
+    assert [one.number for one in seen] == [1, 2, 3, 1]
+    assert len({str(one) for one in seen}) == 4
 
 
 def test_another_services_database_is_permanent_and_named(worker: Any) -> None:
