@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from slipway_sandbox.local_http import session
 from slipway_sandbox.project import Project, Pushed
+from slipway_sandbox.runs import Airflow
 
 
 def test_nothing_is_shown_without_signing_in(project: Project, first: Pushed) -> None:
@@ -48,3 +49,22 @@ def test_tasks_link_to_the_release(project: Project, first: Pushed) -> None:
     assert set(links) == {"Reports", "Release"}
     assert project.airflow.call("GET", links["Reports"]).json().keys() >= {"junit.xml"}
     assert project.airflow.call("GET", links["Release"].partition("#")[0]).json()["commit"] == first.commit
+
+
+def test_only_who_may_start_runs_may_ask_which_run_is_meant(project: Project, first: Pushed) -> None:
+    asked = {
+        "commit": first.commit,
+        "ref": "refs/heads/main",
+        "is_head": False,
+        "asked_by": "push",
+    }
+    path = "/slipway/releases/ai-generation"
+    assert project.airflow.call("POST", path, json=asked).status_code == 404  # a viewer
+    hook = Airflow(project.sandbox, "hook")
+    told = hook.call("POST", path, json=asked).json()
+    assert (told["is_new"], told["obstacles"]) == (False, []), told
+    assert hook.call("POST", path, json={**asked, "commit": "main"}).status_code == 422
+    assert (
+        hook.call("POST", "/slipway/releases/nothing", json=asked).json()["obstacles"][0]["effect"]
+        == "not started"
+    )
