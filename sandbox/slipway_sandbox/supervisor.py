@@ -215,6 +215,9 @@ files = {self.folder}/conf.d/*.conf
             return False
         self.socket.unlink(missing_ok=True)
         self.pid_file.unlink(missing_ok=True)
+        # each part writes its own anew; one whose folder has gone would keep the supervisor from starting
+        for stale in (self.folder / "conf.d").glob("*.conf"):
+            stale.unlink()
         log = self.layout.logs / "supervisord.start.log"
         with log.open("ab") as output:
             process = subprocess.Popen(

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway_sandbox.layout import Layout, SandboxError
-from slipway_sandbox.supervisor import Confined, Program, start_time, tail
+from slipway_sandbox.supervisor import Confined, Program, Supervisor, start_time, tail
 
 LAYOUT = Layout(Path("/s"), Path("/c"), Path("/x"))
 
@@ -74,3 +74,18 @@ def test_tail_gives_the_last_lines_and_says_what_is_missing(tmp_path: Path) -> N
     log.write_text("".join(f"{n}\n" for n in range(100)))
     assert tail(log, 2) == "98\n99"
     assert "No such file" in tail(tmp_path / "none", 2)
+
+
+def test_supervisor_starts_though_a_parts_folder_has_gone_since_the_last(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "state", tmp_path / "cache", tmp_path)
+    layout.create()
+    supervisor = Supervisor(layout)
+    gone = layout.state / "kubernetes/logs/etcd.log"
+    (supervisor.folder / "conf.d/k8s-etcd.conf").write_text(
+        f"[program:k8s-etcd]\ncommand=true\nstdout_logfile={gone}\n"
+    )
+    try:
+        assert supervisor.start()
+        assert supervisor.processes() == {}
+    finally:
+        supervisor.shut_down()
