@@ -193,7 +193,7 @@ def rollback(service: Service, watched: Sequence[str]) -> Any:
                     )
                 why = next(one.reason for one in record.stages if one.name == worst)
                 first = next(iter((why or "").splitlines()), "it does not say why")
-                reason = first if first.startswith(f"{worst} ") else f"{worst} failed: {first}"
+                reason = first if first.startswith((f"{worst} ", f"{worst}:")) else f"{worst} failed: {first}"
                 choice = chosen(ledger, service, environment, record)
                 if choice.to is None:
                     ledger.hold(service.service, environment, record.commit, reason, run_id)

@@ -666,8 +666,14 @@ def test_what_releases_made_for_themselves_is_listed_and_nothing_else(
     told = {"kubernetes_pod_operator": "True", "run_id": "svc.0123456789ab"}
     pod = {**template, "metadata": {"name": own, "labels": {**LABELS, **told}}}
     core.create_namespaced_pod(NAMESPACE, pod)
+    theirs = deployment(name, images["base-python"], ["sleep", "60"])
+    theirs["spec"]["template"]["metadata"]["labels"] |= told
+    cluster.apply(api, [theirs])
+    followed(api, name, images["base-python"].partition("@")[2])
     try:
-        found = {one.kind: one for one in cluster.of_runs(api, NAMESPACE) if name in one.name}
+        listed = [one for one in cluster.of_runs(api, NAMESPACE) if name in one.name]
+        assert len(listed) == 3  # not the pod of the Deployment, whatever labels it has
+        found = {one.kind: one for one in listed}
         assert {kind: (one.name, one.run, one.lease) for kind, one in found.items()} == {
             "secret": (own, "svc.0123456789ab", "database/creds/x/1"),
             "config_map": (own, None, None),
