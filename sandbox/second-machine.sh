@@ -25,8 +25,14 @@ if [ "${SECOND_MACHINE:-}" != inside ]; then
     rules -D 2>/dev/null || true
     ip link del $NAME 2>/dev/null || true; ip netns del $NAME 2>/dev/null || true
     [ "$forward" = 1 ] || [ -e /run/slipway/sandbox.json ] || echo "$forward" >/proc/sys/net/ipv4/ip_forward
-    for c in /sys/fs/cgroup/*/$NAME /sys/fs/cgroup/$NAME; do
-      [ ! -d "$c" ] || find "$c" -depth -type d -exec rmdir {} + 2>/dev/null || true
+    # its processes end a moment after it, and until then the kernel keeps their cgroups
+    local c n
+    for n in $(seq 50); do
+      for c in /sys/fs/cgroup/*/$NAME /sys/fs/cgroup/$NAME; do
+        [ ! -d "$c" ] || find "$c" -depth -type d -exec rmdir {} + 2>/dev/null || true
+      done
+      [ -n "$(ls -d /sys/fs/cgroup/*/$NAME /sys/fs/cgroup/$NAME 2>/dev/null)" ] || break
+      sleep 0.1
     done
   }
   trap away EXIT; trap 'exit 143' TERM INT HUP
