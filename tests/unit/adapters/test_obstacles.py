@@ -309,6 +309,12 @@ def test_back_off_of_a_kubelet_that_does_not_repeat_the_words_is_read_from_the_e
     assert (one.cause, one.is_final) == (Cause.NO_SUCH_IMAGE, True)
 
 
+def test_pod_whose_init_container_works_is_kept_by_nothing() -> None:
+    one = pod("p", status(0, waiting("PodInitializing", None)))
+    one.status.init_container_statuses = [status(0)]
+    assert found(one) is None
+
+
 def test_node_that_is_gone_is_told_apart_from_a_probe_that_fails() -> None:
     running = status(0)
     probe, lost = (

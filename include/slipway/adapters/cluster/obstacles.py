@@ -369,8 +369,8 @@ _OF_EVENT = {
 def _from_events(pod: Any, events: Sequence[Any]) -> _Found | None:
     """Give what a pod's newest event says: an older one may have passed."""
     newest = max(events, key=_when, default=None)
-    statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
-    is_made = any(one.state and one.state.running for one in statuses)
+    # not those of init containers: while one works, nothing is asked whether it is ready
+    is_made = any(one.state and one.state.running for one in pod.status.container_statuses or [])
     if newest is not None and newest.reason in _OF_EVENT:
         cause, words = _OF_EVENT[newest.reason], newest.message or ""
         if cause is Cause.VOLUME_FAILS and _MISSING.search(re.sub(r'"[^"]*"', '""', words)):
