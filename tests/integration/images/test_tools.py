@@ -49,6 +49,8 @@ def test_throwaway_database_is_ready_in_seconds_and_takes_the_examples_changelog
                 "liquibase",
                 "--changelog",
                 "migrations/changelog.yaml",
+                "--contexts",
+                "test",
             ),
             source=source,
             network=f"container:{database}",
