@@ -66,5 +66,6 @@ def _write(place: Path, content: IO[bytes] | None, mode: int) -> None:
 def _refused(name: str, why: str) -> PolicyFailed:
     return PolicyFailed(
         f"{name}: {why}: no image is built with it",
+        code="image.context-refused",
         remedy="take it out of the commit, or commit what it stands for",
     )

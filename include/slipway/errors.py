@@ -1,9 +1,14 @@
-"""The one tree of errors. The class says whether a retry helps; the text what, where, why and what to do."""
+"""The one tree of errors. The class says whether a retry helps; the text what, where, why and what to do; the code which it is.
+
+Programs tell errors apart by class and code, never by the text, which is for people. A code is ``subject.what-is-so``: once
+given it stays, and means one thing. docs/troubleshooting.md lists all of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 
 def plain(text: str, limit: int) -> str:
@@ -16,20 +21,29 @@ class SlipwayError(Exception):
     """Base of all errors of Slipway.
 
     :param message: what went wrong, where, and why.
+    :param code: which error it is, for programs: ``subject.what-is-so``, in lower case.
     :param remedy: what a person can do about it.
     :param lines: the first useful lines of the thing that failed (a log, a report), never secrets.
     """
 
     exit_code = 3  # of the command line: 1 the thing failed (policy), 2 usage or catalog, 3 infrastructure
 
-    def __init__(self, message: str, *, remedy: str = "", lines: Iterable[str] = ()) -> None:
-        self.message, self.remedy = plain(message, 2000), remedy
+    def __init__(self, message: str, *, code: str, remedy: str = "", lines: Iterable[str] = ()) -> None:
+        self.message, self.code, self.remedy = plain(message, 2000), code, remedy
         self.lines = tuple(plain(line, 500) for line in lines)
         super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        """Make a copy of what it holds: what it was built with besides the message is not among an exception's arguments."""
+        return _anew, (type(self), self.args), self.__dict__
 
     def __str__(self) -> str:
         parts = [self.message, *(f"  {line}" for line in self.lines)]
         return "\n".join([*parts, f"What to do: {self.remedy}"] if self.remedy else parts)
+
+
+def _anew(kind: type[SlipwayError], args: tuple[Any, ...]) -> SlipwayError:
+    return kind.__new__(kind, *args)
 
 
 @dataclass(frozen=True)
@@ -58,10 +72,16 @@ class CatalogError(SlipwayError):
     exit_code = 2
 
     def __init__(
-        self, message: str, *, remedy: str = "", lines: Iterable[str] = (), problems: Iterable[Problem] = ()
+        self,
+        message: str,
+        *,
+        code: str,
+        remedy: str = "",
+        lines: Iterable[str] = (),
+        problems: Iterable[Problem] = (),
     ) -> None:
         self.problems = tuple(problems)
-        super().__init__(message, remedy=remedy, lines=tuple(lines) or map(str, self.problems))
+        super().__init__(message, code=code, remedy=remedy, lines=tuple(lines) or map(str, self.problems))
 
 
 class PolicyFailed(SlipwayError):
@@ -78,9 +98,9 @@ class Superseded(SlipwayError):
 
     exit_code = 0
 
-    def __init__(self, message: str, *, by: str, remedy: str = "") -> None:
+    def __init__(self, message: str, *, code: str, by: str, remedy: str = "") -> None:
         self.by = by
-        super().__init__(message, remedy=remedy)
+        super().__init__(message, code=code, remedy=remedy)
 
 
 class Permanent(SlipwayError):

@@ -54,10 +54,15 @@ def run(
         )
     except FileNotFoundError as e:
         raise Transient(
-            f"{name}: not installed on this worker", remedy=f"install {name}, or fix PATH of the workers"
+            f"{name}: not installed on this worker",
+            code="program.not-installed",
+            remedy=f"install {name}, or fix PATH of the workers",
         ) from e
     except subprocess.TimeoutExpired as e:
-        raise Transient(f"{name} {argv[1] if len(argv) > 1 else ''}: no end after {timeout_s:.0f} s") from e
+        raise Transient(
+            f"{name} {argv[1] if len(argv) > 1 else ''}: no end after {timeout_s:.0f} s",
+            code="program.timed-out",
+        ) from e
     if done.returncode not in ok:
         raise _ended(argv, done.returncode, done.stderr or done.stdout or b"")
     output: bytes = (done.stdout or b"")[-keep:]
@@ -109,5 +114,6 @@ def _ended(argv: Sequence[str | Path], code: int, output: bytes) -> Transient:
     said = output[-4000:].decode(errors="replace").strip().splitlines()
     return Transient(
         f"{Path(str(argv[0])).name} {argv[1] if len(argv) > 1 else ''} ended with {code}: {said[-1] if said else 'no output'}",
+        code="program.failed",
         lines=said[-15:],
     )

@@ -92,6 +92,7 @@ def explained(what: str) -> Iterator[None]:
         said = e.explanation.decode(errors="replace") if isinstance(e.explanation, bytes) else e.explanation
         raise (Permanent if refused else Transient)(
             f"Docker engine: {what}: {said or e}",
+            code="engine.refuses" if refused else "engine.fails",
             remedy="see that the registry answers the engine"
             if _UNREACHABLE.search(said or "")
             else "see the engine of slipway_engine: its log, and the room on its disk (`docker system df`)",
@@ -104,6 +105,7 @@ def explained(what: str) -> Iterator[None]:
     ) as e:
         raise Transient(
             f"Docker engine: {what}: it does not answer: {why(e)}",
+            code="engine.unreachable",
             remedy="see that the engine of slipway_engine runs (`docker info`)",
         ) from e
 
@@ -134,7 +136,9 @@ def ensure_image(
         for line in client.pull(ref, stream=True, decode=True, auth_config=account):
             if "error" in line:
                 raise Transient(
-                    f"pulling {ref}: {line['error']}", remedy="see that the registry answers the engine"
+                    f"pulling {ref}: {line['error']}",
+                    code="image.not-pulled",
+                    remedy="see that the registry answers the engine",
                 )
 
 
@@ -336,6 +340,7 @@ def wait_until(client: APIClient, name: str, probe: Sequence[str], timeout_s: fl
                 said = log_tail(client, name)
                 raise PolicyFailed(
                     f"{name} ended by itself before it was ready: {said[-1] if said else 'it says nothing'}",
+                    code="gate.sidecar-ended",
                     lines=said[:-1],
                 )
             probed = client.exec_create(name, list(probe))["Id"]
@@ -345,6 +350,7 @@ def wait_until(client: APIClient, name: str, probe: Sequence[str], timeout_s: fl
             if time.monotonic() > deadline:
                 raise PolicyFailed(
                     f"{name} is not ready after {timeout_s:.0f} s: {answer[-300:]}",
+                    code="gate.sidecar-not-ready",
                     lines=log_tail(client, name),
                 )
             time.sleep(0.2)
@@ -366,7 +372,9 @@ def reports(client: APIClient, container: str, folder: str = "/out") -> dict[str
             size += len(chunk)
             if size > 4 * REPORTS_LIMIT:
                 raise PolicyFailed(
-                    f"reports in {folder} exceed {4 * REPORTS_LIMIT} bytes", remedy="write less to /out"
+                    f"reports in {folder} exceed {4 * REPORTS_LIMIT} bytes",
+                    code="gate.reports-too-large",
+                    remedy="write less to /out",
                 )
             spool.write(chunk)
         spool.seek(0)
@@ -469,29 +477,34 @@ def _why(
     if not answers or fault is buildkit.Fault.ENGINE:
         return Transient(
             f"Docker engine: building {tag}: it went away, or has no room: {step or failure}",
+            code="engine.gone-while-building",
             remedy="see that the engine of slipway_engine runs (`docker info`), and the room on its disk (`docker system df`)",
             lines=last,
         )
     if said and "buildx component is missing" in said[0]:
         return Permanent(
             "the worker's docker client has no BuildKit",
+            code="engine.buildkit-missing",
             remedy="put Debian's /usr/bin/docker, or one with buildx, first on PATH of the workers",
             lines=last,
         )
     if fault is buildkit.Fault.BASE:
         return Transient(
             f"the image could not be built: {step}",
+            code="image.base-unavailable",
             remedy="see that the registry answers the engine, and has the base images of the platform file",
             lines=last,
         )
     if isinstance(failure.__cause__, subprocess.TimeoutExpired):
         return PolicyFailed(
             f"the image is not built after {failure.__cause__.timeout:.0f} s",
+            code="image.build-timed-out",
             remedy="make it quicker, or raise image.timeout_s in the catalog",
             lines=last,
         )
     return PolicyFailed(
         f"the image does not build: {step or failure}",
+        code="image.build-failed",
         remedy=f"correct {dockerfile}; a build has no network and only the pinned base images",
         lines=last,
     )
@@ -538,13 +551,16 @@ def push(client: APIClient, repository: str, tag: str, username: str, password: 
                 denied = "denied" in line["error"] or "unauthorized" in line["error"]
                 raise (Permanent if denied else Transient)(
                     f"pushing {repository}:{tag}: {line['error']}",
+                    code="image.push-denied" if denied else "image.push-failed",
                     remedy="correct secret/slipway/registry in Vault"
                     if denied
                     else "see that the registry answers the engine, and the room on its disk",
                 )
             digest = line.get("aux", {}).get("Digest", digest)
     if not digest:
-        raise Transient(f"pushing {repository}:{tag}: the engine named no digest")
+        raise Transient(
+            f"pushing {repository}:{tag}: the engine named no digest", code="image.push-without-digest"
+        )
     return str(digest)
 
 

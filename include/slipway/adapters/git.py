@@ -116,10 +116,12 @@ class Repository:
                 if _REFUSED.search(said):
                     raise Permanent(
                         f"{self.url}: the git server refuses the account {self.username}: {said}",
+                        code="git.account-refused",
                         remedy="correct secret/slipway/git in Vault, or give that account the right to read the repository",
                     ) from e
                 raise Transient(
                     f"{self.url}: git {args[0]} failed: {said}",
+                    code="git.failed",
                     remedy="see that the git server answers",
                     lines=e.lines,
                 ) from e
@@ -132,7 +134,9 @@ class Repository:
         found = self._ref(f"refs/heads/{branch}")
         if found is None:
             raise PolicyFailed(
-                f"{self.url}: no branch {branch}", remedy="push it, or correct `branch` in the catalog"
+                f"{self.url}: no branch {branch}",
+                code="source.branch-missing",
+                remedy="push it, or correct `branch` in the catalog",
             )
         return found
 
@@ -215,11 +219,17 @@ class Repository:
         """
         if not _HASH.fullmatch(commit):
             raise PolicyFailed(
-                f"{commit!r} is not a full commit hash", remedy="give all 40 hexadecimal digits"
+                f"{commit!r} is not a full commit hash",
+                code="source.commit-malformed",
+                remedy="give all 40 hexadecimal digits",
             )
         self.fetch(commit)
         if not self._has(commit):
-            raise PolicyFailed(f"{self.url}: no commit {commit}", remedy="push the commit, then release it")
+            raise PolicyFailed(
+                f"{self.url}: no commit {commit}",
+                code="source.commit-missing",
+                remedy="push the commit, then release it",
+            )
         shown = self._run("show", "--no-patch", "--format=%H%x00%T%x00%ct%x00%s%x00%an", commit).decode(
             errors="replace"
         )
@@ -279,11 +289,13 @@ class Repository:
             if entry.size > FILE_LIMIT:
                 raise PolicyFailed(
                     f"{entry.path} has {entry.size} bytes, and may have {FILE_LIMIT}",
+                    code="source.read-too-large",
                     remedy="keep it elsewhere, or split it",
                 )
         if (size := sum(entry.size for entry in entries)) > FILES_LIMIT:
             raise PolicyFailed(
                 f"the files below {folder} have {size} bytes, and may have {FILES_LIMIT}",
+                code="source.folder-too-large",
                 remedy="keep there only what a release reads",
             )
         with tempfile.TemporaryFile(prefix="slipway-git-") as blobs:
@@ -312,6 +324,7 @@ class Repository:
         if len(listed) == LISTING_LIMIT:
             raise PolicyFailed(
                 f"the list of the files of {commit} is longer than {LISTING_LIMIT} bytes",
+                code="source.list-too-long",
                 remedy=f"keep in the repository only what the service is made of: {sources.FILES_MOST} files at most",
             )
         entries = []
@@ -421,6 +434,7 @@ class Repository:
             if self._ref(f"refs/{kind}/{NOTES_REF}"):
                 raise Permanent(
                     f"{self.url}: refs/{kind}/{NOTES_REF} is taken for {NOTES_REF} by git, so that no note can be pushed",
+                    code="git.notes-ref-taken",
                     remedy="delete it, and let the server refuse branches and tags whose names begin with refs/, as forges do",
                 ) from error
 
@@ -436,6 +450,7 @@ def _next(blobs: IO[bytes], entry: sources.Entry) -> bytes:
     if head != f"{entry.object} blob {entry.size}\n".encode():
         raise Transient(
             f"the mirror has no {entry.object} ({sources.shown(entry.path)}): git tells {head[:100]!r}",
+            code="git.mirror-damaged",
             remedy="remove the folder of the mirror on this worker; it is made anew",
         )
     content = blobs.read(entry.size)

@@ -153,6 +153,7 @@ class Registry:
         has = ", ".join(sorted({_platform(one.get("platform") or {}) for one in found})) or "nothing"
         raise Permanent(
             f"registry {self.address}: {name} is an index without an image for {self.platform}: it has {has}",
+            code="registry.no-image-for-platform",
             remedy="push an image of that platform, or correct `registry.image_platform` in the platform file",
         )
 
@@ -161,6 +162,7 @@ class Registry:
         if not config.get("digest") or int(config.get("size", 0)) > _CONFIG_LIMIT:
             raise Permanent(
                 f"registry {self.address}: {name} has no configuration of at most {_CONFIG_LIMIT} bytes: it is no image",
+                code="registry.config-missing",
                 remedy=_REMOVE,
             )
         answer = self._ask("GET", f"{repository}/blobs/{config['digest']}")
@@ -202,6 +204,7 @@ class Registry:
             said, name = " or ".join(sorted(kinds)), f"{repository}, {reference}"
             raise Permanent(
                 f"registry {self.address}: {name} is {said}: neither an image nor an index of images",
+                code="registry.not-an-image",
                 remedy=_REMOVE,
             )
         return _digest_of(answer.content), body
@@ -222,6 +225,7 @@ class Registry:
         except requests.RequestException as e:
             raise Transient(
                 f"registry {self.address} does not answer: {why(e)}",
+                code="registry.unreachable",
                 remedy="see that it runs and its certificate is valid",
             ) from e
         if answer.status_code == 404 and "html" not in answer.headers.get("Content-Type", ""):
@@ -229,16 +233,19 @@ class Registry:
         if answer.status_code in (401, 403):
             raise Permanent(
                 f"registry {self.address} refuses the account {self.username} ({answer.status_code}) for {path}",
+                code="registry.account-refused",
                 remedy="correct secret/slipway/registry in Vault, or give that account the right to push",
             )
         if answer.status_code == 405 and method == "DELETE":
             raise Permanent(
                 f"registry {self.address} does not delete images",
+                code="registry.deletes-nothing",
                 remedy="allow it (`storage.delete.enabled`), or let the registry's own rules remove old images",
             )
         if answer.status_code not in (200, 202):
             raise Transient(
                 f"registry {self.address} answered {answer.status_code} for {path}",
+                code="registry.failed",
                 remedy="see the registry's log, the room on its disk, and whether a proxy answers in its place",
             )
         return answer
@@ -249,7 +256,9 @@ _REMOVE = "see who pushed it; remove it from the registry, or release a newer co
 
 def _in_pieces(address: str, name: str, part: str) -> Permanent:
     return Permanent(
-        f"registry {address}: {name} is there, but {part}, which it names, is not", remedy=_REMOVE
+        f"registry {address}: {name} is there, but {part}, which it names, is not",
+        code="registry.image-incomplete",
+        remedy=_REMOVE,
     )
 
 
@@ -268,6 +277,7 @@ def _json(answer: Response, address: str, path: str, digest: str | None = None) 
     if not isinstance(said, dict):
         raise Transient(
             f"registry {address} answered something else than was asked for at {path}",
+            code="registry.answer-malformed",
             remedy="see whether a proxy answers in its place, and that its storage is whole",
         )
     return said

@@ -42,13 +42,19 @@ def _explained(path: str, client: hvac.Client) -> Iterator[None]:
     except hvac.exceptions.Forbidden as e:
         raise Permanent(
             f"Vault denies {path} to Slipway's workers: their policy {_policies(client)} does not allow it",
+            code="vault.path-denied",
             remedy="add the path to the policy (docs/security.md lists what the workers need), then clear the task",
         ) from e
     except hvac.exceptions.InvalidPath as e:
-        raise Permanent(f"Vault has nothing at {path}", remedy="write it there, then clear the task") from e
+        raise Permanent(
+            f"Vault has nothing at {path}",
+            code="vault.path-empty",
+            remedy="write it there, then clear the task",
+        ) from e
     except (hvac.exceptions.VaultError, requests.RequestException) as e:
         raise Transient(
             f"Vault does not give {path}: {said(e)}",
+            code="vault.failed",
             remedy=(
                 "see that Vault answers and is unsealed (`bao status`)"
                 # the engine makes a login there at that moment

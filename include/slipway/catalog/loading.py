@@ -37,7 +37,9 @@ def load_catalog(directory: Path | str | None = None) -> dict[str, Service]:
     directory = Path(directory) if directory is not None else catalog_directory()
     if not directory.is_dir():
         raise CatalogError(
-            f"{directory} is not a folder.", remedy="Name the folder of the catalog's *.yaml files."
+            f"{directory} is not a folder.",
+            code="catalog.folder-missing",
+            remedy="Name the folder of the catalog's *.yaml files.",
         )
     return load_files(sorted(directory.glob("*.yaml")))
 

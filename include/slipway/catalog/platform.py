@@ -92,6 +92,7 @@ class Platform(Entry):
         meant = difflib.get_close_matches(name, self.images, 1)
         raise CatalogError(
             f"The platform has no image `{name}`" + (f"; did you mean `{meant[0]}`?" if meant else "."),
+            code="platform.image-unknown",
             remedy=f"Add it to `images` in the platform file (has: {', '.join(sorted(self.images))}).",
         )
 
@@ -105,6 +106,7 @@ def load_platform(path: Path | str | None = None) -> Platform:
     if not (found := path or os.environ.get("SLIPWAY_PLATFORM")):
         raise CatalogError(
             "SLIPWAY_PLATFORM is not set, so it is unknown where the registry, git and Airflow are.",
+            code="platform.not-set",
             remedy='`eval "$(slipway sandbox env)"`, or name your own platform file.',
         )
     return read(Path(found), Platform)

@@ -23,7 +23,9 @@ def _parse(path: Path) -> Document:
             raw = file.read(strict_yaml.CATALOG.bytes_ + 1)
     except OSError as error:
         raise CatalogError(
-            f"{path}: cannot be read: {error.strerror}.", remedy="Check the path and its permissions."
+            f"{path}: cannot be read: {error.strerror}.",
+            code="catalog.unreadable",
+            remedy="Check the path and its permissions.",
         ) from error
     found = strict_yaml.documents(raw, strict_yaml.CATALOG)
     if not found:
@@ -110,6 +112,7 @@ def refused(problems: Any) -> CatalogError:
     count = f"{len(ordered)} problems" if len(ordered) > 1 else "1 problem"
     return CatalogError(
         f"{count} in the catalog:",
+        code="catalog.invalid",
         remedy="Correct the file; docs/catalog.md says what each word means, `slipway lint` checks it.",
         problems=ordered,
     )

@@ -114,5 +114,6 @@ def retention_of(asked: Mapping[str, object] | None, kept: Retention) -> Retenti
         wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise CatalogError(
             f"The retention that was asked for is wrong: {'; '.join(wrong)}.",
+            code="refresh.retention-invalid",
             remedy=f"Its words are {', '.join(Retention.model_fields)}; docs/catalog.md says what each means.",
         ) from None

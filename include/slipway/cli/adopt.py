@@ -83,5 +83,6 @@ def _cluster() -> ApiClient:
     except (ConfigException, OSError) as e:
         raise CatalogError(
             f"No cluster is known: {e}",
+            code="cluster.unknown",
             remedy="Name the file of the cluster's address and your account by KUBECONFIG.",
         ) from e

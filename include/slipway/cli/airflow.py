@@ -27,7 +27,7 @@ def refuse(obstacles: Iterable[Obstacle]) -> None:
     """
     for one in obstacles:
         if one.effect is Effect.NOT_STARTED:
-            raise CatalogError(f"Nothing is started: {one.what}.", remedy=one.remedy)
+            raise CatalogError(f"Nothing is started: {one.what}.", code=one.code, remedy=one.remedy)
 
 
 class Airflow:
@@ -47,11 +47,13 @@ class Airflow:
         if status in (401, 403):
             raise CatalogError(
                 f"Airflow at {self.url} refused the account `{username}` ({status}): no such account, or another password.",
+                code="airflow.account-refused",
                 remedy=f"The password is read from {file}, the account's name from SLIPWAY_AIRFLOW_USER.",
             )
         if status not in (200, 201) or "access_token" not in answer:
             raise Permanent(
                 f"Airflow at {self.url} gave the account `{username}` no token ({status}).",
+                code="airflow.no-token",
                 remedy="Check AIRFLOW_URL, and the log of Airflow's API server.",
                 lines=[_said(answer)],
             )
@@ -64,11 +66,14 @@ class Airflow:
         except requests.JSONDecodeError as error:
             what = f"with something that is not JSON ({answer.status_code})"
             raise Permanent(
-                f"{self.url} answered {what}: is it Airflow?", remedy="Check AIRFLOW_URL."
+                f"{self.url} answered {what}: is it Airflow?",
+                code="airflow.answer-malformed",
+                remedy="Check AIRFLOW_URL.",
             ) from error
         except requests.RequestException as error:
             raise Transient(
                 f"Airflow at {self.url} cannot be reached ({type(error).__name__}).",
+                code="airflow.unreachable",
                 remedy="Check AIRFLOW_URL and that its API server runs (`slipway sandbox status`).",
             ) from error
         return answer.status_code, found if isinstance(found, dict) else {"detail": found}
@@ -85,20 +90,24 @@ class Airflow:
         if status == 404:
             raise CatalogError(
                 f"Airflow at {self.url} has no DAG `{dag_id}`.",
+                code="airflow.dag-missing",
                 remedy="Look for its import errors in the UI; a new file is seen within some seconds.",
             )
         if status == 403:
             raise CatalogError(
                 f"Airflow at {self.url} does not let the account `{self.username}` start {run_id} (403).",
+                code="airflow.start-not-allowed",
                 remedy="Let SLIPWAY_AIRFLOW_USER name an account that may trigger this DAG.",
             )
         if status in (400, 422):
             raise CatalogError(
                 f"Airflow at {self.url} refused what {run_id} was asked for with: {_said(answer)}",
+                code="airflow.parameters-refused",
                 remedy="Its DAG is made of another catalog than the one here: compare SLIPWAY_CATALOG with the DAG's parameters.",
             )
         raise (Transient if status >= 500 else Permanent)(
             f"Airflow at {self.url} would not start {run_id} ({status}).",
+            code="airflow.start-failed",
             remedy="See the log of Airflow's API server; nothing is started twice if you try again.",
             lines=[_said(answer)],
         )
@@ -115,10 +124,12 @@ class Airflow:
         if status in (403, 404):
             raise CatalogError(
                 f"Airflow at {self.url} does not let the account `{self.username}` release {service} ({status}).",
+                code="airflow.release-not-allowed",
                 remedy="Let SLIPWAY_AIRFLOW_USER name an account that may start its DAG; Airflow must have Slipway's plugin.",
             )
         raise (Transient if status >= 500 else Permanent)(
             f"Airflow at {self.url} would not say which run of {service} is meant ({status}): {_said(answer)}",
+            code="airflow.release-not-told",
             remedy="See that the ledger answers, and the log of Airflow's API server.",
         )
 
@@ -130,6 +141,7 @@ class Airflow:
         if status != 200:
             raise (Transient if status >= 500 else Permanent)(
                 f"Airflow at {self.url} would not tell how DAG {dag_id} is ({status}).",
+                code="airflow.dag-not-told",
                 remedy="Look at it in the UI.",
                 lines=[_said(answer)],
             )
@@ -155,6 +167,7 @@ class Airflow:
         if status != 200:
             raise Permanent(
                 f"Airflow at {self.url} would not tell how {run_id} is ({status}).",
+                code="airflow.run-not-told",
                 remedy="Look at it in the UI; `slipway releases show` tells what the ledger knows.",
                 lines=[_said(answer)],
             )
@@ -167,6 +180,7 @@ class Airflow:
         if status != 200:
             raise Permanent(
                 f"Airflow at {self.url} would not tell how {run_id} is ({status}).",
+                code="airflow.run-not-told",
                 remedy="Look at it in the UI; `slipway releases show` tells what the ledger knows.",
                 lines=[_said(answer)],
             )

@@ -148,19 +148,28 @@ def new(service: str, title: str | None, team: str, dags: Path | None) -> None:
     }
     if not words["title"].replace(" ", "").isalnum():
         raise CatalogError(
-            f"The title `{words['title']}` must be letters, digits and spaces.", remedy="Give --title."
+            f"The title `{words['title']}` must be letters, digits and spaces.",
+            code="new.title-invalid",
+            remedy="Give --title.",
         )
     folder = catalog_directory()
     dag = (dags or folder.parents[1] / "dags") / f"release_{words['package']}.py"
     entry = folder / f"{service}.yaml"
     if not service.replace("-", "").isalnum() or not entry.resolve().is_relative_to(folder.resolve()):
-        raise CatalogError(f"`{service}` is not a name of a service: letters, digits and inner hyphens.")
+        raise CatalogError(
+            f"`{service}` is not a name of a service: letters, digits and inner hyphens.",
+            code="new.name-invalid",
+        )
     for path in (entry, dag):
         if path.exists():
-            raise CatalogError(f"{path} is there already.", remedy="Edit it, or take another name.")
+            raise CatalogError(
+                f"{path} is there already.", code="new.file-exists", remedy="Edit it, or take another name."
+            )
         if not path.parent.is_dir():
             raise CatalogError(
-                f"{path.parent} is not a folder.", remedy="Name the folder by SLIPWAY_CATALOG or --dags."
+                f"{path.parent} is not a folder.",
+                code="catalog.folder-missing",
+                remedy="Name the folder by SLIPWAY_CATALOG or --dags.",
             )
     entry.write_text(_SERVICE.format_map(words))
     try:

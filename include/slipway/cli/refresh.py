@@ -36,6 +36,7 @@ def show(run_id: str | None, as_json: bool) -> None:
     if found is None:
         raise CatalogError(
             f"No refresh{f' {plain(run_id)}' if run_id else ''} is recorded.",
+            code="refresh.not-recorded",
             remedy="`slipway refresh run` starts one; the schedule is in include/refresh.yaml.",
         )
     if as_json:
@@ -92,9 +93,17 @@ def run(ctx: click.Context, retention: str | None, wait: bool, timeout_s: int) -
     try:
         asked = json.loads(retention) if retention else None
     except ValueError as error:
-        raise CatalogError(f"--retention is not JSON: {error}.", remedy='Such as {"images": 5}.') from error
+        raise CatalogError(
+            f"--retention is not JSON: {error}.",
+            code="refresh.retention-not-json",
+            remedy='Such as {"images": 5}.',
+        ) from error
     if asked is not None and not isinstance(asked, dict):
-        raise CatalogError("--retention is no JSON object.", remedy='Such as {"images": 5}.')
+        raise CatalogError(
+            "--retention is no JSON object.",
+            code="refresh.retention-no-object",
+            remedy='Such as {"images": 5}.',
+        )
     retention_of(asked, Retention())
     airflow = Airflow(address("AIRFLOW_URL"), os.environ.get("SLIPWAY_AIRFLOW_USER") or "hook")
     run_id = f"manual__{datetime.now(UTC).isoformat(timespec='milliseconds')}"
@@ -110,12 +119,17 @@ def run(ctx: click.Context, retention: str | None, wait: bool, timeout_s: int) -
         if time.monotonic() > end:
             raise Transient(
                 f"{run_id} is still {state} after {timeout_s} s{why}.",
+                code="run.not-ended",
                 remedy=f"Look at {airflow.page(DAG_ID, run_id)}",
             )
         time.sleep(1)
     with open_ledger() as ledger:
         found = refreshes.newest(ledger, run_id)
     if found is None or found.report is None:
-        raise Transient(f"{run_id} ended without a report.", remedy=f"Look at {airflow.page(DAG_ID, run_id)}")
+        raise Transient(
+            f"{run_id} ended without a report.",
+            code="refresh.report-missing",
+            remedy=f"Look at {airflow.page(DAG_ID, run_id)}",
+        )
     click.echo(plain("\n".join(_lines(found))))
     ctx.exit({"passed": 0, "failed": 1}.get(found.status or "", 3))

@@ -167,6 +167,7 @@ def show(service: str, commit: str | None, with_plan: bool, as_json: bool) -> No
     if not found:
         raise CatalogError(
             f"No release of {plain(service)}{f' at {plain(commit)}' if commit else ''} is recorded.",
+            code="release.not-recorded",
             remedy=f"`slipway releases list {plain(service)}` shows those that are.",
         )
     if as_json:

@@ -76,6 +76,7 @@ def rollback(
         if time.monotonic() - began > timeout_s:
             raise Transient(
                 f"{run} is still {state or 'queued'} after {timeout_s} s{why}.",
+                code="run.not-ended",
                 remedy=f"Look at {told['url']}",
             )
         time.sleep(0.1)
@@ -112,6 +113,7 @@ def _good(service: str, text: str) -> str:
         return fitting[0]
     raise CatalogError(
         f"{len(fitting) or 'No'} commit{'s' if len(fitting) > 1 else ''} that {service} served well here: {plain(text)[:80]}….",
+        code="rollback.target-unclear",
         remedy="These were, newest first:",
         lines=list(good)[:10],
     )
@@ -182,6 +184,7 @@ def release(service: str, commit: str, environment: str) -> None:
         if len(fitting) != 1:
             raise CatalogError(
                 f"{len(fitting) or 'no'} held commits of {plain(service)} begin with {plain(commit)[:80]}.",
+                code="hold.commit-unclear",
                 remedy="`slipway holds list` shows those that are held.",
                 lines=here[:10],
             )

@@ -35,7 +35,9 @@ def _read(path: Path, remedy: str) -> str:
     try:
         return path.read_text().strip()
     except OSError as error:
-        raise CatalogError(f"{path} cannot be read: {error.strerror}.", remedy=remedy) from error
+        raise CatalogError(
+            f"{path} cannot be read: {error.strerror}.", code="credential.unreadable", remedy=remedy
+        ) from error
 
 
 def ledger_url() -> str:
@@ -52,6 +54,7 @@ def ledger_url() -> str:
     except CatalogError as error:
         raise CatalogError(
             "The ledger's URL is not known: neither LEDGER_URL_FILE nor LEDGER_URL is set.",
+            code="ledger.url-unknown",
             remedy='`eval "$(slipway sandbox env)"`, or set LEDGER_URL_FILE to a file that holds it.',
         ) from error
 

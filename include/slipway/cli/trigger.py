@@ -71,7 +71,13 @@ def release(
     given = {**conf, **({"fresh": True} if fresh else {}), **({"infra": True} if infra else {})}
     for _ in range(MOST_REPEATS):
         asked = airflow.ask(service, commit, conf["ref"], is_head=commit == head, again=again)
-        found = [Obstacle(Effect(one["effect"]), one["what"], one["remedy"]) for one in asked["obstacles"]]
+        found = [
+            # an older Airflow gives none
+            Obstacle(
+                Effect(one["effect"]), one["what"], one["remedy"], code=one.get("code", "release.not-begun")
+            )
+            for one in asked["obstacles"]
+        ]
         refuse(found)
         run, is_known = str(asked["run_id"]), asked["status"] is not None
         # Airflow may have a run of that id that nobody asked for here
@@ -157,6 +163,7 @@ def known_service(service: str) -> Service:
     meant = get_close_matches(service, names, 1)
     raise CatalogError(
         f"The catalog has no service `{service[:80]}`" + (f"; did you mean `{meant[0]}`?" if meant else "."),
+        code="catalog.service-unknown",
         remedy=f"{folder} has: {', '.join(names) or 'none'}. `slipway new` adds one.",
     )
 
@@ -169,6 +176,7 @@ def full_commit(service: Service, text: str | None) -> str:
     if text is not None and not re.fullmatch("[0-9a-fA-F]{4,40}", text):
         raise CatalogError(
             f"`{text[:80]}` is not a commit: 4 to 40 hexadecimal digits are.",
+            code="commit.malformed",
             remedy=f"Give what `git rev-parse` says of it, or leave COMMIT out for the head of `{branch}`.",
         )
     with reading(service.source) as repository:
@@ -187,15 +195,17 @@ def reading(cloned: Cloned) -> Iterator[Repository]:
     try:
         yield Repository(url, account, credential(f"git-{account}"), mirrors)
     except PolicyFailed as error:  # nothing was judged: what was asked for is not there
-        raise CatalogError(error.message, remedy=error.remedy, lines=error.lines) from error
+        raise CatalogError(error.message, code=error.code, remedy=error.remedy, lines=error.lines) from error
     except Permanent as error:  # its remedy is for the workers
         raise CatalogError(
             error.message,
+            code=error.code,
             remedy=f"Its password is read from {credential_path(f'git-{account}')}, its name from SLIPWAY_GIT_USER.",
         ) from error
     except OSError as error:
         raise CatalogError(
             f"The mirror of {url} cannot be kept in {mirrors}: {error.strerror}.",
+            code="git.mirror-not-writable",
             remedy="Name a folder that you may write to by SLIPWAY_CACHE.",
         ) from error
 
@@ -207,12 +217,14 @@ def _on_branch(repository: Repository, text: str, branch: str) -> str:
     if len(found) > 1:
         raise CatalogError(
             f"{text} fits {len(found)} commits on branch {branch} of {repository.url}",
+            code="commit.ambiguous",
             remedy="give more digits",
             lines=[*found[:10], *(["…"] if len(found) > 10 else [])],
         )
     if not found:
         raise CatalogError(
             f"{text} is not on branch {branch} of {repository.url}",
+            code="source.not-on-branch",
             remedy=f"push it to {branch}; if a forced push took it away, release what is there now",
         )
     return found[0]
@@ -235,6 +247,7 @@ def _follow(
         if time.monotonic() > end:
             raise Transient(
                 f"{run} is still {state} after {timeout_s} s{why}.",
+                code="run.not-ended",
                 remedy=f"Look at {airflow.page(dag_id, run)}",
             )
         time.sleep(1)

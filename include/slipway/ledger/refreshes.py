@@ -169,7 +169,9 @@ def _locked(session: Session, run_id: str) -> RefreshRow:
     if row := session.scalar(select(RefreshRow).where(RefreshRow.run_id == run_id).with_for_update()):
         return row
     raise Permanent(
-        f"The ledger has no refresh {run_id}.", remedy="Clear the whole run: its first task records it."
+        f"The ledger has no refresh {run_id}.",
+        code="ledger.refresh-missing",
+        remedy="Clear the whole run: its first task records it.",
     )
 
 

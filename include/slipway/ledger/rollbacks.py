@@ -109,7 +109,9 @@ def _locked(session: Session, run_id: str) -> RollbackRow:
     if row := session.scalar(select(RollbackRow).where(RollbackRow.run_id == run_id).with_for_update()):
         return row
     raise Permanent(
-        f"The ledger has no rollback {run_id}.", remedy="Clear the whole run: its first task records it."
+        f"The ledger has no rollback {run_id}.",
+        code="ledger.rollback-missing",
+        remedy="Clear the whole run: its first task records it.",
     )
 
 

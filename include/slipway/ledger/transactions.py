@@ -48,19 +48,25 @@ def _failure(where: str, error: DBAPIError) -> SlipwayError:
     why = [line[:300] for line in str(error.orig).strip().splitlines()] or [type(error.orig).__name__]
     state = str(getattr(error.orig, "pgcode", None) or "")
     if isinstance(error, IntegrityError):
-        return Permanent(f"The ledger at {where} refused the change: {why[0]}", lines=why[1:2])
+        return Permanent(
+            f"The ledger at {where} refused the change: {why[0]}",
+            code="ledger.change-refused",
+            lines=why[1:2],
+        )
     if state.startswith("42"):
         return Permanent(
             f"The ledger at {where} has another schema than this version of Slipway: {why[0]}",
+            code="ledger.schema-differs",
             remedy="Bring it up to date: `slipway.ledger.upgrade(url)`, as `slipway sandbox up` does.",
         )
     if isinstance(error, (OperationalError, InterfaceError)) or state[:2] in ("08", "40", "53", "57"):
         return Transient(
             f"The ledger at {where} does not answer: {why[0]}",
+            code="ledger.unreachable",
             lines=why[1:2],
             remedy="Check that its Postgres runs and accepts this account.",
         )
-    return Permanent(f"The ledger at {where} failed: {why[0]}", lines=why[1:2])
+    return Permanent(f"The ledger at {where} failed: {why[0]}", code="ledger.failed", lines=why[1:2])
 
 
 class Ledger:
@@ -74,10 +80,14 @@ class Ledger:
             parsed = make_url(url)
         except (ArgumentError, ValueError):
             raise Permanent(
-                "The ledger's URL cannot be read.", remedy="postgresql://user:password@host:port/database"
+                "The ledger's URL cannot be read.",
+                code="ledger.url-malformed",
+                remedy="postgresql://user:password@host:port/database",
             ) from None
         if parsed.get_backend_name() != "postgresql":
-            raise Permanent(f"The ledger needs Postgres, not {parsed.get_backend_name()}.")
+            raise Permanent(
+                f"The ledger needs Postgres, not {parsed.get_backend_name()}.", code="ledger.not-postgres"
+            )
         self.where = f"{parsed.host or 'local socket'}:{parsed.port or 5432}/{parsed.database}"
         self.engine = create_engine(
             parsed.set(drivername="postgresql+psycopg2"),
@@ -158,6 +168,7 @@ class Ledger:
                 told = ", ".join(f"{name} {value}" for name, value in other.items())
                 raise Permanent(
                     f"The run id {run_id} already belongs to another release ({told}).",
+                    code="release.run-id-taken",
                     remedy="Trigger the run with a free repeat number: <service>.<commit12>.r<N>.",
                 )
             row.status, row.ref, row.attempts = decide.begin(Status(row.status)).value, ref, row.attempts + 1
@@ -168,7 +179,8 @@ class Ledger:
         """Records what has become known of a release; what is not named stays."""
         if unknown := set(known) - _KNOWN:
             raise Permanent(
-                f"The ledger keeps no {sorted(unknown)} of a release (legal: {', '.join(sorted(_KNOWN))})."
+                f"The ledger keeps no {sorted(unknown)} of a release (legal: {', '.join(sorted(_KNOWN))}).",
+                code="ledger.field-unknown",
             )
         with self._transaction() as session:
             row = self._locked(session, run_id)
@@ -544,7 +556,9 @@ class Ledger:
         prefix = (commit or "").lower()
         if not re.fullmatch("[0-9a-f]{0,64}", prefix):
             raise Ambiguous(
-                f"`{prefix[:80]}` is not a commit or a prefix of one.", remedy="Give hexadecimal digits."
+                f"`{prefix[:80]}` is not a commit or a prefix of one.",
+                code="commit.not-a-prefix",
+                remedy="Give hexadecimal digits.",
             )
         with self._transaction() as session:
             fitting = (ReleaseRow.service == service, ReleaseRow.commit.startswith(prefix))
@@ -555,6 +569,7 @@ class Ledger:
                 if len(commits) > 1:
                     raise Ambiguous(
                         f"`{prefix}` fits several released commits of {service}.",
+                        code="release.ambiguous",
                         remedy="Give more digits.",
                         lines=sorted(commits)[:10],
                     )
@@ -670,6 +685,7 @@ class Ledger:
                     if time.monotonic() > end:
                         raise Transient(
                             f"another task works on {name} for more than {timeout_s:.0f} s",
+                            code="ledger.lock-held",
                             remedy="see which other release is at the same stage; it is bounded in time",
                         )
                     time.sleep(0.2)
@@ -686,6 +702,7 @@ class Ledger:
             return row
         raise Permanent(
             f"The ledger has no release {run_id}.",
+            code="ledger.release-missing",
             remedy="A release begins with its first task: clear the whole run.",
         )
 

@@ -34,6 +34,7 @@ def short(commit: str) -> str:
     if not _COMMIT.fullmatch(commit):
         raise CatalogError(
             f"`{commit[:80]}` is not a full commit name of 40 (or 64) lower-case hexadecimal digits.",
+            code="commit.not-full",
             remedy="Give the output of `git rev-parse COMMIT`.",
         )
     return commit[:12]
@@ -65,6 +66,7 @@ def parse_run_id(text: str) -> RunId:
     if not (match := _RUN.fullmatch(text)):
         raise CatalogError(
             f"`{text[:200]}` is not the run id of a release: <service>.<commit, 12 digits>[.r<repeat>].",
+            code="release.run-id-malformed",
             remedy="Start releases with git push or `slipway release SERVICE [COMMIT]`, which name the run.",
         )
     return RunId(match["service"], match["commit"], int(match["repeat"] or 0))

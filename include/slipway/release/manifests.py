@@ -61,7 +61,9 @@ def load(
                 objects.append((at, one))
     if not objects:
         raise PolicyFailed(
-            "the config repository has no manifests", remedy="see `config.manifests` in the catalog"
+            "the config repository has no manifests",
+            code="manifest.none",
+            remedy="see `config.manifests` in the catalog",
         )
     policy.check(objects, released=released)
     rank = {kind: i for i, kind in enumerate(_ORDER)}
@@ -76,6 +78,7 @@ def _refuse_other_tools(files: Iterable[str]) -> None:
         first, (name, remedy) = found[0]
         raise PolicyFailed(
             f"{first} is a file of {name}, not a manifest",
+            code="manifest.of-other-tool",
             remedy=remedy,
             lines=[f"{path} is a file of {tool[0]}" for path, tool in found[1:]],
         )
@@ -103,6 +106,7 @@ def _documents(path: str, content: bytes) -> list[Document]:
         is_template = bool(e.line) and "{{" in "\n".join(lines[e.line - 1 : e.line + 1])
         raise PolicyFailed(
             f"{at} cannot be read as a manifest: {e.said}",
+            code="manifest.unreadable",
             remedy=_HELM if is_template else "correct it in the config repository",
         ) from e
 
@@ -122,6 +126,7 @@ def _prepare(path: str, document: Document) -> None:
                 if one is None and within in _OWN_WORDS:
                     raise PolicyFailed(
                         f"{_at(path, document, inner)} is empty",
+                        code="manifest.text-empty",
                         remedy='write "" for an empty text, or leave it out',
                     )
                 if one is None:
@@ -129,6 +134,7 @@ def _prepare(path: str, document: Document) -> None:
                 elif within in _TEXTS and not isinstance(one, str):
                     raise PolicyFailed(
                         f"{_at(path, document, inner)} is {json.dumps(one)[:80]} rather than text",
+                        code="manifest.text-expected",
                         remedy="write the value in quotes",
                     )
                 else:
@@ -138,6 +144,7 @@ def _prepare(path: str, document: Document) -> None:
                 if one is None:
                     raise PolicyFailed(
                         f"{_at(path, document, (*place, at))} is empty",
+                        code="manifest.item-empty",
                         remedy="give the item, or leave it out",
                     )
                 left.append(((*place, at), one))
@@ -159,12 +166,14 @@ def _unfolded(path: str, document: Document) -> Iterator[tuple[Place, Any]]:
         if more := sorted(set(one) - {"apiVersion", "kind", "metadata", "items"}):
             raise PolicyFailed(
                 f"{_at(path, document, (*place, more[0]))} is no field of a {kind}",
+                code="manifest.list-field-unknown",
                 remedy="give its objects as `items`",
             )
         items = one.get("items") or []
         if not isinstance(items, list):
             raise PolicyFailed(
                 f"{_at(path, document, (*place, 'items'))} is not a list",
+                code="manifest.items-not-a-list",
                 remedy="give the objects, each after `- `",
             )
         # the API server leaves out of a list's items what the list says for all
@@ -186,22 +195,31 @@ def _object(at: str, place: Place, one: Any, namespace: str, allowed: list[str])
     if not isinstance(one, dict) or not isinstance(one.get("kind"), str):
         raise PolicyFailed(
             f"{where} is no Kubernetes object: it has no kind",
+            code="manifest.kind-missing",
             remedy="give apiVersion, kind and metadata.name, or keep the file out of `config.manifests`",
         )
     kind, metadata = one["kind"], one.get("metadata")
     if str(one.get("apiVersion")).startswith("kustomize.config.k8s.io/"):
-        raise PolicyFailed(f"{where} is one of Kustomize, not a manifest", remedy=_KUSTOMIZE)
+        raise PolicyFailed(
+            f"{where} is one of Kustomize, not a manifest", code="manifest.of-kustomize", remedy=_KUSTOMIZE
+        )
     name = metadata.get("name") if isinstance(metadata, dict) else None
     if not isinstance(metadata, dict) or not isinstance(name, str) or not name:
-        raise PolicyFailed(f"{where} ({kind}) has no name", remedy="give metadata.name, as text")
+        raise PolicyFailed(
+            f"{where} ({kind}) has no name",
+            code="manifest.name-missing",
+            remedy="give metadata.name, as text",
+        )
     if kind not in allowed:
         raise PolicyFailed(
             f"{at}: kind {kind} ({name}) is not allowed here",
+            code="manifest.kind-not-allowed",
             remedy=f"use one of {', '.join(allowed)}",
         )
     if metadata.setdefault("namespace", namespace) != namespace:
         raise PolicyFailed(
             f"{at}: {kind} {name} is for namespace {policy.short(metadata['namespace'])}",
+            code="manifest.namespace-foreign",
             remedy=f"this service deploys to {namespace} only: leave the namespace out",
         )
 
@@ -239,11 +257,13 @@ def release_of(
     if not found:
         raise PolicyFailed(
             f"no container {container} in a Deployment {deployment}",
+            code="manifest.container-missing",
             remedy="correct the manifests, or `deploy.deployment` and `deploy.container` in the catalog",
         )
     if unpinned:
         raise PolicyFailed(
             f"{unpinned[0]} is not pinned by digest",
+            code="manifest.image-unpinned",
             remedy=policy.PIN,
             lines=unpinned[1:],
         )
@@ -279,6 +299,7 @@ def within(manifest: Manifest, *path: str) -> dict[str, Any]:
         if not isinstance(inner, dict):
             raise PolicyFailed(
                 f"{manifest['kind']} {manifest['metadata']['name']}: {'.'.join(path[:depth])} is not a mapping",
+                code="manifest.not-a-mapping",
                 remedy="give names and values below it",
             )
         found = inner
@@ -301,6 +322,7 @@ def _sequence(manifest: Manifest, pod: dict[str, Any], field: str) -> list[Manif
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise PolicyFailed(
             f"{manifest['kind']} {manifest['metadata']['name']}: spec.template.spec.{field} is not a list of mappings",
+            code="manifest.not-a-list-of-mappings",
             remedy="give its items below it, each after `- `",
         )
     return found

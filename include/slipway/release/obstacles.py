@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -26,18 +26,19 @@ class Dag:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """One obstacle: what it does, which it is, and what to do about it."""
+    """One obstacle: what it does, which it is in words and as a code (as of our errors), and what to do about it."""
 
     effect: Effect
     what: str
     remedy: str
+    code: str = field(kw_only=True)
 
     def __str__(self) -> str:
         return f"{self.what}: {self.remedy}"
 
     def show(self) -> dict[str, str]:
         """Give it as JSON has it."""
-        return {"effect": str(self.effect), "what": self.what, "remedy": self.remedy}
+        return {"effect": str(self.effect), "code": self.code, "what": self.what, "remedy": self.remedy}
 
 
 def of_dag(dag: Dag) -> list[Obstacle]:
@@ -48,6 +49,7 @@ def of_dag(dag: Dag) -> list[Obstacle]:
                 Effect.NOT_STARTED,
                 f"Airflow has no DAG `{dag.dag_id}` (yet)",
                 "look for its import errors in Airflow's UI; a new file is seen within some seconds",
+                code="airflow.dag-missing",
             )
         ]
     if dag.has_import_errors:
@@ -56,6 +58,7 @@ def of_dag(dag: Dag) -> list[Obstacle]:
                 Effect.NOT_STARTED,
                 f"DAG `{dag.dag_id}` has import errors, and Airflow starts none of its runs",
                 "correct what Airflow's UI shows as its import error",
+                code="airflow.dag-broken",
             )
         ]
     if dag.is_paused:
@@ -64,6 +67,7 @@ def of_dag(dag: Dag) -> list[Obstacle]:
                 Effect.WAITS,
                 f"DAG `{dag.dag_id}` is paused in Airflow, and its runs wait until it is not",
                 f"who may edit DAGs unpauses it by the switch beside its name, or by `airflow dags unpause {dag.dag_id}`",
+                code="airflow.dag-paused",
             )
         ]
     return []
@@ -77,5 +81,5 @@ def of_release(dag: Dag, *, service: str, commit: str, held: str | None) -> list
     found = of_dag(dag)
     if held:
         remedy = f"push a newer commit, or let it go: `slipway holds release {service} {commit[:12]}`"
-        found.append(Obstacle(Effect.REFUSED, f"commit {commit} is held {held}", remedy))
+        found.append(Obstacle(Effect.REFUSED, f"commit {commit} is held {held}", remedy, code="commit.held"))
     return found

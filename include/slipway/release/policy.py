@@ -95,10 +95,12 @@ class Finding:
     """One thing that is not allowed.
 
     :param text: file, object, container, field and what is wrong.
+    :param code: which rule it is against, as of our errors.
     :param remedy: what to do about it.
     """
 
     text: str
+    code: str
     remedy: str
 
     def __str__(self) -> str:
@@ -117,7 +119,7 @@ def check(objects: Iterable[tuple[str, Any]], *, released: tuple[str, str] | Non
         lines = [str(one) for one in found[1 : SHOWN + 1]]
         if len(found) > SHOWN + 1:
             lines.append(f"and {len(found) - SHOWN - 1} more")
-        raise PolicyFailed(found[0].text, remedy=found[0].remedy, lines=lines)
+        raise PolicyFailed(found[0].text, code=found[0].code, remedy=found[0].remedy, lines=lines)
 
 
 def findings(objects: Iterable[tuple[str, Any]], *, released: tuple[str, str] | None = None) -> list[Finding]:
@@ -137,21 +139,29 @@ class _Look:
         specs = [one.get("spec") for _, one in objects if _named(one)[0] == "Service"]
         self.selectors = [one.get("selector") for one in specs if isinstance(one, Mapping)]
 
-    def say(self, text: str, *, remedy: str) -> None:
-        self.found.append(Finding(text, remedy))
+    def say(self, text: str, *, code: str, remedy: str) -> None:
+        self.found.append(Finding(text, code, remedy))
 
     def mapping(self, at: Place, field: str, value: Any) -> Mapping[Any, Any]:
         """Give a mapping, empty if it is absent or (which is a finding) something else."""
         if value is None or isinstance(value, Mapping):
             return value or {}
-        self.say(f"{at}: {field} is not a mapping", remedy="give names and values below it")
+        self.say(
+            f"{at}: {field} is not a mapping",
+            code="policy.field-not-a-mapping",
+            remedy="give names and values below it",
+        )
         return {}
 
     def sequence(self, at: Place, field: str, value: Any) -> Sequence[Any]:
         """Give a list, empty if it is absent or (which is a finding) something else."""
         if value is None or isinstance(value, list):
             return value or []
-        self.say(f"{at}: {field} is not a list", remedy="give its items below it, each after `- `")
+        self.say(
+            f"{at}: {field} is not a list",
+            code="policy.field-not-a-list",
+            remedy="give its items below it, each after `- `",
+        )
         return []
 
     def each(self, at: Place, field: str, value: Any) -> Iterator[Mapping[Any, Any]]:
@@ -168,6 +178,7 @@ class _Look:
             if kind not in API_VERSIONS:
                 self.say(
                     f"{at}: there are no rules for kind {kind}",
+                    code="policy.kind-without-rules",
                     remedy=f"use one of {', '.join(API_VERSIONS)}",
                 )
                 continue
@@ -175,11 +186,13 @@ class _Look:
                 said = short(one.get("apiVersion"))
                 self.say(
                     f"{at}: apiVersion is {said} rather than {API_VERSIONS[kind]}",
+                    code="policy.api-version-differs",
                     remedy=f"write apiVersion: {API_VERSIONS[kind]}",
                 )
             if name.startswith(RESERVED):
                 self.say(
                     f"{at}: names that begin with {RESERVED} are those of Slipway's own objects",
+                    code="policy.name-reserved",
                     remedy="give it another name",
                 )
             metadata = self.mapping(at, "metadata", one.get("metadata"))
@@ -189,10 +202,15 @@ class _Look:
                 if metadata.get(field):
                     self.say(
                         f"{at}: metadata.{field} is set: what is live says that, not what is released",
+                        code="policy.live-field-set",
                         remedy="leave it out (`kubectl get -o yaml` adds it)",
                     )
             if (kind, name) in seen:
-                self.say(f"{at}: it is in {seen[kind, name]}, too", remedy="keep one of the two")
+                self.say(
+                    f"{at}: it is in {seen[kind, name]}, too",
+                    code="policy.object-twice",
+                    remedy="keep one of the two",
+                )
             seen.setdefault((kind, name), file)
             if kind == "Service":
                 self.service(at, self.mapping(at, "spec", one.get("spec")))
@@ -204,6 +222,7 @@ class _Look:
         if spec.get("type") not in (None, "ClusterIP"):
             self.say(
                 f"{at}: spec.type is {short(spec['type'])}: a service is reached within the cluster only",
+                code="policy.service-exposed",
                 remedy="leave it out (ClusterIP), and ask the platform's owners for a route from outside",
             )
         for field in ("externalIPs", "externalName"):
@@ -211,6 +230,7 @@ class _Look:
                 # CVE-2020-8554: whoever may set it can draw the traffic of others to himself
                 self.say(
                     f"{at}: spec.{field} is set: it draws the cluster's traffic for other addresses or names",
+                    code="policy.service-draws-traffic",
                     remedy="leave it out",
                 )
 
@@ -224,6 +244,7 @@ class _Look:
         ):
             self.say(
                 f"{at}: label {short(key)} of its pods is one by which a release knows the pods that it made itself",
+                code="policy.label-reserved",
                 remedy="give it another name",
             )
         pod = self.mapping(at, _POD, template.get("spec"))
@@ -235,12 +256,17 @@ class _Look:
             ):
                 self.say(
                     f"{at}: annotation {short(key)} is {short(value)}: it takes AppArmor away",
+                    code="policy.apparmor-off",
                     remedy="leave it out",
                 )
         context = self.mapping(at, f"{_POD}.securityContext", pod.get("securityContext"))
         containers = list(self.each(at, f"{_POD}.containers", pod.get("containers")))
         if not containers:
-            self.say(f"{at}: {_POD}.containers is empty", remedy="give the containers of its pods")
+            self.say(
+                f"{at}: {_POD}.containers is empty",
+                code="policy.containers-empty",
+                remedy="give the containers of its pods",
+            )
         is_serving = self.is_serving(at.name, labels)
         for container in containers:
             within = replace(at, container=_name(container))
@@ -251,6 +277,7 @@ class _Look:
             if is_serving and not container.get("readinessProbe"):
                 self.say(
                     f"{within}: readinessProbe is missing: its pods would be taken for ready as soon as they run",
+                    code="policy.readiness-probe-missing",
                     remedy="add one that answers when the container can serve",
                 )
         for field in ("initContainers", "ephemeralContainers"):
@@ -272,6 +299,7 @@ class _Look:
             if not _off(pod.get(field)):
                 self.say(
                     f"{at}: {_POD}.{field} is {short(pod[field])}: its pods would be part of the node",
+                    code="policy.host-namespace",
                     remedy="leave it out",
                 )
         context = self.mapping(at, f"{_POD}.securityContext", pod.get("securityContext"))
@@ -280,6 +308,7 @@ class _Look:
             if one.get("name") not in _SYSCTLS:
                 self.say(
                     f"{at}: sysctl {short(one.get('name'))} is not one that is safe for others on the node",
+                    code="policy.sysctl-unsafe",
                     remedy=f"leave it out; safe ones are {', '.join(_SYSCTLS)}",
                 )
         account = pod.get("serviceAccountName") or pod.get("serviceAccount")
@@ -287,11 +316,13 @@ class _Look:
         if isinstance(account, str) and account.startswith(RESERVED):
             self.say(
                 f"{at}: {_POD}.serviceAccountName is {account}: that is an account of Slipway's",
+                code="policy.account-reserved",
                 remedy="name a ServiceAccount of the manifests",
             )
         if not is_own and pod.get("automountServiceAccountToken") is not False:
             self.say(
                 f"{at}: {_POD}.automountServiceAccountToken is not false: its pods get a token for the API server",
+                code="policy.token-mounted",
                 remedy="write automountServiceAccountToken: false, or add a ServiceAccount to the manifests and name it",
             )
         for one in self.each(at, f"{_POD}.volumes", pod.get("volumes")):
@@ -303,6 +334,7 @@ class _Look:
             if source != "name" and source not in _VOLUMES and volume[source] is not None:
                 self.say(
                     f"{at}: volume {name} is of type {short(source)}: it reaches what is not the service's",
+                    code="policy.volume-type",
                     remedy=f"use one of {', '.join(_VOLUMES)}",
                 )
         projected = self.mapping(at, f"volume {name}: projected", volume.get("projected"))
@@ -310,6 +342,7 @@ class _Look:
             if one.get("serviceAccountToken") is not None and not is_own:
                 self.say(
                     f"{at}: volume {name} gives its pods a token of an account that is not the service's",
+                    code="policy.volume-token",
                     remedy="add a ServiceAccount to the manifests and name it",
                 )
 
@@ -319,11 +352,13 @@ class _Look:
         if not _off(windows.get("hostProcess")):
             self.say(
                 f"{at}: {path}.windowsOptions.hostProcess is {short(windows['hostProcess'])}: it would run on the node",
+                code="policy.host-process",
                 remedy="leave it out",
             )
         if context.get("runAsUser") in (0, "0"):
             self.say(
                 f"{at}: {path}.runAsUser is 0: it would run as root",
+                code="policy.root-user",
                 remedy="name another user, such as 10001, or leave it to the image",
             )
         armor = context.get("appArmorProfile")
@@ -333,12 +368,14 @@ class _Look:
         ):
             self.say(
                 f"{at}: {path}.appArmorProfile.type is neither RuntimeDefault nor Localhost",
+                code="policy.apparmor-profile",
                 remedy="leave the profile out",
             )
         linux = self.mapping(at, f"{path}.seLinuxOptions", context.get("seLinuxOptions"))
         if linux.get("type") not in _SELINUX or linux.get("user") or linux.get("role"):
             self.say(
                 f"{at}: {path}.seLinuxOptions has a user, a role, or a type that is not of containers",
+                code="policy.selinux-options",
                 remedy="leave the options out",
             )
 
@@ -349,6 +386,7 @@ class _Look:
             if value is not None and not isinstance(value, str):
                 self.say(
                     f"{at}: env[{i}].value ({_name(variable)}) is {short(value)} rather than text",
+                    code="policy.variable-not-text",
                     remedy="write the value in quotes",
                 )
         own = self.mapping(at, "securityContext", container.get("securityContext"))
@@ -358,22 +396,25 @@ class _Look:
         self.reach(at, container)
         self.resources(at, container)
         if self.released and (at.name, at.container) != self.released and not pinned(container.get("image")):
-            self.say(unpinned(str(at), container.get("image")), remedy=PIN)
+            self.say(unpinned(str(at), container.get("image")), code="manifest.image-unpinned", remedy=PIN)
 
     def rights(self, at: Place, context: Mapping[Any, Any]) -> None:
         if not _off(context.get("privileged")):
             self.say(
                 f"{at}: securityContext.privileged is {short(context['privileged'])}: it would be root on the node",
+                code="policy.privileged",
                 remedy="leave it out",
             )
         if context.get("allowPrivilegeEscalation") is not False:
             self.say(
                 f"{at}: securityContext.allowPrivilegeEscalation is not false",
+                code="policy.privilege-escalation",
                 remedy="write allowPrivilegeEscalation: false",
             )
         if context.get("procMount") not in (None, "Default"):
             self.say(
                 f"{at}: securityContext.procMount is {short(context['procMount'])}: it shows the node's /proc",
+                code="policy.proc-mount",
                 remedy="leave it out",
             )
         path = "securityContext.capabilities"
@@ -382,10 +423,15 @@ class _Look:
             if one != "NET_BIND_SERVICE":
                 self.say(
                     f"{at}: {path}.add has {short(one)}: only NET_BIND_SERVICE may be added",
+                    code="policy.capability-added",
                     remedy="leave it out",
                 )
         if "ALL" not in self.sequence(at, f"{path}.drop", capabilities.get("drop")):
-            self.say(f"{at}: {path}.drop lacks ALL", remedy="write capabilities: {drop: [ALL]}")
+            self.say(
+                f"{at}: {path}.drop lacks ALL",
+                code="policy.capabilities-kept",
+                remedy="write capabilities: {drop: [ALL]}",
+            )
 
     def identity(self, at: Place, own: Mapping[Any, Any], of_pod: Mapping[Any, Any]) -> None:
         # the container's word counts before the pod's
@@ -393,6 +439,7 @@ class _Look:
         if value is not True:
             self.say(
                 f"{at}: securityContext.runAsNonRoot is not true, neither here nor of the pod: it may run as root",
+                code="policy.root-allowed",
                 remedy="write runAsNonRoot: true in the pod's securityContext, and let the image name a user",
             )
         seccomp = (
@@ -403,6 +450,7 @@ class _Look:
         if self.mapping(at, "securityContext.seccompProfile", seccomp).get("type") not in _PROFILES:
             self.say(
                 f"{at}: securityContext.seccompProfile.type is neither RuntimeDefault nor Localhost, here or of the pod",
+                code="policy.seccomp-profile",
                 remedy="write seccompProfile: {type: RuntimeDefault} in the pod's securityContext",
             )
 
@@ -411,6 +459,7 @@ class _Look:
             if port.get("hostPort") not in (None, 0):
                 self.say(
                     f"{at}: ports[{i}].hostPort is {short(port['hostPort'])}: it takes a port of the node",
+                    code="policy.host-port",
                     remedy="leave it out: a Service leads to the container's port",
                 )
         lifecycle = self.mapping(at, "lifecycle", container.get("lifecycle"))
@@ -422,6 +471,7 @@ class _Look:
                 if self.mapping(at, f"{field}.{way}", probe.get(way)).get("host"):
                     self.say(
                         f"{at}: {field}.{way}.host is set: the node would ask another than this container",
+                        code="policy.probe-host",
                         remedy="leave it out",
                     )
 
@@ -435,6 +485,7 @@ class _Look:
                 if given.get(name) is None:
                     self.say(
                         f"{at}: resources.{group}.{name} is missing",
+                        code="policy.resources-missing",
                         remedy="give what it needs, such as {requests: {cpu: 50m, memory: 96Mi}, limits: {memory: 256Mi}}",
                     )
 

@@ -72,9 +72,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a commit is refused, in words, and what to do."""
+    """Why a commit is refused, in words, which reason it is (as of our errors), and what to do."""
 
     message: str
+    code: str
     remedy: str
 
 
@@ -87,7 +88,7 @@ def refuse(found: Sequence[Refusal]) -> None:
         others = [one.message for one in found[1 : _SHOWN + 1]]
         if len(found) > _SHOWN + 1:
             others.append(f"… and {len(found) - _SHOWN - 1} more")
-        raise PolicyFailed(found[0].message, remedy=found[0].remedy, lines=others)
+        raise PolicyFailed(found[0].message, code=found[0].code, remedy=found[0].remedy, lines=others)
 
 
 def shown(path: str) -> str:
@@ -107,16 +108,19 @@ def _kind(entry: Entry) -> Refusal | None:
     if entry.mode == SUBMODULE:
         return Refusal(
             f"{path} is a submodule: its files are in another repository, and are not fetched",
+            code="source.submodule",
             remedy="commit the files themselves (`git subtree add`), or install them as a package that the lock names",
         )
     if entry.mode not in (FILE, PROGRAM, LINK, "100664"):
         return Refusal(
             f"{path} has mode {shown(entry.mode)}, which is none of a file, a program or a link",
+            code="source.mode-unknown",
             remedy="commit it anew with git itself",
         )
     if entry.mode == LINK and entry.size > LINK_MOST:
         return Refusal(
             f"{path} is a link of {entry.size} bytes: no system has links of more than {LINK_MOST}",
+            code="source.link-too-long",
             remedy="commit a file in its place",
         )
     return None
@@ -127,16 +131,19 @@ def _name(path: str) -> Refusal | None:
     if any(part in ("", ".", "..") or part.casefold() == ".git" for part in parts):
         return Refusal(
             f"{shown(path)} has a name that belongs to git or to the file system",
+            code="source.name-reserved",
             remedy="rename it; such a commit is not made by git itself",
         )
     if not _is_text(path) or _CONTROL.search(path):
         return Refusal(
             f"{shown(path)} has a control character, a backslash or a byte that is no UTF-8 in its name",
+            code="source.name-unclear",
             remedy="rename it: tools do not read such a name alike",
         )
     if len(encoded) > PATH_MOST or any(len(one) > NAME_MOST for one in encoded.split(b"/")):
         return Refusal(
             f"{shown(path)} has too long a name: a path may have {PATH_MOST} bytes, and each name in it {NAME_MOST}",
+            code="source.name-too-long",
             remedy="rename it",
         )
     return None
@@ -155,11 +162,13 @@ def _made(path: str) -> Refusal | None:
     if cache := next((one for one in folders if one in CACHES), None):
         return Refusal(
             f"{shown(path)} is in a folder {cache}, which tools make",
+            code="source.cache-folder",
             remedy=f"take it out of the repository (`git rm -r --cached`), and put {cache}/ into .gitignore",
         )
     if name.endswith(COMPILED):
         return Refusal(
             f"{shown(path)} is compiled: Python's import would run it, and no gate can read it",
+            code="source.compiled",
             remedy="commit its source, or install it as a package that the lock names",
         )
     return None
@@ -171,6 +180,7 @@ def _twice(entries: Sequence[Entry]) -> list[Refusal]:
     return [
         Refusal(
             f"{shown(path)} is there twice in the commit",
+            code="source.entry-twice",
             remedy="commit it anew with git itself; `git fsck` tells what else is wrong",
         )
         for path, count in paths.items()
@@ -181,17 +191,21 @@ def _twice(entries: Sequence[Entry]) -> list[Refusal]:
 def _bounds(entries: Sequence[Entry]) -> list[Refusal]:
     found = []
     if not entries:
-        found.append(Refusal("the commit holds no file", remedy="commit the service's files"))
+        found.append(
+            Refusal("the commit holds no file", code="source.no-file", remedy="commit the service's files")
+        )
     if len(entries) > FILES_MOST:
         found.append(
             Refusal(
                 f"the commit holds {len(entries)} files, and may hold {FILES_MOST}",
+                code="source.too-many-files",
                 remedy="keep in the repository only what the service is made of",
             )
         )
     found += [
         Refusal(
             f"{shown(entry.path)} has {entry.size} bytes, and a file may have {FILE_MOST}",
+            code="source.file-too-large",
             remedy="keep it elsewhere, and fetch it when the service starts or its base image is made",
         )
         for entry in entries
@@ -201,6 +215,7 @@ def _bounds(entries: Sequence[Entry]) -> list[Refusal]:
         found.append(
             Refusal(
                 f"the commit's files have {size} bytes, and may have {ALL_MOST}",
+                code="source.too-large",
                 remedy="keep in the repository only what the service is made of",
             )
         )
@@ -223,6 +238,7 @@ def _stands_in(entry: Entry) -> Refusal | None:
         return None
     return Refusal(
         f"{shown(entry.path)} is in {keeper}: the commit holds a pointer to it, and it is not fetched",
+        code="source.pointer",
         remedy="commit the file itself, or fetch it when the service starts or its base image is made",
     )
 
@@ -237,21 +253,25 @@ def _leads_out(link: str, links: Mapping[str, str]) -> Refusal | None:
     if not target or "\0" in target:
         return Refusal(
             f"{shown(link)} is a link without a target that a file system could have",
+            code="source.link-without-target",
             remedy="commit a file in its place",
         )
     if end is None:
         return Refusal(
             f"{shown(link)} is a link that leads out of the repository: to {shown(target)}",
+            code="source.link-leads-out",
             remedy="commit what it leads to, or take it out of the repository",
         )
     if end == "":
         return Refusal(
             f"{shown(link)} is a link that leads in a circle: to {shown(target)}",
+            code="source.link-in-a-circle",
             remedy="let it lead to a file, or take it out of the repository",
         )
     if end.split("/")[0].casefold() == ".git":
         return Refusal(
             f"{shown(link)} is a link that leads into .git: to {shown(target)}",
+            code="source.link-into-git",
             remedy="commit what it leads to (of git-annex, too), or take it out of the repository",
         )
     return None
@@ -308,6 +328,7 @@ def through_link(path: str, links: Mapping[str, str]) -> Refusal | None:
             rest = path[len(steps[at]) :]
             return Refusal(
                 f"{path} is read by its path, but {shown(step)} is a link to {shown(links[step])}",
+                code="source.path-through-link",
                 remedy=f"name the file itself in the catalog: {shown(end)}{rest}"
                 if end
                 else "commit the file itself",
@@ -320,6 +341,7 @@ def below(folder: str, entries: Iterable[Entry]) -> list[Refusal]:
     return [
         Refusal(
             f"{shown(entry.path)} is a link: {folder} is taken by itself, without what it leads to",
+            code="source.link-in-folder",
             remedy="commit the file itself in its place",
         )
         for entry in entries
@@ -338,6 +360,7 @@ def converted(attributes: Mapping[str, Mapping[str, str]]) -> list[Refusal]:
             found.append(
                 Refusal(
                     f"{shown(path)} is encrypted by {program}: the commit holds nothing that can be read",
+                    code="source.encrypted",
                     remedy="keep secrets in Vault, and commit the rest as it is",
                 )
             )
@@ -346,6 +369,7 @@ def converted(attributes: Mapping[str, Mapping[str, str]]) -> list[Refusal]:
             found.append(
                 Refusal(
                     f"{shown(path)} is {shown(encoding)} in a checkout, and UTF-8 in the commit, which is what is shipped",
+                    code="source.encoded",
                     remedy="drop `working-tree-encoding` from .gitattributes, and commit the file anew",
                 )
             )

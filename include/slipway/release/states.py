@@ -67,6 +67,7 @@ def finish(status: Status, end: Status) -> Status:
         legal = sorted(_NEXT[status] - {Status.RUNNING})
         raise Permanent(
             f"A release that is {status} cannot end as {end} (legal: {', '.join(legal)}).",
+            code="release.end-not-legal",
             remedy="Clear the run's first task, so that the release begins again.",
         )
     return end

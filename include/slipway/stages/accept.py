@@ -48,6 +48,7 @@ def accept(service: Service) -> Any:
         if ref != f"refs/heads/{branch}":
             raise PolicyFailed(
                 f"{ref} is not released: {service.service} releases refs/heads/{branch} only",
+                code="source.branch-not-released",
                 remedy="push to that branch, or change `source.branch` in the catalog",
             )
         refuse_held(service.service, platform.environment, commit)
@@ -56,6 +57,7 @@ def accept(service: Service) -> Any:
             give_way_to_newer(ledger, run.run_id, commit, branch)
             raise PolicyFailed(
                 f"{commit} is not on branch {branch} of {repository.url}",
+                code="source.not-on-branch",
                 remedy=f"push it to {branch}; if a forced push took it away, release what is there now",
             )
         return {
@@ -77,12 +79,14 @@ def give_way_to_newer(ledger: Ledger, run_id: str, commit: str, branch: str) -> 
     if newer := max(ledger.newer(run_id), key=lambda one: (one.requested_at, one.run_id), default=None):
         raise Superseded(
             f"superseded by {newer.run_id}: {branch} was moved, and commit {commit} is not on it any more",
+            code="release.superseded-by-move",
             by=newer.run_id,
             remedy="nothing",
         )
     if wish := wishes.newer(ledger, run_id):
         raise Transient(
             f"commit {commit} is not on {branch} any more, and {wish}, which was asked for since, has not begun",
+            code="release.newer-not-begun",
             remedy="see that run in Airflow; then clear this task",
         )
 

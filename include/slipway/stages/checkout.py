@@ -84,7 +84,9 @@ def _lock(repository: Repository, commit: str, path: str) -> bytes:
     content = repository.files(commit, path).get(path)
     if content is None:
         raise PolicyFailed(
-            f"{path} is not in the repository", remedy="commit the lock file that the catalog names"
+            f"{path} is not in the repository",
+            code="source.file-missing",
+            remedy="commit the lock file that the catalog names",
         )
     return content
 

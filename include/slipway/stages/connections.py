@@ -63,11 +63,13 @@ def vault_client() -> hvac.Client:
     except (hvac.exceptions.InvalidRequest, hvac.exceptions.Forbidden) as e:
         raise Permanent(
             f"Vault refuses the workers' AppRole (auth/approle/login): {vault.said(e)}",
+            code="vault.approle-refused",
             remedy=f"correct role id and secret id in connection {VAULT}",
         ) from e
     except (hvac.exceptions.VaultError, requests.RequestException) as e:
         raise Transient(
             f"Vault does not let the workers sign in (auth/approle/login): {vault.said(e)}",
+            code="vault.sign-in-failed",
             remedy="see that Vault answers and is unsealed (`bao status`)",
         ) from e
 
@@ -138,7 +140,9 @@ def engine_url() -> str:
     url: str | None = BaseHook.get_connection(ENGINE).extra_dejson.get("docker_url")
     if not url:
         raise Permanent(
-            f"connection {ENGINE} names no engine", remedy='put {"docker_url": "unix://…"} into its extra'
+            f"connection {ENGINE} names no engine",
+            code="engine.not-named",
+            remedy='put {"docker_url": "unix://…"} into its extra',
         )
     return url
 

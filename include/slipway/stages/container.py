@@ -265,20 +265,26 @@ class ContainerOperator(DockerOperator):
         if code == TIMED_OUT or (code == KILLED and not state["OOMKilled"]):
             return PolicyFailed(
                 f"{self.task_id} took longer than {self.timeout_s:.0f} s and was ended{where}",
+                code="gate.timed-out",
                 remedy="make it quicker, or raise timeout_s in the catalog",
                 lines=lines,
             )
         if state["OOMKilled"]:
             return PolicyFailed(
-                f"{self.task_id} used more memory than {self.mem_limit} and was ended", lines=lines
+                f"{self.task_id} used more memory than {self.mem_limit} and was ended",
+                code="gate.out-of-memory",
+                lines=lines,
             )
         if code == 1:
             kind, _, other = str(self.network_mode).partition(":")
             # what it attacked says why it answered so
             beside = engine.log_tail(self.cli, other, 30) if kind == "container" else []
-            return PolicyFailed(f"{self.task_id} failed: {why}", lines=[*findings, *beside])
+            return PolicyFailed(
+                f"{self.task_id} failed: {why}", code="gate.failed", lines=[*findings, *beside]
+            )
         return Transient(
             f"{self.task_id} could not be evaluated (exit code {code}): {why}",
+            code="gate.not-evaluated",
             remedy="see what the tool says; when it has what it needs, clear the task",
             lines=findings,
         )

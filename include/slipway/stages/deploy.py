@@ -100,6 +100,7 @@ def infra_hash(service: Service, revision: str, version: str | None, images: Map
     if service.config.playbook not in files:
         raise PolicyFailed(
             f"{service.config.playbook} is not in the config repository at {revision}",
+            code="config.playbook-missing",
             remedy="commit it, or correct `config.playbook` in the catalog",
         )
     variables = {"keys": sorted(service.config.variables), "version": version}
@@ -124,6 +125,7 @@ def _planned_secret(service: Service) -> dict[str, Any]:
     if planned not in (None, version):  # runs of earlier versions have none
         raise Permanent(
             f"Vault's secret/services/{service.service} was changed since the plan: it is {version}, planned was {planned}",
+            code="config.secret-changed",
             remedy="clear this run's task `deploy.config` with downstream: a new plan is made",
         )
     return found
@@ -172,6 +174,7 @@ def _infra(service: Service, name: str, title: str, action: str, **kwargs: Any) 
         if missing := [key for key in keys if not found.get(key)]:
             raise PolicyFailed(
                 f"Vault's secret/services/{service.service} has no key {missing[0]}",
+                code="vault.key-missing",
                 remedy="add it there, or correct `config.variables` in the catalog",
             )
         return {"variables.json": json.dumps({key: found[key] for key in keys})}
@@ -249,6 +252,7 @@ def _secrets(service: Service) -> Any:
         if not value:
             raise PolicyFailed(
                 f"Vault's secret/services/{service.service} has no key {secret.key}",
+                code="vault.key-missing",
                 remedy="add it there, or correct `deploy.secret.key` in the catalog",
             )
         labels = {"app.kubernetes.io/part-of": service.service, "slipway/purpose": "service"}
@@ -313,6 +317,7 @@ def _apply(service: Service) -> Any:
         if moved := decide.moved(record.plan, _changes(record.manifests)):
             raise PolicyFailed(
                 f"the cluster is not what the plan was made of: {moved[0]}",
+                code="deploy.plan-outdated",
                 remedy="see who changed it; then clear this run's task `deploy.plan` with downstream: a new plan is made",
                 lines=moved[1:],
             )

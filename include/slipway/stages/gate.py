@@ -27,7 +27,10 @@ def gate(required: Sequence[str]) -> Any:
         ]
         if missing:
             raise PolicyFailed(
-                "not every gate passed", lines=missing, remedy="clear the tasks that are named, or push a fix"
+                "not every gate passed",
+                code="gate.not-all-passed",
+                lines=missing,
+                remedy="clear the tasks that are named, or push a fix",
             )
         print(f"{len(required)} gates passed: {', '.join(required)}")
         return list(required)

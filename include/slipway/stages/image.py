@@ -43,16 +43,19 @@ def published(image: Image, name: str, inputs: str, platform: str, digest: str |
     if not image.is_single:
         raise Permanent(
             f"{name} is an index of several manifests, not the image itself",
+            code="image.is-index",
             remedy="let the engine attach no attestations to what it builds; then release a newer commit",
         )
     if not image.runs_on(platform):
         raise Permanent(
             f"{name} is an image for {image.platform}, and the cluster runs {platform}",
+            code="image.platform-differs",
             remedy="build on an engine of that platform, or correct `registry.image_platform` in the platform file",
         )
     if image.labels.get(INPUTS) != inputs or digest not in (None, image.digest):
         raise Permanent(
             f"{name} is {image.digest}, and not what this release has built",
+            code="image.digest-differs",
             remedy="see who else pushes to that repository; release a newer commit",
         )
     return image.digest
@@ -95,7 +98,9 @@ def image(service: Service) -> TaskGroup:
         source = connections.repository(service.source)
         if plan.dockerfile not in source.files(commit, plan.dockerfile):
             raise PolicyFailed(
-                f"{plan.dockerfile} is not in the repository", remedy="commit it, or see `image.dockerfile`"
+                f"{plan.dockerfile} is not in the repository",
+                code="source.file-missing",
+                remedy="commit it, or see `image.dockerfile`",
             )
         with source.archive(commit) as context:
             built["id"] = engine.build(
@@ -144,6 +149,7 @@ def image(service: Service) -> TaskGroup:
             if there is None:
                 raise Transient(
                     f"{repository}:{tag} was pushed, and the registry does not have it",
+                    code="image.push-not-kept",
                     remedy="see the registry's log",
                 )
             digest = published(there, f"{repository}:{tag}", built["inputs"], registry.platform, pushed)

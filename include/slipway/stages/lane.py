@@ -119,4 +119,6 @@ def runs(context: Context, service: Service, run_id: str) -> bool:
     except AirflowRuntimeError as e:
         if (e.error.detail or {}).get("status_code") == 404:  # deleted from Airflow
             return False
-        raise Permanent(f"Airflow does not tell the state of {run_id}: {e}") from e
+        raise Permanent(
+            f"Airflow does not tell the state of {run_id}: {e}", code="airflow.state-not-told"
+        ) from e

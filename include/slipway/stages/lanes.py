@@ -27,6 +27,7 @@ def refuse_held(
     if hold := connections.ledger().held(service, environment, commit, config_revision, digest):
         raise PolicyFailed(
             f"commit {commit} is held {hold.words()}",
+            code="commit.held",
             remedy=f"push a newer commit, or let it go: `slipway holds release {service} {commit[:12]}`",
         )
 
@@ -50,6 +51,7 @@ def held(context: Context, *, going_back: bool = False) -> None:
     if holder := ledger.lane_acquire(service, environment, run_id, ttl_s):
         raise Transient(
             f"{holder.run_id} has the lane of {service} in {environment}, and this run's has expired",
+            code="lane.expired",
             remedy="when that run has ended, clear this run's task `lane` with downstream",
         )
 
@@ -63,6 +65,7 @@ def give_way(newer: Iterable[Contender]) -> None:
         what = "was deployed" if by.deployed else "is ready"
         raise Superseded(
             f"superseded by {by.run_id}: commit {by.commit}, asked for later, {what}",
+            code="release.superseded",
             by=by.run_id,
             remedy="nothing; to deploy this commit all the same: `slipway release SERVICE COMMIT --again`",
         )

@@ -119,7 +119,10 @@ class PendingPod(MigrationPod):
         """
         found: dict[str, Any] = dict(told or {})
         if not found.keys() >= set(TOLD):
-            raise PolicyFailed(f"{self.task_id}: the migrations toolbox did not tell what is pending")
+            raise PolicyFailed(
+                f"{self.task_id}: the migrations toolbox did not tell what is pending",
+                code="migrations.pending-not-told",
+            )
         _remember(context, found["applied"], is_all=found["applied_count"] == len(found["applied"]))
         connections.ledger().update(context["dag_run"].run_id, works_from=found.get("works_from"))
         verdict = linted(found["lint"], self.plan.waivers, datetime.now(UTC).date())
@@ -135,6 +138,7 @@ class PendingPod(MigrationPod):
             )
             raise PolicyFailed(
                 f"a pending changeset may lock or break the running version: {first}",
+                code="migrations.change-unsafe",
                 remedy="write it in steps that leave the running version alone (label `contract` what takes away), or "
                 "accept it in the catalog: `deploy.migrations.waivers` with changeset, rule, reason and until",
                 lines=[*verdict.refused[1:], *([f"… and {more} more"] if more > 0 else [])],

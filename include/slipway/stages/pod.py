@@ -164,6 +164,7 @@ class ReleasePod(KubernetesPodOperator):
         if self._heard > LOG_LIMIT:
             raise PolicyFailed(
                 f"{self.task_id} wrote more than {LOG_LIMIT} characters and was ended",
+                code="pod.log-too-long",
                 lines=list(self._said)[-20:],
             )
         if (
@@ -188,6 +189,7 @@ class ReleasePod(KubernetesPodOperator):
             if kept and kept.is_final:
                 raise Transient(
                     f"{self.task_id}: pod {seen.metadata.name} does not start: {kept.text}",
+                    code="pod.does-not-start",
                     remedy="see that the cluster has room for it, and what it mounts and pulls",
                 )
             if time.monotonic() > deadline:
@@ -200,6 +202,7 @@ class ReleasePod(KubernetesPodOperator):
         why = self._kept.text if self._kept else "it is not said why"
         return Permanent(
             f"{self.task_id}: pod {pod} has not started after {after_s:.0f} s: {why}",
+            code="pod.not-started-in-time",
             remedy=self._kept.cause.remedy if self._kept else AGAIN,
         )
 
@@ -328,6 +331,7 @@ class ReleasePod(KubernetesPodOperator):
         if pod and pod.status.reason == "DeadlineExceeded":
             return PolicyFailed(
                 f"{self.task_id} took longer than {self.timeout_s:.0f} s and was ended",
+                code="pod.timed-out",
                 remedy="make it quicker, or raise timeout_s in the catalog",
                 lines=lines,
             )
@@ -335,17 +339,19 @@ class ReleasePod(KubernetesPodOperator):
             kind = PolicyFailed if ended.verdict is PolicyFailed else Transient
             return kind(
                 f"{self.task_id}: the pod was ended by the cluster: {ended.text}",
+                code="pod.ended-by-cluster",
                 remedy=ended.cause.remedy,
                 lines=lines,
             )
         if why := failed_before(pod):
             return PolicyFailed(
                 f"{self.task_id}: the image does not give what is asked of it: {why}",
+                code="pod.changelog-not-copied",
                 remedy="see that the Dockerfile puts the migrations into the image, and leaves it `cp`",
                 lines=lines,
             )
         return verdict(self.task_id, self._terminated(), lines, is_service=self.is_service) or Transient(
-            f"{self.task_id}: the pod did not run: {error}", remedy=AGAIN, lines=lines
+            f"{self.task_id}: the pod did not run: {error}", code="pod.did-not-run", remedy=AGAIN, lines=lines
         )
 
 
@@ -395,8 +401,15 @@ def verdict(
         why = message.splitlines()[-1] if message else telling(lines)
     code, reason = ended["exit_code"], ended.get("reason")
     if reason == "OOMKilled":
-        return PolicyFailed(f"{task_id} used more memory than it may and was ended", lines=lines)
+        return PolicyFailed(
+            f"{task_id} used more memory than it may and was ended", code="pod.out-of-memory", lines=lines
+        )
     if code == 1:
-        return PolicyFailed(f"{task_id} failed: {why}", lines=lines)
+        return PolicyFailed(f"{task_id} failed: {why}", code="pod.failed", lines=lines)
     kind, remedy = (PolicyFailed, "") if is_service else (Transient, AGAIN)
-    return kind(f"{task_id} ended with exit code {code} ({reason}): {why}", remedy=remedy, lines=lines)
+    return kind(
+        f"{task_id} ended with exit code {code} ({reason}): {why}",
+        code="pod.broke",
+        remedy=remedy,
+        lines=lines,
+    )

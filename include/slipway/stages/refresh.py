@@ -89,7 +89,11 @@ def broken_group(file: Path) -> TaskGroup:
             from slipway.catalog import load_service
 
             load_service(file)
-            raise Transient(f"{file} has been mended since this run began", remedy="clear the run")
+            raise Transient(
+                f"{file} has been mended since this run began",
+                code="catalog.mended-meanwhile",
+                remedy="clear the run",
+            )
 
         look()
     return group
@@ -109,6 +113,7 @@ def _look(service: Service) -> Any:
         if not (release.digest and release.manifests):
             raise Permanent(
                 f"the record of {release.run_id} has no image or no manifests",
+                code="refresh.record-incomplete",
                 remedy=f"release it again: slipway release {name} {release.commit} --again",
             )
         registry, _ = connections.registry()
@@ -270,6 +275,7 @@ class ReleaseAgain(TriggerDagRunOperator):
             for one in obstacles.of_dag(dag):
                 raise Permanent(
                     f"nothing can be released: {one.what}",
+                    code=one.code,
                     remedy=f"{one.remedy}; then clear this task with downstream",
                 )
         if there:
@@ -300,7 +306,11 @@ def _released(service: Service) -> Any:
             return PokeReturnValue(False)
         ended = connections.ledger().record(release)
         if ended is None:
-            raise Permanent(f"{release} ended without a record", remedy="see its task `accept` in Airflow")
+            raise Permanent(
+                f"{release} ended without a record",
+                code="refresh.release-without-record",
+                remedy="see its task `accept` in Airflow",
+            )
         return PokeReturnValue(True, [_said(ended)])
 
     return released()
@@ -319,6 +329,7 @@ def _said(ended: Release) -> str:
     why = next(iter((ended.reason or "").splitlines()), "see its run in Airflow")
     raise kind(
         f"{ended.run_id} {ended.status} at {ended.stage or 'no stage'}: {why}",
+        code="refresh.release-not-healthy",
         remedy=f"slipway releases show {ended.service} {ended.commit[:12]}",
     )
 
@@ -514,7 +525,11 @@ def verdict() -> Any:
         told = get_current_context()["ti"].xcom_pull("report")
         if told["status"] != Status.PASSED:
             kind = PolicyFailed if told["status"] == Status.FAILED else Permanent
-            raise kind(told["headline"], remedy="`slipway refresh show` has the whole report")
+            raise kind(
+                told["headline"],
+                code="refresh.fell-short",
+                remedy="`slipway refresh show` has the whole report",
+            )
         print(told["headline"])
         return str(told["headline"])
 

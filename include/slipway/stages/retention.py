@@ -202,7 +202,9 @@ def _leftovers(services: Sequence[Service]) -> dict[str, Any]:
         context["ti"].xcom_push(key="return_value", value=done)
         # not tried again: the next night does, and a second try could not tell what the first has removed
         raise Permanent(
-            "; ".join(one.message for one in problems), remedy="; ".join(one.remedy for one in problems)
+            "; ".join(one.message for one in problems),
+            code="retention.incomplete",
+            remedy="; ".join(one.remedy for one in problems),
         )
     return done
 

@@ -152,6 +152,7 @@ def nothing_fits(leaving: Release, choice: Choice, to: str | None = None) -> Pol
     )
     return PolicyFailed(
         f"{leaving.run_id} (commit {leaving.commit[:12]}) cannot be rolled back: {what}",
+        code="rollback.not-possible",
         remedy=f"{nearest}push a commit that mends it: what is deployed now stays until then",
         lines=[
             *choice.refused[1:MOST_TOLD],
@@ -261,7 +262,9 @@ def _restored(
         leaving = ledger.active(service.service, environment)
         if leaving is None:
             raise PolicyFailed(
-                f"nothing of {service.service} is deployed in {environment}", remedy="release it first"
+                f"nothing of {service.service} is deployed in {environment}",
+                code="rollback.nothing-deployed",
+                remedy="release it first",
             )
         if to and leaving.commit == to:
             print(f"{leaving.run_id} is deployed already")
@@ -316,6 +319,7 @@ def _take(context: Any, ledger: Ledger, service: Service, environment: str, run_
         if time.monotonic() > deadline:
             raise Transient(
                 f"{holder.run_id} has the lane of {service.service} in {environment} for more than {LANE_S} s",
+                code="lane.held-too-long",
                 remedy="wait for its end, or mark that run as failed in Airflow: a failed one leaves the lane",
             )
         print(f"{holder.run_id} has the lane: waiting")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.sensors.python import PythonSensor
@@ -25,23 +25,26 @@ class Waits:
     """What a wait waits for: told when it changes, and an error if the time is over.
 
     :param late: the error that it is then; None is the sensor's own.
+    :param code: which reason it is then.
     """
 
     text: str
     late: type[SlipwayError] | None = None
+    code: str = field(kw_only=True)
     remedy: str = "see what it waited for at the end of its log, or raise timeout_s in the catalog"
 
     def over(self, what: str, seconds_: float) -> SlipwayError:
         """Give the error that it is when the time is over; the service's fault unless it is known to be another's."""
         kind = self.late or PolicyFailed
-        return kind(f"{what}: not so after {seconds_:.0f} s: {self.text}", remedy=self.remedy)
+        return kind(f"{what}: not so after {seconds_:.0f} s: {self.text}", code=self.code, remedy=self.remedy)
 
 
 def on_rollout(state: Rollout) -> Waits:
     """Give what a rollout that is not complete waits for: what keeps it decides whose fault it is if that stays."""
     if state.obstacle is None:
-        return Waits(state.message, PolicyFailed)
-    return Waits(state.message, state.obstacle.verdict, state.obstacle.cause.remedy)
+        return Waits(state.message, PolicyFailed, code="rollout.timed-out")
+    cause = state.obstacle.cause
+    return Waits(state.message, state.obstacle.verdict, cause.remedy, code=cause.code)
 
 
 class Told:
@@ -102,7 +105,7 @@ class StageSensor(PythonSensor):
             try:
                 return super().execute(context)
             except AirflowSensorTimeout as e:
-                waits = self.waits or Waits("it waits", self.late)
+                waits = self.waits or Waits("it waits", self.late, code="wait.timed-out")
                 raise waits.over(self.task_id, self.timeout_s) from e
 
     def poke(self, context: Context) -> PokeReturnValue | bool:

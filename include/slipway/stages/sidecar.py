@@ -106,14 +106,19 @@ def _start_database(
     if code == TIMED_OUT:
         raise PolicyFailed(
             f"{migrations.changelog} took longer than {migrations.timeout_s:.0f} s on an empty database",
+            code="migrations.empty-database-timed-out",
             remedy="make it quicker, or raise deploy.migrations.timeout_s in the catalog",
             lines=said[-15:],
         )
     if code == 3:  # not the changelog's fault, says the program
-        raise Transient(f"the throwaway database did not take {migrations.changelog}: {telling(said)}")
+        raise Transient(
+            f"the throwaway database did not take {migrations.changelog}: {telling(said)}",
+            code="database.throwaway-failed",
+        )
     if code != 0:
         raise PolicyFailed(
             f"{migrations.changelog} cannot be applied to an empty database: {telling(said).removeprefix('FAILED: ')}",
+            code="migrations.empty-database-failed",
             remedy="correct the changeset that is named",
             lines=said[-15:],
         )
@@ -208,7 +213,7 @@ def removed(purpose: str, setup: Any, containers: Sequence[str] = ("database", "
         engine.remove_network(client, name)
         with engine.explained("looking for what is left"):
             if engine.networks_of(client, name):
-                raise Transient(f"network {name} is still there")
+                raise Transient(f"network {name} is still there", code="engine.network-kept")
 
     ended = remove().operator.as_teardown(setups=setup)
     # a teardown's own rule wants its setup to have succeeded, but one that failed half-way, or was killed, left something, too

@@ -27,6 +27,7 @@ def verdict(reports: dict[str, bytes]) -> str:
         # the gate has read one before it ended well
         raise PolicyFailed(
             f"the tests left no /out/junit.xml of at most {engine.REPORT_LIMIT} bytes",
+            code="tests.report-missing",
             remedy="see what else writes to /out, and whether tests print very much",
         )
     try:
@@ -34,11 +35,16 @@ def verdict(reports: dict[str, bytes]) -> str:
         suites.update_statistics()  # type: ignore[no-untyped-call]  # counts the cases, whatever the file says
         ran, wrong, took = suites.tests - suites.skipped, suites.failures + suites.errors, float(suites.time)
     except Exception as e:  # the file is pushed code's to write: whatever reading it raises is its fault
-        raise PolicyFailed(f"the tests' junit.xml cannot be read: {e}") from e
+        raise PolicyFailed(f"the tests' junit.xml cannot be read: {e}", code="tests.report-unreadable") from e
     if wrong:
-        raise PolicyFailed(f"the tests ended well, but their junit.xml has {wrong} that failed")
+        raise PolicyFailed(
+            f"the tests ended well, but their junit.xml has {wrong} that failed",
+            code="tests.report-contradicts",
+        )
     if ran <= 0:
-        raise PolicyFailed("no test ran", remedy="put tests where `test` in the catalog says")
+        raise PolicyFailed(
+            "no test ran", code="tests.none-ran", remedy="put tests where `test` in the catalog says"
+        )
     return f"{ran} tests passed, {suites.skipped} skipped, in {took:.1f} s"
 
 

@@ -37,7 +37,9 @@ def verify(service: Service) -> TaskGroup:
             return PokeReturnValue(False, lacks)
         well.append(time.monotonic())
         if well[-1] - well[0] < health.soak_s:
-            return PokeReturnValue(False, Waits(f"well, which must hold for {health.soak_s} s"))
+            return PokeReturnValue(
+                False, Waits(f"well, which must hold for {health.soak_s} s", code="health.not-held")
+            )
         print(f"healthy: asked {len(well)} times in {health.soak_s} s, {state.message}")
         return PokeReturnValue(True, {"pods": list(state.pods), "image_ids": list(state.image_ids)})
 
@@ -120,7 +122,7 @@ def look(api: Any, service: Service, digest: str, commit: str) -> tuple[cluster.
     status, body = cluster.get(api, plan.namespace, health.service, health.port, health.ready)
     if status != 200:
         said = body[:200].decode(errors="replace")
-        return state, Waits(f"{health.ready} answers {status} {said}", PolicyFailed)
+        return state, Waits(f"{health.ready} answers {status} {said}", PolicyFailed, code="health.not-ready")
     return state, reports(api, service, commit)
 
 
@@ -135,6 +137,7 @@ def reports(api: Any, service: Service, commit: str) -> Waits | None:
         f"{health.version} answers {status} with commit {reported}, but {commit} was released",
         PolicyFailed,
         "report SLIPWAY_COMMIT on the version endpoint",
+        code="health.other-commit",
     )
 
 

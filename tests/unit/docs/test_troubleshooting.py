@@ -2,6 +2,8 @@
 
 A message is known by the literal parts of what an error is built with: `…` stands for each part that is filled in. An entry
 is the first cell of a table's row. What stands between `<!-- by hand -->` and the next heading is not compared.
+
+Each error carries a code for programs, too, written out where it is built; the walk finds them all.
 """
 
 from __future__ import annotations
@@ -88,6 +90,33 @@ def built(module: ast.Module, classes: frozenset[str]) -> Iterator[ast.Call]:
                 yield node
 
 
+def codes(module: ast.Module, classes: frozenset[str]) -> Iterator[tuple[ast.Call, ast.expr | None]]:
+    """Give the calls that build an error, or what an error is made of, with the expression of its code."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Call):
+            words = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+            ours = {"code", "remedy"} & set(words) or named(node.func) & classes
+            if ours and named(node.func) != {"__init__"}:
+                yield node, words.get("code")
+
+
+def literals(expression: ast.expr | None) -> list[str] | None:
+    """Give the codes that an expression can be: none of its own if it hands on another's; None if that is not to be seen."""
+    match expression:
+        case ast.Constant(value=str(text)):
+            return [text]
+        case ast.Attribute(attr="code"):
+            return []
+        case ast.Call(
+            func=ast.Attribute(attr="get"), args=[ast.Constant(value="code"), ast.Constant(value=str(text))]
+        ):
+            return [text]
+        case ast.IfExp(body=body, orelse=orelse):
+            found = literals(body), literals(orelse)
+            return None if None in found else [*(found[0] or ()), *(found[1] or ())]
+    return None
+
+
 def told(call: ast.Call) -> list[str]:
     """Give the first lines that an error's message can have; none for one that hands on what was said elsewhere."""
     lines = [one.split("\n")[0] for one in (wordings(call.args[0]) if call.args else ())]
@@ -158,6 +187,52 @@ def test_every_class_of_error_has_its_section() -> None:
 def test_every_row_has_a_cause_and_a_cure() -> None:
     rows = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
     assert [row for row in rows if len(cells := row.strip("| ").split(" | ")) != 3 or not all(cells)] == []
+
+
+@cache
+def registry() -> dict[str, dict[str, frozenset[str]]]:
+    """Give every code with the places that use it, and what is said at each (nothing where words are handed on)."""
+    modules = dict(trees("include/slipway")) | dict(trees("plugins"))
+    classes = families(modules, "SlipwayError")
+    found: dict[str, dict[str, frozenset[str]]] = {}
+    for path, module in modules.items():
+        for call, expression in codes(module, classes):
+            for code in literals(expression) or ():
+                found.setdefault(code, {})[f"{path}:{call.lineno}"] = frozenset(told(call))
+        for cause in (
+            one for one in ast.walk(module) if isinstance(one, ast.ClassDef) and one.name == "Cause"
+        ):
+            for line in cause.body:
+                match line:
+                    case ast.Assign(value=ast.Tuple(elts=[*_, ast.Constant(value=str(code))])):
+                        found.setdefault(code, {})[f"{path}:{line.lineno}"] = frozenset()
+    assert len(found) > 200, "the walk over the code finds too little"
+    return found
+
+
+def test_every_error_carries_a_code_that_is_written_out() -> None:
+    modules = dict(trees("include/slipway")) | dict(trees("plugins"))
+    classes = families(modules, "SlipwayError")
+    missing = [
+        f"{path}:{call.lineno}"
+        for path, module in modules.items()
+        for call, expression in codes(module, classes)
+        if literals(expression) is None
+    ]
+    assert not missing, 'give each `code="subject.what-is-so"`:\n' + "\n".join(missing)
+
+
+def test_codes_are_of_one_grammar() -> None:
+    assert [one for one in registry() if not re.fullmatch(r"[a-z]+(-[a-z]+)*\.[a-z]+(-[a-z]+)*", one)] == []
+
+
+def test_a_code_has_one_meaning() -> None:
+    several = {
+        code: places
+        for code, places in registry().items()
+        if len({said for said in places.values() if said}) > 1
+    }
+    assert several == {}, "the same code is said of different things"
 
 
 @pytest.mark.parametrize(

@@ -30,4 +30,9 @@ def test_held_commit_is_told_beside_what_keeps_it_waiting() -> None:
     assert [one.effect for one in found] == [Effect.WAITS, Effect.REFUSED]
     assert found[1].what == f"commit {COMMIT} is held in staging since then: it was bad"
     assert "`slipway holds release web 0123456789ab`" in found[1].remedy
-    assert found[1].show() == {"effect": "refused", "what": found[1].what, "remedy": found[1].remedy}
+    assert found[1].show() == {
+        "effect": "refused",
+        "code": "commit.held",
+        "what": found[1].what,
+        "remedy": found[1].remedy,
+    }

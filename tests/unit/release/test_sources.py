@@ -163,8 +163,8 @@ def test_attributes_that_make_a_checkout_another_content_are_refused() -> None:
 def test_the_first_refusal_leads_and_the_others_follow_bounded() -> None:
     sources.refuse([])
     with pytest.raises(PolicyFailed, match=r"^0 is compiled") as caught:
-        sources.refuse([sources.Refusal(f"{n} is compiled", remedy=f"remedy {n}") for n in range(30)])
-    assert caught.value.remedy == "remedy 0"
+        sources.refuse([sources.Refusal(f"{n} is compiled", f"n.c-{n}", f"remedy {n}") for n in range(30)])
+    assert (caught.value.code, caught.value.remedy) == ("n.c-0", "remedy 0")
     assert len(caught.value.lines) == 21
     assert caught.value.lines[-1] == "… and 9 more"
 

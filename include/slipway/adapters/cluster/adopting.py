@@ -113,7 +113,9 @@ def _adopt(
                 continue
             return "taken over"
     raise Transient(
-        f"{title} changes faster than it can be taken over", remedy="do it again when its rollout is over"
+        f"{title} changes faster than it can be taken over",
+        code="adopt.object-changes",
+        remedy="do it again when its rollout is over",
     )
 
 
@@ -124,6 +126,7 @@ def _look(title: str, live: Mapping[str, Any], service: str, others: frozenset[s
     if labels.get("app.kubernetes.io/managed-by") == "slipway" and owner != service:
         raise PolicyFailed(
             f"{title} is of service {owner}, not of {service}",
+            code="adopt.object-of-other-service",
             remedy="give the object of the manifests another name, or remove it from the other service's",
         )
     taken = [one for one in metadata.get("managedFields") or [] if _is_taken(one, others)]

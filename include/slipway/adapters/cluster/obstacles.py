@@ -50,54 +50,103 @@ _ROOM = (
 class Cause(Enum):
     """Why a pod does not serve. The list is closed: what is in no list of ours is waited for, too."""
 
-    def __init__(self, ends: Ends, whose: Whose, remedy: str, _case: int) -> None:
-        self.ends, self.whose, self.remedy = ends, whose, remedy
+    def __init__(self, ends: Ends, whose: Whose, remedy: str, code: str) -> None:
+        self.ends, self.whose, self.remedy, self.code = ends, whose, remedy, code
 
-    # the last member keeps causes apart that are otherwise alike: an Enum takes equal values for one
-    NO_SUCH_IMAGE = (Ends.AT_ONCE, Whose.SERVICE, _PULL, 1)
-    PULL_REFUSED = (Ends.AT_ONCE, Whose.SERVICE, _PULL, 2)
-    INVALID_IMAGE_NAME = (Ends.AT_ONCE, Whose.SERVICE, _PULL, 3)
-    PULL_FAILS = (Ends.IN_TIME, Whose.PLATFORM, f"see that the nodes reach the registry; {_AGAIN}", 4)
-    MISSING = (Ends.SETTLED, Whose.SERVICE, _CONFIG, 5)
+    NO_SUCH_IMAGE = (Ends.AT_ONCE, Whose.SERVICE, _PULL, "rollout.image-not-found")
+    PULL_REFUSED = (Ends.AT_ONCE, Whose.SERVICE, _PULL, "rollout.pull-refused")
+    INVALID_IMAGE_NAME = (Ends.AT_ONCE, Whose.SERVICE, _PULL, "rollout.image-name-invalid")
+    PULL_FAILS = (
+        Ends.IN_TIME,
+        Whose.PLATFORM,
+        f"see that the nodes reach the registry; {_AGAIN}",
+        "rollout.pull-fails",
+    )
+    MISSING = (Ends.SETTLED, Whose.SERVICE, _CONFIG, "rollout.config-missing")
     FORBIDDEN_USER = (
         Ends.AT_ONCE,
         Whose.SERVICE,
         "give the image or the container a numeric user that is not 0",
-        6,
+        "rollout.user-forbidden",
     )
-    CONFIG_UNREAD = (Ends.IN_TIME, Whose.PLATFORM, f"see the node's kubelet; {_AGAIN}", 7)
-    CONFIG_WRONG = (Ends.IN_TIME, Whose.SERVICE, _CONFIG, 8)
-    CANNOT_START = (Ends.IN_TIME, Whose.SERVICE, _COMMAND, 9)
-    RUNTIME_FAILS = (Ends.IN_TIME, Whose.PLATFORM, f"see the node's container runtime; {_AGAIN}", 10)
-    CRASHED = (Ends.IN_TIME, Whose.SERVICE, _START, 11)
-    CRASH_LOOP = (Ends.AT_ONCE, Whose.SERVICE, _START, 12)
-    UNSCHEDULABLE = (Ends.IN_TIME, Whose.PLATFORM, _ROOM, 13)
-    VOLUME_FAILS = (Ends.IN_TIME, Whose.PLATFORM, f"see the volume and its driver; {_AGAIN}", 14)
-    SANDBOX_FAILS = (Ends.IN_TIME, Whose.PLATFORM, f"see the node's network and runtime; {_AGAIN}", 15)
+    CONFIG_UNREAD = (
+        Ends.IN_TIME,
+        Whose.PLATFORM,
+        f"see the node's kubelet; {_AGAIN}",
+        "rollout.config-unread",
+    )
+    CONFIG_WRONG = (Ends.IN_TIME, Whose.SERVICE, _CONFIG, "rollout.config-wrong")
+    CANNOT_START = (Ends.IN_TIME, Whose.SERVICE, _COMMAND, "rollout.container-does-not-start")
+    RUNTIME_FAILS = (
+        Ends.IN_TIME,
+        Whose.PLATFORM,
+        f"see the node's container runtime; {_AGAIN}",
+        "rollout.runtime-fails",
+    )
+    CRASHED = (Ends.IN_TIME, Whose.SERVICE, _START, "rollout.container-crashed")
+    CRASH_LOOP = (Ends.AT_ONCE, Whose.SERVICE, _START, "rollout.container-crash-loops")
+    UNSCHEDULABLE = (Ends.IN_TIME, Whose.PLATFORM, _ROOM, "rollout.unschedulable")
+    VOLUME_FAILS = (
+        Ends.IN_TIME,
+        Whose.PLATFORM,
+        f"see the volume and its driver; {_AGAIN}",
+        "rollout.volume-fails",
+    )
+    SANDBOX_FAILS = (
+        Ends.IN_TIME,
+        Whose.PLATFORM,
+        f"see the node's network and runtime; {_AGAIN}",
+        "rollout.sandbox-fails",
+    )
     REFUSED = (
         Ends.AT_ONCE,
         Whose.SERVICE,
         "correct the manifests, or change the policy that refuses the pods",
-        16,
+        "rollout.pods-refused",
     )
-    NEVER_FITS = (Ends.AT_ONCE, Whose.SERVICE, "ask for less in the manifests, or raise the quota", 17)
+    NEVER_FITS = (
+        Ends.AT_ONCE,
+        Whose.SERVICE,
+        "ask for less in the manifests, or raise the quota",
+        "rollout.never-fits",
+    )
     QUOTA_USED = (
         Ends.IN_TIME,
         Whose.PLATFORM,
         f"free something of the quota, raise it, or ask for less; {_AGAIN}",
-        18,
+        "rollout.quota-used",
     )
-    NOT_CREATED = (Ends.IN_TIME, Whose.PLATFORM, f"see what keeps the cluster from making pods; {_AGAIN}", 19)
-    OVER_LIMIT = (Ends.IN_TIME, Whose.SERVICE, "write less, or raise the limit that is named", 20)
-    DISRUPTED = (Ends.IN_TIME, Whose.PLATFORM, f"see the node that the pod was on; {_AGAIN}", 21)
+    NOT_CREATED = (
+        Ends.IN_TIME,
+        Whose.PLATFORM,
+        f"see what keeps the cluster from making pods; {_AGAIN}",
+        "rollout.pods-not-created",
+    )
+    OVER_LIMIT = (
+        Ends.IN_TIME,
+        Whose.SERVICE,
+        "write less, or raise the limit that is named",
+        "rollout.over-limit",
+    )
+    DISRUPTED = (
+        Ends.IN_TIME,
+        Whose.PLATFORM,
+        f"see the node that the pod was on; {_AGAIN}",
+        "rollout.disrupted",
+    )
     NOT_READY = (
         Ends.IN_TIME,
         Whose.SERVICE,
         "see the pod's last lines, and what its readiness probe asks for",
-        22,
+        "rollout.not-ready",
     )
-    NODE_LOST = (Ends.IN_TIME, Whose.PLATFORM, f"see the node that the pod is on; {_AGAIN}", 23)
-    UNSEEN = (Ends.IN_TIME, Whose.PLATFORM, f"see the cluster's controllers; {_AGAIN}", 24)
+    NODE_LOST = (
+        Ends.IN_TIME,
+        Whose.PLATFORM,
+        f"see the node that the pod is on; {_AGAIN}",
+        "rollout.node-lost",
+    )
+    UNSEEN = (Ends.IN_TIME, Whose.PLATFORM, f"see the cluster's controllers; {_AGAIN}", "rollout.unseen")
 
 
 @dataclass(frozen=True)
@@ -141,6 +190,7 @@ class Obstacle:
                 else f"pod {self.pod}: {text}"
             )
             + (f"; the rollout stopped: {stopped}" if stopped else ""),
+            code=self.cause.code,
             remedy=self.cause.remedy,
             lines=lines,
         )

@@ -25,7 +25,9 @@ def explained(what: str) -> Iterator[None]:
         yield
     except ResourceNotFoundError as e:
         raise PolicyFailed(
-            f"{what}: {e}", remedy="correct apiVersion and kind in the config repository"
+            f"{what}: {e}",
+            code="cluster.kind-unknown",
+            remedy="correct apiVersion and kind in the config repository",
         ) from e
     except (ApiException, DynamicApiError) as e:
         status = getattr(e, "status", None)
@@ -38,7 +40,9 @@ def explained(what: str) -> Iterator[None]:
         if status == 409:
             # of two writes at one time the later is refused; it is to look again (Kubernetes' API conventions)
             raise Transient(
-                f"{what}: {said}", remedy="somebody else changed it at that moment: clear the task"
+                f"{what}: {said}",
+                code="cluster.object-changed",
+                remedy="somebody else changed it at that moment: clear the task",
             ) from e
         if (
             status in (400, 422)
@@ -47,15 +51,26 @@ def explained(what: str) -> Iterator[None]:
             or (status == 500 and "typed patch object" in said)
         ):
             raise PolicyFailed(
-                f"{what}: {said}", remedy="correct the manifests in the config repository"
+                f"{what}: {said}",
+                code="cluster.manifest-refused",
+                remedy="correct the manifests in the config repository",
             ) from e
         if status in (401, 403):
             # not permanent: an API server that has just started refuses everybody until it has read its roles
-            raise Transient(f"{what}: {said}", remedy="see the Role of Slipway's service account") from e
-        raise Transient(f"{what}: {status}: {said}", remedy="see that the API server answers") from e
+            raise Transient(
+                f"{what}: {said}",
+                code="cluster.right-missing",
+                remedy="see the Role of Slipway's service account",
+            ) from e
+        raise Transient(
+            f"{what}: {status}: {said}",
+            code="cluster.request-failed",
+            remedy="see that the API server answers",
+        ) from e
     except (urllib3.exceptions.HTTPError, OSError) as e:
         raise Transient(
             f"{what}: the API server does not answer: {why(e)}",
+            code="cluster.unreachable",
             remedy="see that the cluster of connection slipway_cluster_… runs (`kubectl get --raw /readyz`)",
         ) from e
 
@@ -115,6 +130,7 @@ def conflicting(what: str, conflicts: Sequence[Conflict], service: str = "SERVIC
     rest = f" (and {more} more)" if more else ""
     return PolicyFailed(
         f"{what}: {first.field} belongs to field manager {first.owner}{rest}",
+        code="cluster.field-of-other-manager",
         remedy=(
             "leave out of the manifests what is the other's to say (an autoscaler's replicas); the rest is made the releases' "
             f"by `slipway adopt {service}{_managers(conflicts)}`, which shows it first"

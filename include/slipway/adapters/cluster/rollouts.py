@@ -198,7 +198,10 @@ def _fail_if_final(
     if decides is None:
         if stopped:  # no pod is known to be kept from anything: they are not all there in time
             raise PolicyFailed(
-                f"the rollout stopped: {stopped}", remedy=Cause.NOT_READY.remedy, lines=words(pods)
+                f"the rollout stopped: {stopped}",
+                code="rollout.stopped",
+                remedy=Cause.NOT_READY.remedy,
+                lines=words(pods),
             )
     elif decides.is_final or stopped:
         lines = words(pod for pod in pods if pod.metadata.name == decides.pod)
