@@ -34,7 +34,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from pydantic import BaseModel, Field
 
 from slipway.catalog import load_platform
-from slipway.errors import SlipwayError
+from slipway.errors import CatalogError, SlipwayError
 from slipway.release import advice, obstacles, plan
 from slipway.stages import links
 
@@ -46,10 +46,19 @@ if TYPE_CHECKING:
 app = FastAPI(title="Slipway", description="What the ledger knows of releases. Read-only.")
 
 
+def _not_there(what: str) -> CatalogError:
+    return CatalogError(
+        f"no such {what}",
+        code="release.not-there",
+        remedy="see how it is written, and that the account may read the service's DAG",
+    )
+
+
 @app.exception_handler(SlipwayError)
 def _explain(_request: Request, error: SlipwayError) -> JSONResponse:
     # exit code 2 is the asker's mistake, as on the command line; anything else is ours
-    return JSONResponse({"detail": str(error)}, status_code=400 if error.exit_code == 2 else 503)
+    status = 404 if error.code == "release.not-there" else 400 if error.exit_code == 2 else 503
+    return JSONResponse({"detail": str(error), "error": error.show()}, status_code=status)
 
 
 @app.exception_handler(HTTPException)
@@ -95,13 +104,13 @@ def _allowed(user: Any, service: str, *, to_release: bool = False) -> None:
         else manager.is_authorized_dag(method="GET", details=details, user=user)
     )
     if not allowed:
-        raise HTTPException(404, "no such release")
+        raise _not_there("release")
 
 
 def _run(user: Any, run_id: str) -> Release:
     release = _ledger().record(run_id)
     if release is None:
-        raise HTTPException(404, "no such release")
+        raise _not_there("release")
     _allowed(user, release.service)
     return release
 
@@ -175,7 +184,7 @@ def release_of_commit(service: str, commit: str, user: GetUserDep) -> dict[str, 
     _allowed(user, service)
     release = _ledger().release(service, commit)
     if release is None:
-        raise HTTPException(404, "no such release")
+        raise _not_there("release")
     return release.show()
 
 
@@ -228,7 +237,7 @@ def report(run_id: str, stage: str, name: str, user: GetUserDep) -> Response:
     _run(user, run_id)
     content = kept.read(_ledger(), run_id, stage).get(name)
     if content is None:
-        raise HTTPException(404, "no such report")
+        raise _not_there("report")
     safe = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
     return Response(content, media_type="text/plain; charset=utf-8", headers=safe)
 

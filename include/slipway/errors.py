@@ -37,6 +37,16 @@ class SlipwayError(Exception):
         """Make a copy of what it holds: what it was built with besides the message is not among an exception's arguments."""
         return _anew, (type(self), self.args), self.__dict__
 
+    def show(self) -> dict[str, Any]:
+        """Give the error as programs read it: a contract, only ever added to."""
+        return {
+            "code": self.code,
+            "class": type(self).__name__,
+            "message": self.message,
+            "remedy": self.remedy,
+            "lines": list(self.lines),
+        }
+
     def __str__(self) -> str:
         parts = [self.message, *(f"  {line}" for line in self.lines)]
         return "\n".join([*parts, f"What to do: {self.remedy}"] if self.remedy else parts)

@@ -25,7 +25,8 @@ def test_releases_are_those_of_the_ledger(project: Project, first: Pushed) -> No
     newest = project.airflow.call("GET", "/slipway/releases/ai-generation?limit=100").json()
     assert shown in newest
     assert project.airflow.call("GET", "/slipway/releases/nothing").json() == []
-    assert project.airflow.call("GET", "/slipway/releases/ai-generation/zzz").status_code == 400
+    wrong = project.airflow.call("GET", "/slipway/releases/ai-generation/zzz")
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "commit.not-a-prefix")
 
 
 def test_page_and_reports_of_a_run(project: Project, first: Pushed) -> None:
@@ -39,7 +40,8 @@ def test_page_and_reports_of_a_run(project: Project, first: Pushed) -> None:
     assert junit.headers["content-type"].startswith("text/plain")
     assert "<testsuite" in junit.text
     assert "bom.json" in project.airflow.call("GET", f"{run}/reports/image.sbom").json()
-    assert project.airflow.call("GET", "/slipway/runs/nothing").status_code == 404
+    unknown = project.airflow.call("GET", "/slipway/runs/nothing")
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "release.not-there")
 
 
 def test_tasks_link_to_the_release(project: Project, first: Pushed) -> None:

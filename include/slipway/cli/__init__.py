@@ -9,6 +9,7 @@ import click
 
 from slipway import __version__
 from slipway.cli.adopt import adopt
+from slipway.cli.answers import Told
 from slipway.cli.catalog import lint, new, schema
 from slipway.cli.refresh import refresh
 from slipway.cli.releases import releases
@@ -17,14 +18,6 @@ from slipway.cli.trigger import release
 from slipway.errors import SlipwayError
 
 _SANDBOX = click.Group("sandbox", help="Run every real part that Slipway works with on this machine.")
-
-
-class _Told(click.ClickException):
-    """An error of ours as click tells it: the text on stderr, and our exit code."""
-
-    def __init__(self, error: SlipwayError) -> None:
-        super().__init__(str(error))
-        self.exit_code = error.exit_code  # type: ignore[misc] # a class variable only by its annotation
 
 
 class _Command(click.Group):
@@ -56,7 +49,7 @@ class _Command(click.Group):
         try:
             return super().invoke(ctx)
         except SlipwayError as error:
-            raise _Told(error) from error
+            raise Told(error, ctx) from error
 
 
 @click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -20,6 +20,10 @@ def _said(answer: dict[str, Any]) -> str:
     return next(iter(str(answer.get("detail", answer)).splitlines()), "")[:500]
 
 
+def _kind(status: int) -> type[Permanent | Transient]:
+    return Transient if status >= 500 else Permanent
+
+
 def refuse(obstacles: Iterable[Obstacle]) -> None:
     """Refuses to go on where nothing can be started.
 
@@ -105,7 +109,7 @@ class Airflow:
                 code="airflow.parameters-refused",
                 remedy="Its DAG is made of another catalog than the one here: compare SLIPWAY_CATALOG with the DAG's parameters.",
             )
-        raise (Transient if status >= 500 else Permanent)(
+        raise _kind(status)(
             f"Airflow at {self.url} would not start {run_id} ({status}).",
             code="airflow.start-failed",
             remedy="See the log of Airflow's API server; nothing is started twice if you try again.",
@@ -127,7 +131,7 @@ class Airflow:
                 code="airflow.release-not-allowed",
                 remedy="Let SLIPWAY_AIRFLOW_USER name an account that may start its DAG; Airflow must have Slipway's plugin.",
             )
-        raise (Transient if status >= 500 else Permanent)(
+        raise _kind(status)(
             f"Airflow at {self.url} would not say which run of {service} is meant ({status}): {_said(answer)}",
             code="airflow.release-not-told",
             remedy="See that the ledger answers, and the log of Airflow's API server.",
@@ -139,7 +143,7 @@ class Airflow:
         if status == 404:
             return Dag(dag_id, is_there=False)
         if status != 200:
-            raise (Transient if status >= 500 else Permanent)(
+            raise _kind(status)(
                 f"Airflow at {self.url} would not tell how DAG {dag_id} is ({status}).",
                 code="airflow.dag-not-told",
                 remedy="Look at it in the UI.",
@@ -163,29 +167,23 @@ class Airflow:
 
     def state(self, dag_id: str, run_id: str) -> str:
         """Gives the run's state: queued, running, success or failed."""
-        status, answer = self._call("GET", f"/api/v2/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}")
-        if status != 200:
-            raise Permanent(
-                f"Airflow at {self.url} would not tell how {run_id} is ({status}).",
-                code="airflow.run-not-told",
-                remedy="Look at it in the UI; `slipway releases show` tells what the ledger knows.",
-                lines=[_said(answer)],
-            )
-        return str(answer["state"])
+        return str(self._of_run(dag_id, run_id)["state"])
 
     def task_state(self, dag_id: str, run_id: str, task_id: str) -> str | None:
         """Gives the state of a run's task; None before it has one."""
-        path = f"/api/v2/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}"
-        status, answer = self._call("GET", path)
-        if status != 200:
-            raise Permanent(
-                f"Airflow at {self.url} would not tell how {run_id} is ({status}).",
-                code="airflow.run-not-told",
-                remedy="Look at it in the UI; `slipway releases show` tells what the ledger knows.",
-                lines=[_said(answer)],
-            )
-        state: str | None = answer["state"]
+        state: str | None = self._of_run(dag_id, run_id, f"/taskInstances/{quote(task_id)}")["state"]
         return state
+
+    def _of_run(self, dag_id: str, run_id: str, part: str = "") -> dict[str, Any]:
+        status, answer = self._call("GET", f"/api/v2/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}{part}")
+        if status == 200:
+            return answer
+        raise _kind(status)(
+            f"Airflow at {self.url} would not tell how {run_id} is ({status}).",
+            code="airflow.run-not-told",
+            remedy="Look at it in the UI; `slipway releases show` tells what the ledger knows.",
+            lines=[_said(answer)],
+        )
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str) -> Any:
         """Gives what a task said under a key; None if it said nothing."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from slipway.cli.answers import json_option
+
 _SERVICE = """\
 # {title}: what is released, how it is built, tested, scanned, deployed and verified.
 # Reference: docs/catalog.md. Check with `slipway lint`.
@@ -68,7 +70,7 @@ dag = release_dag("{service}")
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print problems as JSON.")
+@json_option("Print problems as JSON.")
 @click.pass_context
 def lint(ctx: click.Context, paths: tuple[Path, ...], as_json: bool) -> None:
     """Check the catalog: the files and folders PATHS, or all of it.

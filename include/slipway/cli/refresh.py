@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from slipway.cli.answers import json_option
 from slipway.cli.releases import open_ledger, plain
 from slipway.cli.trigger import Watch, tell
 
@@ -25,7 +26,7 @@ def refresh() -> None:
 
 @refresh.command()
 @click.argument("run_id", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@json_option("Print it as JSON.")
 def show(run_id: str | None, as_json: bool) -> None:
     """Show the report of the newest refresh, or of RUN_ID."""
     from slipway.errors import CatalogError

@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 import click
 
+from slipway.cli.answers import json_option
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -118,9 +120,7 @@ def releases() -> None:
     show_default=True,
     help="At most so many, newest first.",
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print them as a JSON list, each as `show --json` does."
-)
+@json_option("Print them as a JSON list, each as `show --json` does.")
 def list_(service: str, limit: int, as_json: bool) -> None:
     """List the newest releases of SERVICE."""
     with open_ledger() as ledger:
@@ -149,7 +149,7 @@ def list_(service: str, limit: int, as_json: bool) -> None:
 @click.argument("service")
 @click.argument("commit", required=False)
 @click.option("--plan", "with_plan", is_flag=True, help="Print what it was planned to change, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON: the words are a contract.")
+@json_option("Print it as JSON: the words are a contract.")
 def show(service: str, commit: str | None, with_plan: bool, as_json: bool) -> None:
     """Show the newest release of SERVICE, or that of COMMIT: a prefix is enough, COMMIT.r1 is its first repeat."""
     from slipway.errors import CatalogError

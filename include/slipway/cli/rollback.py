@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from slipway.cli.answers import json_option
 from slipway.cli.releases import open_ledger, plain
 from slipway.cli.trigger import Watch, full_commit, known_service, tell
 
@@ -28,7 +29,7 @@ DAG_ID = "rollback"
 @click.option(
     "--timeout", "timeout_s", type=click.IntRange(1), default=1200, show_default=True, help="Seconds to wait."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
+@json_option("Print what came of it as JSON.")
 @click.pass_context
 def rollback(
     ctx: click.Context,
@@ -126,7 +127,7 @@ def holds() -> None:
 
 @holds.command("list")
 @click.argument("service", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@json_option("Print them as JSON.")
 def list_(service: str | None, as_json: bool) -> None:
     """List the commits that are held, of SERVICE or of all."""
     with open_ledger() as ledger:

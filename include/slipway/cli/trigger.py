@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from slipway.cli.answers import json_option
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -40,7 +42,7 @@ MOST_REPEATS = 20
 @click.option(
     "--timeout", "timeout_s", type=click.IntRange(1), default=3600, show_default=True, help="Seconds to wait."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was started as JSON.")
+@json_option("Print what was started as JSON.")
 @click.pass_context
 def release(
     ctx: click.Context,
@@ -196,7 +198,10 @@ def reading(cloned: Cloned) -> Iterator[Repository]:
         yield Repository(url, account, credential(f"git-{account}"), mirrors)
     except PolicyFailed as error:  # nothing was judged: what was asked for is not there
         raise CatalogError(error.message, code=error.code, remedy=error.remedy, lines=error.lines) from error
-    except Permanent as error:  # its remedy is for the workers
+    except Permanent as error:
+        if error.code != "git.account-refused":
+            raise
+        # the remedy is for the workers
         raise CatalogError(
             error.message,
             code=error.code,

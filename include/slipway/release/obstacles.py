@@ -49,7 +49,7 @@ def of_dag(dag: Dag) -> list[Obstacle]:
                 Effect.NOT_STARTED,
                 f"Airflow has no DAG `{dag.dag_id}` (yet)",
                 "look for its import errors in Airflow's UI; a new file is seen within some seconds",
-                code="airflow.dag-missing",
+                code="dag.missing",
             )
         ]
     if dag.has_import_errors:
@@ -58,7 +58,7 @@ def of_dag(dag: Dag) -> list[Obstacle]:
                 Effect.NOT_STARTED,
                 f"DAG `{dag.dag_id}` has import errors, and Airflow starts none of its runs",
                 "correct what Airflow's UI shows as its import error",
-                code="airflow.dag-broken",
+                code="dag.broken",
             )
         ]
     if dag.is_paused:
@@ -67,7 +67,7 @@ def of_dag(dag: Dag) -> list[Obstacle]:
                 Effect.WAITS,
                 f"DAG `{dag.dag_id}` is paused in Airflow, and its runs wait until it is not",
                 f"who may edit DAGs unpauses it by the switch beside its name, or by `airflow dags unpause {dag.dag_id}`",
-                code="airflow.dag-paused",
+                code="dag.paused",
             )
         ]
     return []
