@@ -37,7 +37,7 @@ _LIBRARIES = (
 )
 _OURS = (
     *("slipway.dag", "slipway.reconcile", "slipway.refresh", "slipway.rollback"),
-    *("slipway.ledger.reports", "slipway.ledger.transactions"),
+    *("slipway.ledger.reports", "slipway.ledger.whole"),
 )
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from slipway.ledger.migrating import upgrade
     from slipway.ledger.records import Ambiguous, Evidence, Holder, Release, Stage
-    from slipway.ledger.transactions import Ledger
+    from slipway.ledger.whole import Ledger
 
-_HOMES = {"upgrade": "migrating", "Ledger": "transactions"}
+_HOMES = {"upgrade": "migrating", "Ledger": "whole"}
 __all__ = ["Ambiguous", "Evidence", "Holder", "Ledger", "Release", "Stage", "upgrade"]
 
 

@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import text
 
-from slipway.ledger.transactions import Ledger
+from slipway.ledger.whole import Ledger
 
 _LOCK = 0x51195A17  # any number, as long as every Slipway uses the same
 
@@ -23,7 +23,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     try:
-        with ledger._transaction() as session:
+        with ledger.transaction() as session:
             connection = session.connection()
             connection.execute(text("SET LOCAL lock_timeout = '60s'"))
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))

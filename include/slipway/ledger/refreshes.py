@@ -12,13 +12,12 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from slipway.errors import Permanent
+from slipway.ledger.database import NOW
 from slipway.ledger.records import Release
 from slipway.ledger.reports import ReportRow
 from slipway.ledger.tables import DeploymentRow, EvidenceRow, ReleaseRow, Table
-from slipway.ledger.transactions import Ledger
+from slipway.ledger.whole import Ledger
 from slipway.release import Status
-
-_NOW = func.clock_timestamp()
 
 
 class RefreshRow(Table):
@@ -56,15 +55,12 @@ class Refreshed:
 
 def active(ledger: Ledger, service: str, environment: str) -> Release | None:
     """Give the release whose manifests were applied last, however it ended."""
-    with ledger._transaction() as session:
-        here = (DeploymentRow.service == service, DeploymentRow.environment == environment)
-        run_id = session.scalar(select(DeploymentRow.run_id).where(*here, DeploymentRow.ended_at.is_(None)))
-    return ledger.record(run_id) if run_id else None
+    return ledger.active(service, environment)
 
 
 def begin(ledger: Ledger, run_id: str, environment: str) -> datetime:
     """Record that a refresh begins, and give when: a task that is tried again keeps the first time."""
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         session.execute(
             insert(RefreshRow).values(run_id=run_id, environment=environment).on_conflict_do_nothing()
         )
@@ -76,7 +72,7 @@ def asked_for(ledger: Ledger, run_id: str, service: str, release: str | None = N
 
     :param release: run id to ask for, if none is named yet.
     """
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         row = _locked(session, run_id)
         if release and service not in row.releases:
             row.releases = {**row.releases, service: release}
@@ -86,16 +82,16 @@ def asked_for(ledger: Ledger, run_id: str, service: str, release: str | None = N
 
 def finish(ledger: Ledger, run_id: str, status: str, report: Mapping[str, Any]) -> Refreshed:
     """Record how a refresh ended, and what it did. Once more is harmless: the last report counts."""
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         row = _locked(session, run_id)
-        row.status, row.report, row.finished_at = status, dict(report), session.scalar(select(_NOW))
+        row.status, row.report, row.finished_at = status, dict(report), session.scalar(select(NOW))
         session.flush()
         return _refreshed(row)
 
 
 def newest(ledger: Ledger, run_id: str | None = None) -> Refreshed | None:
     """Give a run of the refresh, or the newest."""
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         found = select(RefreshRow).order_by(RefreshRow.started_at.desc()).limit(1)
         row = session.scalar(found.where(RefreshRow.run_id == run_id) if run_id else found)
         return _refreshed(row) if row else None
@@ -103,7 +99,7 @@ def newest(ledger: Ledger, run_id: str | None = None) -> Refreshed | None:
 
 def published(ledger: Ledger, service: str) -> list[tuple[str, str, Status]]:
     """Give commit, digest and status of every release of a service whose image was pushed, newest first."""
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         rows = session.execute(
             select(ReleaseRow.commit, ReleaseRow.digest, ReleaseRow.status)
             .where(ReleaseRow.service == service, ReleaseRow.digest.is_not(None))
@@ -114,7 +110,7 @@ def published(ledger: Ledger, service: str) -> list[tuple[str, str, Status]]:
 
 def running(ledger: Ledger, service: str | None = None) -> list[Release]:
     """Give the releases that have not ended, as far as the ledger knows."""
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         found = select(ReleaseRow.run_id).where(ReleaseRow.status == Status.RUNNING.value)
         ids = session.scalars(found.where(ReleaseRow.service == service) if service else found).all()
     return [release for run_id in ids if (release := ledger.record(run_id))]
@@ -122,7 +118,7 @@ def running(ledger: Ledger, service: str | None = None) -> list[Release]:
 
 def known(ledger: Ledger, services: Collection[str]) -> dict[str, str]:
     """Give every release of these services, by run id: the service."""
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         rows = session.execute(
             select(ReleaseRow.run_id, ReleaseRow.service).where(ReleaseRow.service.in_(services))
         )
@@ -135,8 +131,8 @@ def forget(ledger: Ledger, days: int) -> dict[str, tuple[int, int]]:
     Kept whatever their age: what belongs to the tree or the run of a release that runs, is deployed, or was the last
     good one. The records of releases and their stages stay.
     """
-    with ledger._transaction() as session:
-        limit = session.scalar(select(_NOW)) - timedelta(days=days)  # type: ignore[operator]
+    with ledger.transaction() as session:
+        limit = session.scalar(select(NOW)) - timedelta(days=days)  # type: ignore[operator]
         last_good = (
             select(func.max(DeploymentRow.id))
             .where(DeploymentRow.good)

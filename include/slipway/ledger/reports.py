@@ -8,8 +8,8 @@ from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, delete, literal
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
+from slipway.ledger.database import Database
 from slipway.ledger.tables import Table
-from slipway.ledger.transactions import Ledger
 
 
 class ReportRow(Table):
@@ -25,9 +25,9 @@ class ReportRow(Table):
     __table_args__ = (CheckConstraint("octet_length(content) <= 2000000", "content"),)
 
 
-def keep(ledger: Ledger, run_id: str, stage: str, files: Mapping[str, bytes]) -> None:
+def keep(ledger: Database, run_id: str, stage: str, files: Mapping[str, bytes]) -> None:
     """Keep the files of a stage in place of those of its earlier runs."""
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         session.execute(delete(ReportRow).where(ReportRow.run_id == run_id, ReportRow.stage == stage))
         session.add_all(
             ReportRow(run_id=run_id, stage=stage, name=name, content=content)
@@ -35,11 +35,11 @@ def keep(ledger: Ledger, run_id: str, stage: str, files: Mapping[str, bytes]) ->
         )
 
 
-def copy(ledger: Ledger, source: str, run_id: str, stage: str) -> None:
+def copy(ledger: Database, source: str, run_id: str, stage: str) -> None:
     """Keep the files of a stage of the run ``source`` as those of this run, too."""
     if source == run_id:
         return
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         session.execute(delete(ReportRow).where(ReportRow.run_id == run_id, ReportRow.stage == stage))
         there = select(literal(run_id), ReportRow.stage, ReportRow.name, ReportRow.content).where(
             ReportRow.run_id == source, ReportRow.stage == stage
@@ -47,15 +47,15 @@ def copy(ledger: Ledger, source: str, run_id: str, stage: str) -> None:
         session.execute(insert(ReportRow).from_select(["run_id", "stage", "name", "content"], there))
 
 
-def stages(ledger: Ledger, run_id: str) -> set[str]:
+def stages(ledger: Database, run_id: str) -> set[str]:
     """Give the names of the stages that left reports."""
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         return set(session.scalars(select(ReportRow.stage).where(ReportRow.run_id == run_id).distinct()))
 
 
-def read(ledger: Ledger, run_id: str, stage: str) -> dict[str, bytes]:
+def read(ledger: Database, run_id: str, stage: str) -> dict[str, bytes]:
     """Give the files of a stage by name."""
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         rows = session.scalars(
             select(ReportRow)
             .where(ReportRow.run_id == run_id, ReportRow.stage == stage)

@@ -6,16 +6,15 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from slipway.errors import Permanent
+from slipway.ledger.database import NOW, Database
 from slipway.ledger.tables import RollbackRow
-from slipway.ledger.transactions import Ledger
 
 WAITING, RUNNING, PASSED, FAILED, ERRORED = "waiting", "running", "passed", "failed", "errored"
-_NOW = func.clock_timestamp()
 
 
 @dataclass(frozen=True)
@@ -58,11 +57,11 @@ class Rollback:
 
 
 def begin(
-    ledger: Ledger, run_id: str, service: str, environment: str, asked_by: str | None, reason: str | None
+    ledger: Database, run_id: str, service: str, environment: str, asked_by: str | None, reason: str | None
 ) -> Rollback:
     """Record that a rollback begins, or goes on: one that is tried again keeps what was chosen."""
     values = {"service": service, "environment": environment, "asked_by": asked_by, "reason": reason}
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         session.execute(
             insert(RollbackRow).values(run_id=run_id, state=WAITING, **values).on_conflict_do_nothing()
         )
@@ -71,31 +70,31 @@ def begin(
         return _rollback(row)
 
 
-def chosen(ledger: Ledger, run_id: str, leaving: str, to: str) -> Rollback:
+def chosen(ledger: Database, run_id: str, leaving: str, to: str) -> Rollback:
     """Record which release is left for which, before anything changes: whoever comes after a kill -9 goes on with these."""
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         row = _locked(session, run_id)
         row.from_run_id, row.to_run_id, row.state = leaving, to, RUNNING
         return _rollback(row)
 
 
-def finish(ledger: Ledger, run_id: str, state: str) -> None:
+def finish(ledger: Database, run_id: str, state: str) -> None:
     """Record how a rollback ended."""
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         row = _locked(session, run_id)
-        row.state, row.finished_at = state, session.scalar(select(_NOW))
+        row.state, row.finished_at = state, session.scalar(select(NOW))
 
 
-def find(ledger: Ledger, run_id: str) -> Rollback | None:
+def find(ledger: Database, run_id: str) -> Rollback | None:
     """Give the rollback of a run; None if the run is none."""
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         row = session.get(RollbackRow, run_id)
         return _rollback(row) if row else None
 
 
-def newest_from(ledger: Ledger, release: str) -> Rollback | None:
+def newest_from(ledger: Database, release: str) -> Rollback | None:
     """Give the newest rollback by hand that left a release."""
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         row = session.scalar(
             select(RollbackRow)
             .where(RollbackRow.from_run_id == release)

@@ -8,11 +8,9 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from slipway.ledger.database import NOW, Database
 from slipway.ledger.tables import ReleaseRow, WishRow
-from slipway.ledger.transactions import Ledger
 from slipway.release import Answer, Status, Wish, decide
-
-_NOW = func.clock_timestamp()
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Asked:
 
 
 def ask(
-    ledger: Ledger,
+    ledger: Database,
     service: str,
     environment: str,
     commit: str,
@@ -47,7 +45,7 @@ def ask(
     :param again: whether a run of its own is asked for in any case.
     :param requested_at: its place in the order of wishes; None is after all others.
     """
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         lock = func.hashtextextended(f"wishes {service} {environment}", 0)
         session.execute(select(func.pg_advisory_xact_lock(lock)))
         known = _wishes(session, service, environment)
@@ -62,7 +60,7 @@ def ask(
                     ref=ref,
                     is_head=is_head,
                     asked_by=asked_by,
-                    requested_at=requested_at or _NOW,
+                    requested_at=requested_at or NOW,
                 )
             )
         elif is_head:
@@ -80,9 +78,11 @@ def ask(
         )
 
 
-def look(ledger: Ledger, service: str, environment: str, commit: str) -> tuple[Answer, Status | None] | None:
+def look(
+    ledger: Database, service: str, environment: str, commit: str
+) -> tuple[Answer, Status | None] | None:
     """Give what is answered to who asks for the head ``commit``, and how far that run is; None if nothing was ever asked for."""
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         known = _wishes(session, service, environment)
         if not known:
             return None
@@ -100,16 +100,16 @@ class Known:
     requested_at: datetime
 
 
-def find(ledger: Ledger, run_id: str) -> Known | None:
+def find(ledger: Database, run_id: str) -> Known | None:
     """Give the wish that a run is for."""
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         row = session.get(WishRow, run_id)
         return Known(row.commit, row.ref, row.requested_at) if row else None
 
 
-def newer(ledger: Ledger, run_id: str) -> str | None:
+def newer(ledger: Database, run_id: str) -> str | None:
     """Give the newest run that was asked for after another of the same service and environment."""
-    with ledger._transaction() as session:
+    with ledger.transaction() as session:
         own = session.get(WishRow, run_id)
         if own is None:
             return None

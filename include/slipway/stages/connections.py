@@ -13,7 +13,7 @@ slipway_ledger           postgres     the ledger's database
 from __future__ import annotations
 
 import os
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,8 +153,9 @@ def cluster(environment: str = "staging") -> ApiClient:
     return client
 
 
+@cache
 def ledger() -> Ledger:
-    """Give the ledger."""
+    """Give the ledger; its connection is looked up once in each process."""
     connection = BaseHook.get_connection(LEDGER)
     if connection.password:
         mask_secret(connection.password)

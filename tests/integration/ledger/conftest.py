@@ -8,13 +8,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 
-from slipway.ledger import Ledger, upgrade
+from slipway.ledger import Ledger, Release, upgrade
+from slipway.release import Status, run_id
 
 
 def _installed() -> Path:
@@ -102,3 +103,41 @@ def ledger(url: str) -> Iterator[Ledger]:
     ledger = Ledger(url)
     yield ledger
     ledger.close()
+
+
+@pytest.fixture
+def begin(ledger: Ledger) -> Callable[..., str]:
+    """Gives what begins a release, and gives its run id."""
+
+    def begin(commit: str = "a" * 40, repeat: int = 0, service: str = "svc") -> str:
+        run = run_id(service, commit, repeat)
+        ledger.begin(service, "staging", commit, run, "refs/heads/main")
+        return run
+
+    return begin
+
+
+@pytest.fixture
+def good(ledger: Ledger, begin: Callable[..., str]) -> Callable[..., str]:
+    """Gives what records a release that was deployed and passed, and gives its run id."""
+
+    def good(commit: str, **known: str) -> str:
+        run = begin(commit)
+        ledger.update(run, **known)  # type: ignore[arg-type]
+        ledger.deployed(run)
+        ledger.finish(run, Status.PASSED)
+        return run
+
+    return good
+
+
+@pytest.fixture
+def record(ledger: Ledger) -> Callable[[str], Release]:
+    """Gives what reads a release that must be on record."""
+
+    def record(run: str) -> Release:
+        found = ledger.record(run)
+        assert found is not None
+        return found
+
+    return record

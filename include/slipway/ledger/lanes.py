@@ -1,0 +1,62 @@
+"""Lanes in the ledger: who may change a service's environment just now, and until when if nothing is heard of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from slipway.ledger.database import NOW, Database
+from slipway.ledger.records import Holder
+from slipway.ledger.tables import LaneRow
+
+
+class Lanes(Database):
+    """The lane of each service and environment: one holder at a time, by one statement."""
+
+    def lane_acquire(self, service: str, environment: str, run_id: str, ttl_s: float) -> Holder | None:
+        """Takes the lane, or keeps it if this run has it. Gives None when it is ours, else who holds it.
+
+        :param ttl_s: seconds until it is anybody's, unless renewed.
+        """
+        expires = NOW + timedelta(seconds=ttl_s)
+        taken = {"run_id": run_id, "acquired_at": NOW, "expires_at": expires}
+        with self.transaction() as session:
+            # One statement decides: of two runs at once, the second waits for the row and then sees it held.
+            ours = session.scalar(
+                insert(LaneRow)
+                .values(service=service, environment=environment, **taken)
+                .on_conflict_do_update(
+                    index_elements=["service", "environment"],
+                    set_=taken,
+                    where=(LaneRow.run_id == run_id) | (LaneRow.expires_at <= NOW),
+                )
+                .returning(LaneRow.run_id)
+            )
+            if ours:
+                return None
+            row = session.get(LaneRow, (service, environment))
+            # No row: let go since the statement looked. The caller asks again, as after any other holder.
+            return (
+                Holder(row.run_id, row.expires_at)
+                if row
+                else Holder("nobody", session.scalars(select(NOW)).one())
+            )
+
+    def lane_renew(self, service: str, environment: str, run_id: str, ttl_s: float) -> bool:
+        """Holds the lane `ttl_s` seconds more, from now. False when it is not ours: change nothing more."""
+        with self.transaction() as session:
+            mine = (LaneRow.service == service, LaneRow.environment == environment, LaneRow.run_id == run_id)
+            changed = (
+                update(LaneRow)
+                .where(*mine, LaneRow.expires_at > NOW)
+                .values(expires_at=NOW + timedelta(seconds=ttl_s))
+            )
+            return session.scalar(changed.returning(LaneRow.run_id)) is not None
+
+    def lane_release(self, service: str, environment: str, run_id: str) -> bool:
+        """Lets the lane go if this run holds it; harmless otherwise. Gives whether it did."""
+        with self.transaction() as session:
+            mine = (LaneRow.service == service, LaneRow.environment == environment, LaneRow.run_id == run_id)
+            return session.scalar(delete(LaneRow).where(*mine).returning(LaneRow.run_id)) is not None
