@@ -1,0 +1,122 @@
+"""Containers that run pushed code, within bounds; sidecars that are waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from slipway.adapters.engine.output import log_tail
+from slipway.adapters.engine.refusals import APIClient, explained
+from slipway.errors import PolicyFailed
+
+UID = 10001
+"""User that pushed code runs as; the toolbox images make it."""
+
+
+BOUNDS: dict[str, Any] = {
+    "read_only": True,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "pids_limit": 512,
+    "ipc_mode": "private",
+}
+"""What holds for every container that runs pushed code, besides memory, CPU, user and network, which the caller gives."""
+
+
+def start(
+    client: APIClient,
+    name: str,
+    image: str,
+    *,
+    network_mode: str,
+    command: Sequence[str] | None = None,
+    aliases: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    mounts: Sequence[Any] = (),
+    memory: str = "512m",
+    cpus: float = 1.0,
+    working_dir: str | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> None:
+    """Start a container of this name with BOUNDS, removing an older one of the same name first."""
+    remove_container(client, name)
+    with explained(f"starting {name}"):
+        networking = None
+        if aliases:
+            networking = client.create_networking_config(
+                {network_mode: client.create_endpoint_config(aliases=list(aliases))}
+            )
+        created = client.create_container(
+            image,
+            name=name,
+            command=list(command) if command else None,
+            environment=dict(environment or {}),
+            user=str(UID),
+            working_dir=working_dir,
+            networking_config=networking,
+            labels=dict(labels or {}),
+            host_config=client.create_host_config(
+                **BOUNDS,
+                mounts=list(mounts),
+                network_mode=network_mode,
+                mem_limit=memory,
+                nano_cpus=int(cpus * 1e9),
+                log_config={"Type": "json-file", "Config": {"max-size": "5m", "max-file": "1"}},
+            ),
+        )
+        client.start(created["Id"])
+
+
+def remove_container(client: APIClient, name: str) -> None:
+    """Remove a container and its anonymous volumes, running or not; none is fine."""
+    import docker.errors
+
+    with explained(f"removing container {name}"):
+        try:
+            client.remove_container(name, force=True, v=True)
+        except docker.errors.NotFound:
+            pass
+        except docker.errors.APIError as e:
+            if e.status_code != 409:  # 409: another removal is under way
+                raise
+
+
+def wait_exit(client: APIClient, name: str, timeout_s: float) -> int:
+    """Give the exit code of a container, waiting ``timeout_s`` at most (then it is killed, and 124 is given)."""
+    import requests
+
+    with explained(f"waiting for {name}"):
+        try:
+            return int(client.wait(name, timeout=timeout_s)["StatusCode"])
+        except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
+            client.kill(name)
+            return 124
+
+
+def wait_until(client: APIClient, name: str, probe: Sequence[str], timeout_s: float) -> None:
+    """Run ``probe`` in a container until it succeeds.
+
+    :raises PolicyFailed: if the container ends, or the probe still fails after ``timeout_s``; with its last log lines.
+    """
+    deadline = time.monotonic() + timeout_s
+    with explained(f"waiting for {name}"):
+        while True:
+            if not client.inspect_container(name)["State"]["Running"]:
+                said = log_tail(client, name)
+                raise PolicyFailed(
+                    f"{name} ended by itself before it was ready: {said[-1] if said else 'it says nothing'}",
+                    code="gate.sidecar-ended",
+                    lines=said[:-1],
+                )
+            probed = client.exec_create(name, list(probe))["Id"]
+            answer = client.exec_start(probed).decode(errors="replace").strip()
+            if client.exec_inspect(probed)["ExitCode"] == 0:
+                return
+            if time.monotonic() > deadline:
+                raise PolicyFailed(
+                    f"{name} is not ready after {timeout_s:.0f} s: {answer[-300:]}",
+                    code="gate.sidecar-not-ready",
+                    lines=log_tail(client, name),
+                )
+            time.sleep(0.2)
