@@ -4,8 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= python3
+# groups of tests that run side by side; more of them do not help on two cores
+WORKERS ?= 2
+SIDE_BY_SIDE := --numprocesses $(WORKERS) --dist loadgroup
+SLOWEST := --durations=20 --durations-min=5
 
-.PHONY: machine demo test unit lint integration e2e up down status bench faults lock help
+.PHONY: machine demo test check unit lint integration e2e up down status bench faults lock help
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -14,7 +18,9 @@ demo: machine $(STAMP) ## set up everything, push the example with git, and foll
 	$(BIN)/slipway sandbox up
 	$(BIN)/python -m slipway_sandbox.demo
 
-test: machine lint unit integration e2e ## everything: style, types, contracts, unit, integration and end-to-end tests
+test: machine check integration e2e ## everything: style, types, contracts, unit, integration and end-to-end tests
+
+check: lint unit ## style, types, contracts and unit tests: all that needs no sandbox, within two minutes
 
 lint: $(STAMP) ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -35,10 +41,10 @@ status: $(STAMP) ## how each part of the sandbox is
 	$(BIN)/slipway sandbox status
 
 integration: up ## each adapter against the real part
-	$(BIN)/pytest tests/integration --durations=20 --durations-min=5
+	$(BIN)/pytest tests/integration $(SIDE_BY_SIDE) $(SLOWEST)
 
 e2e: up ## pushes through the whole sequence
-	$(BIN)/pytest tests/e2e --durations=20 --durations-min=5
+	$(BIN)/pytest tests/e2e $(SLOWEST)
 
 bench: up ## push new and known source in turn, five times each; how long until the first task runs and until healthy
 	$(BIN)/python -m slipway_sandbox.bench
