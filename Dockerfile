@@ -4,17 +4,17 @@ ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS base
 USER root
-RUN --mount=type=bind,source=sandbox/images/shared/build,target=/mnt --mount=type=secret,id=apt_sources --mount=type=secret,id=apt_conf \
+RUN --mount=type=bind,source=toolboxes/shared/build,target=/mnt --mount=type=secret,id=apt_sources --mount=type=secret,id=apt_conf \
     --mount=type=secret,id=ca /mnt/apt-install ca-certificates git tini
 
 # Debian 12's client speaks BuildKit by itself; of its package, which brings a whole engine, one program is taken.
 FROM base AS client
-RUN --mount=type=bind,source=sandbox/images/shared/build,target=/mnt --mount=type=secret,id=apt_sources --mount=type=secret,id=apt_conf \
+RUN --mount=type=bind,source=toolboxes/shared/build,target=/mnt --mount=type=secret,id=apt_sources --mount=type=secret,id=apt_conf \
     --mount=type=secret,id=ca /mnt/apt-install docker.io
 
 # The client's settings (index, certificates) are secrets of the build, all optional; no layer holds them.
 FROM base AS environment
-RUN --mount=type=bind,source=sandbox/images/shared/build/uv.txt,target=/mnt/uv.txt \
+RUN --mount=type=bind,source=toolboxes/shared/build/uv.txt,target=/mnt/uv.txt \
     --mount=type=bind,source=requirements.txt,target=/mnt/requirements.txt \
     --mount=type=secret,id=pip_conf --mount=type=secret,id=ca --mount=type=cache,target=/var/cache/slipway-uv \
     set -eu; export PIP_CONFIG_FILE=/run/secrets/pip_conf PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1; \

@@ -1,6 +1,6 @@
-"""The sandbox's base and toolbox images: built from `sandbox/images`, pushed, and found again by content.
+"""The sandbox's base and toolbox images: built from `toolboxes`, pushed, and found again by content.
 
-An image's key is a hash of its folder, of what it takes from `sandbox/images/shared`, and of its bases'
+An image's key is a hash of its folder, of what it takes from `toolboxes/shared`, and of its bases'
 keys. The key is the image's tag and its label `dev.slipway.key`: a registry that knows the key needs no
 build, whoever built it and whenever. Settings of the machine's package clients reach a build as BuildKit
 secrets only, so no layer holds any of them.
@@ -25,7 +25,7 @@ from slipway_sandbox.image_store import Kept, Registry
 from slipway_sandbox.leftovers import unmount_below
 from slipway_sandbox.package_clients import PackageClients
 
-FOLDER = Path(__file__).resolve().parents[1] / "images"
+FOLDER = Path(__file__).resolve().parents[2] / "toolboxes"
 IMAGES: dict[
     str, dict[str, str]
 ] = {  # name -> build argument -> the image it names; "" is the root file system
@@ -94,7 +94,7 @@ def ensure(
     cache: str | Path,
     log: Log,
 ) -> dict[str, str]:
-    """Sees to it that registry and engine hold every image as `sandbox/images` has it now.
+    """Sees to it that registry and engine hold every image as `toolboxes` has it now.
 
     What is missing is pulled, put back from the cache, pushed or built: whichever is possible first.
 

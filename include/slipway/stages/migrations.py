@@ -1,6 +1,6 @@
 """Migrations: pods of the migrations toolbox, which speaks to Liquibase and Flyway with the same words.
 
-What `slipway-migrations` does and tells is written in sandbox/images/toolbox-migrations. Here it is decided: whether the
+What `slipway-migrations` does and tells is written in toolboxes/README.md. Here it is decided: whether the
 findings of its lint stand, and what the ledger remembers.
 """
 

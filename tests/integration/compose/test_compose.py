@@ -313,7 +313,7 @@ def test_secrets_are_made_once_and_for_the_containers_user_alone(
 def test_the_example_platform_file_is_valid() -> None:
     platform = load_platform(ROOT / "compose/platform/platform.yaml")
     sandbox_images = {
-        folder.name for folder in (ROOT / "sandbox/images").iterdir() if (folder / "Dockerfile").is_file()
+        folder.name for folder in (ROOT / "toolboxes").iterdir() if (folder / "Dockerfile").is_file()
     }
     assert set(platform.images) == sandbox_images - {"base-debian"}
 

@@ -30,7 +30,7 @@ def messages() -> dict[str, str]:
     found: dict[str, str] = {}
     for known, files in (
         (classes(), document.sources()),
-        (GATES, dict(document.trees("sandbox/images"))),
+        (GATES, dict(document.trees("toolboxes"))),
     ):
         for path, module in files.items():
             for call, code in document.built(module, known):

@@ -3,5 +3,5 @@
 import sys
 from pathlib import Path
 
-IMAGES = Path(__file__).parents[3] / "sandbox/images"
+IMAGES = Path(__file__).parents[3] / "toolboxes"
 sys.path += [str(IMAGES / path) for path in ("shared/gate", "toolbox-scan/lib", "toolbox-migrations/lib")]

@@ -228,7 +228,7 @@ def test_lint_and_compile_and_types_see_every_module(engine: Any, source: Source
     assert {path for path, _ in by_line(ended, "compile")} == shown
 
 
-GITLEAKS = Path(__file__).parents[3] / "sandbox/images/toolbox-scan/policy/gitleaks.toml"
+GITLEAKS = Path(__file__).parents[3] / "toolboxes/toolbox-scan/policy/gitleaks.toml"
 SHORT_SEMGREP = """#!/opt/toolbox/bin/python -I
 import sys
 from semgrep.console_scripts.entrypoint import main

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-sys.path.append(str(Path(__file__).parents[3] / "sandbox/images/toolbox-ansible/lib"))
+sys.path.append(str(Path(__file__).parents[3] / "toolboxes/toolbox-ansible/lib"))
 from slipway_playbook import DONE, FAULT, TROUBLE, Fault, Trouble, archive, program, result, verdict
 from slipway_playbook.events import Run, progress
 from slipway_playbook.redaction import HIDDEN, Redaction
