@@ -49,8 +49,8 @@ e2e: up ## pushes through the whole sequence
 bench: up ## push new and known source in turn, five times each; how long until the first task runs and until healthy
 	$(BIN)/python -m slipway_sandbox.bench
 
-faults: up ## make every fault for real: the table of how each ends, what is held, and how the next push goes
-	$(BIN)/python -m slipway_sandbox.faults
+faults: up ## make every fault for real: the table of how each ends, what is held, and how the next push goes (ARGS="--section deploy", ARGS=--help)
+	PYTHONPATH=tests $(BIN)/python -m faults $(ARGS)
 
 lock: $(STAMP) ## compile requirements*.in into lock files with hashes
 	$(BIN)/uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements.in -o requirements.txt

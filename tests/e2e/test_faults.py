@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from slipway_sandbox.faults.__main__ import Result, cases, run
-from slipway_sandbox.faults.scene import Scene
+from faults.__main__ import Result, cases, run
+from faults.scene import Scene
 from slipway_sandbox.project import Project
 
 FAST = [case for case in cases() if case.fast]

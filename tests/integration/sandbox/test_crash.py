@@ -34,7 +34,7 @@ kill_all() { kill -9 $(pgrep -f "$SERVERS"); sleep 0.3; }
 
 # set-ups that are ended before their time; the next goes on without a hand
 ended() {
-  SLIPWAY_STATE=$ONE "$PYTHON" -m slipway_sandbox.interrupt "$1" "$2" -- \
+  SLIPWAY_STATE=$ONE "$PYTHON" -m faults.interrupt "$1" "$2" -- \
     env SLIPWAY_STATE="$ONE" "$PYTHON" -m slipway_sandbox up docker vault git >>"$ONE.log" 2>&1
   echo "ended at $1 $?"
 }

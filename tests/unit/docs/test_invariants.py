@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway_sandbox.faults.__main__ import cases
+from faults.__main__ import cases
 
 ROOT = Path(__file__).parents[3]
 ROWS = [row for row in (ROOT / "docs/invariants.md").read_text().splitlines() if re.match(r"\| \d", row)]

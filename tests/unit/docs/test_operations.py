@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway_sandbox.faults.__main__ import cases
-from slipway_sandbox.faults.case import Case
+from faults.__main__ import cases
+from faults.case import Case
 
 DOCUMENT = Path(__file__).parents[3] / "docs/operations.md"
 DEPLOYING = [case for case in cases() if case.section == "service" and case.deploys]

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
+from faults.case import Seen
 from slipway.ledger import Ledger, Release
 from slipway.release import label, run_id, short
 from slipway_sandbox.developer import Developer
-from slipway_sandbox.faults.case import Seen
 from slipway_sandbox.layout import SandboxError
 from slipway_sandbox.local_http import session
 from slipway_sandbox.part import Sandbox

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway_sandbox.faults.setup import CASES
-from slipway_sandbox.interrupt import EARLY, MOMENTS, Moment, interrupt, main
+from faults.interrupt import EARLY, MOMENTS, Moment, interrupt, main
+from faults.setup import CASES
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """A set-up that is ended: at each of many moments, by TERM or KILL, on a machine of its own; the next `make demo` must succeed.
 
-Run as `python3 -m slipway_sandbox.faults.setup MOMENT TERM|KILL` on that machine, with the standard library only: there the
+Run as `python3 -m faults.setup MOMENT TERM|KILL` on that machine, with the standard library only: there the
 virtual environment itself is taken away.
 """
 
@@ -18,12 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slipway_sandbox.interrupt import MOMENTS, Moment, interrupt
+from faults.interrupt import MOMENTS, Moment, interrupt
 from slipway_sandbox.layout import Layout
 
 if TYPE_CHECKING:
-    from slipway_sandbox.faults.case import Case, Seen
-    from slipway_sandbox.faults.scene import Scene
+    from faults.case import Case, Seen
+    from faults.scene import Scene
 
 SECTION = "setup"
 TOLD = "what came of it: "
@@ -83,16 +83,17 @@ def tried(name: str, sign: str, target: str = "demo") -> dict[str, object]:
 # --- from this one ---
 def ended_at(name: str, sign: str, scene: Scene) -> Seen:
     """Let a set-up be ended on a machine of its own, and see how the next goes."""
-    from slipway_sandbox.faults.case import Seen
+    from faults.case import Seen
 
     layout = scene.sandbox.layout
     base = layout.state.parent / "second-machine"
     fill(layout, base)
     start = time.monotonic()
     done = subprocess.run(
-        ["bash", layout.checkout / "sandbox/second-machine.sh", base, layout.checkout, layout.state, layout.cache,
-         "env", f"PYTHONPATH={layout.checkout}/sandbox", f"SLIPWAY_STATE={layout.state}", f"SLIPWAY_CACHE={layout.cache}",
-         "python3", "-m", "slipway_sandbox.faults.setup", name, sign],
+        ["bash", layout.checkout / "tests/faults/second-machine.sh", base, layout.checkout, layout.state, layout.cache,
+         "env", f"PYTHONPATH={layout.checkout}/sandbox:{layout.checkout}/tests",
+         f"SLIPWAY_STATE={layout.state}", f"SLIPWAY_CACHE={layout.cache}",
+         "python3", "-m", "faults.setup", name, sign],
         capture_output=True, text=True, check=False, timeout=2 * DEMO_TIMEOUT_S,
     )  # fmt: skip
     found = next(
@@ -124,7 +125,7 @@ def fill(layout: Layout, base: Path) -> None:
 
 
 def _cases() -> tuple[Case, ...]:
-    from slipway_sandbox.faults.case import Case, Wanted
+    from faults.case import Case, Wanted
 
     return tuple(
         Case(

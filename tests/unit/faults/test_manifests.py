@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from faults.case import Case
+from faults.service import DEPLOYMENTS
 from slipway.errors import PolicyFailed
 from slipway.release import manifests
-from slipway_sandbox.faults.case import Case
-from slipway_sandbox.faults.service import DEPLOYMENTS
 
 ROOT = Path(__file__).parents[3]
 CONFIG = ROOT / "examples/ai-generation-config"

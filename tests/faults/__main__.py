@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import click
 
-from slipway_sandbox import faults
-from slipway_sandbox.faults.case import Case, Seen, compare
-from slipway_sandbox.faults.scene import Scene
+import faults
+from faults.case import Case, Seen, compare
+from faults.scene import Scene
 from slipway_sandbox.layout import SandboxError
 from slipway_sandbox.lifecycle import Progress, open_sandbox
 from slipway_sandbox.project import NAME, Project

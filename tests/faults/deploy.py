@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from slipway_sandbox.faults import platform, resume
-from slipway_sandbox.faults.case import Case, Seen, Wanted
-from slipway_sandbox.faults.resume import changes, changeset, unique, unlike, usual_seconds, world
-from slipway_sandbox.faults.scene import Scene
+from faults import platform, resume
+from faults.case import Case, Seen, Wanted
+from faults.resume import changes, changeset, unique, unlike, usual_seconds, world
+from faults.scene import Scene
 from slipway_sandbox.layout import SandboxError
 from slipway_sandbox.runs import ENDED, Airflow
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from faults.case import Case, Seen, Wanted
+from faults.scene import Scene
 from slipway.release import short
-from slipway_sandbox.faults.case import Case, Seen, Wanted
-from slipway_sandbox.faults.scene import Scene
 from slipway_sandbox.layout import SandboxError
 from slipway_sandbox.local_http import session
 from slipway_sandbox.runs import Airflow

@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from faults.case import Case, Seen, Wanted
+from faults.scene import Scene
 from slipway.release.sources import source_volume
-from slipway_sandbox.faults.case import Case, Seen, Wanted
-from slipway_sandbox.faults.scene import Scene
 from slipway_sandbox.layout import SandboxError
 from slipway_sandbox.lifecycle import parts_of
 from slipway_sandbox.parts.postgres import Postgres

@@ -1,6 +1,6 @@
 """Ends a set-up at a named moment, with all that it runs, as Ctrl-C, a time limit or the kernel do.
 
-`python -m slipway_sandbox.interrupt MOMENT TERM|KILL -- COMMAND...`. Exit codes: 0 it was ended at that moment, 4 it ended
+`python -m faults.interrupt MOMENT TERM|KILL -- COMMAND...`. Exit codes: 0 it was ended at that moment, 4 it ended
 before the moment came: then nothing was tried.
 """
 
@@ -198,7 +198,7 @@ class Watch:
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
             except OSError:
                 continue
-            if re.search(self.moment.process, line) and "slipway_sandbox.interrupt" not in line:
+            if re.search(self.moment.process, line) and "faults.interrupt" not in line:
                 return f"process {entry.name}: {line[:100]}"
         return None
 

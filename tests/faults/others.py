@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from slipway_sandbox.faults import platform
-from slipway_sandbox.faults.case import Case, Seen, Wanted
-from slipway_sandbox.faults.scene import Scene
-from slipway_sandbox.faults.service import SECTION, as_before, noted, reconfigured
+from faults import platform
+from faults.case import Case, Seen, Wanted
+from faults.scene import Scene
+from faults.service import SECTION, as_before, noted, reconfigured
 
 ELSE = "somebody-else"
 """The field manager of changes that are not Slipway's."""

@@ -13,9 +13,9 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
+from faults.case import Case, Seen, Wanted
+from faults.scene import Scene
 from slipway.release import run_id
-from slipway_sandbox.faults.case import Case, Seen, Wanted
-from slipway_sandbox.faults.scene import Scene
 from slipway_sandbox.layout import SandboxError
 from slipway_sandbox.project import NAME
 from slipway_sandbox.run import run, wait_until

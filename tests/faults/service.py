@@ -8,8 +8,8 @@ import string
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from slipway_sandbox.faults.case import Case, Seen, Wanted
-from slipway_sandbox.faults.scene import Scene
+from faults.case import Case, Seen, Wanted
+from faults.scene import Scene
 
 SECTION = "service"
 DRAFT = "src/ai_generation/draft.py"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from slipway_sandbox.faults.case import Case, Seen, Wanted
-from slipway_sandbox.faults.platform import REGISTRY_DOWN
-from slipway_sandbox.faults.scene import Scene
-from slipway_sandbox.faults.service import noted
+from faults.case import Case, Seen, Wanted
+from faults.platform import REGISTRY_DOWN
+from faults.scene import Scene
+from faults.service import noted
 from slipway_sandbox.layout import SandboxError
 from slipway_sandbox.runs import ENDED, Airflow
 

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from slipway_sandbox.faults.__main__ import SECTIONS, Result, batches, cases, table
-from slipway_sandbox.faults.case import Case, Seen, Wanted, compare
+from faults.__main__ import SECTIONS, Result, batches, cases, table
+from faults.case import Case, Seen, Wanted, compare
 
 WANTED = Wanted("test.unit", "failed", r"^test\.unit failed: a\.py:1")
 CASE = Case("one", "service", "a fault", WANTED, lambda scene: SEEN)

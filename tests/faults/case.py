@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from slipway_sandbox.faults.scene import Scene
+    from faults.scene import Scene
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 
+from faults.case import Case, Seen, Wanted
+from faults.scene import Scene
 from slipway.release import run_id
-from slipway_sandbox.faults.case import Case, Seen, Wanted
-from slipway_sandbox.faults.scene import Scene
 from slipway_sandbox.project import NAME
 
 SECTION = "service"

@@ -1,1 +1,0 @@
-"""Faults made for real on the running sandbox, and how each must end: `python -m slipway_sandbox.faults`."""
