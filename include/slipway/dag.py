@@ -7,7 +7,6 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param
 
 from slipway.catalog import catalog_directory, load_service
-from slipway.release import label
 from slipway.stages import (
     accept,
     build,
@@ -21,6 +20,7 @@ from slipway.stages import (
     scan,
     test,
     verify,
+    xcom,
 )
 from slipway.stages.outcome import DEFAULTS
 
@@ -60,7 +60,7 @@ def release_dag(name: str) -> DAG:
         dagrun_timeout=timedelta(hours=2),
         tags=["release", service.service, f"team:{service.team}"],
         default_args={**DEFAULTS, "owner": service.team},
-        user_defined_filters={"label": label},
+        user_defined_filters=xcom.FILTERS,
         params={
             "service": Param(service.service, type="string", const=service.service, title="Service"),
             "commit": Param(
@@ -87,8 +87,7 @@ def release_dag(name: str) -> DAG:
             ),
         },
     ) as dag:
-        accepted = accept.accept(service)
-        sources = checkout.checkout(service, accepted)
+        accepted, sources = accept.accept(service), checkout.checkout(service)
         fetched = checkout.dependencies(service)
         gates = [build.build(service), test.test(service), scan.scan(service)]
         required = [
@@ -103,7 +102,18 @@ def release_dag(name: str) -> DAG:
         published, deployed, verified = image.image(service), deploy.deploy(service), verify.verify(service)
         taken = lane.lane(service)
         left = lane.unlane(service).as_teardown(setups=taken)
-        sources >> fetched >> gates >> passed >> published >> taken >> deployed >> verified >> left
+        (
+            accepted
+            >> sources
+            >> fetched
+            >> gates
+            >> passed
+            >> published
+            >> taken
+            >> deployed
+            >> verified
+            >> left
+        )
         watched = ["deploy.apply", "deploy.rollout", "verify.smoke", "verify.health"]
         if service.deploy.migrations and service.deploy.order == "after":
             watched.insert(2, "deploy.migrate")

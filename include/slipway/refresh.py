@@ -8,8 +8,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, Param
 
 from slipway.catalog import catalog_directory, load_refresh, load_service
 from slipway.errors import CatalogError
-from slipway.release import label
-from slipway.stages import refresh, retention
+from slipway.stages import refresh, retention, xcom
 from slipway.stages.outcome import DEFAULTS
 
 DAG_ID = "staging_refresh"
@@ -42,7 +41,7 @@ def refresh_dag() -> DAG:
         dagrun_timeout=timedelta(hours=6),
         tags=["refresh"],
         default_args={**DEFAULTS, "owner": "slipway"},
-        user_defined_filters={"label": label},
+        user_defined_filters=xcom.FILTERS,
         params={
             "retention": Param(
                 None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -11,6 +11,11 @@ import requests
 from slipway.cli.settings import credential, credential_path
 from slipway.errors import CatalogError, Permanent, Transient
 from slipway.release.obstacles import Dag, Effect, Obstacle, of_dag
+
+if TYPE_CHECKING:
+    from slipway.release.given import Given
+
+G = TypeVar("G", bound="Given")
 
 TIMEOUT_S = 20
 
@@ -185,11 +190,15 @@ class Airflow:
             lines=[_said(answer)],
         )
 
-    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str) -> Any:
-        """Gives what a task said under a key; None if it said nothing."""
-        path = f"/api/v2/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}/xcomEntries/{quote(key)}"
+    def given(self, dag_id: str, run_id: str, kind: type[G], *, of: str | None = None) -> G | None:
+        """Gives what a task gave; None if it gave nothing.
+
+        :param of: id of the task, where the type does not say it.
+        """
+        task = of or kind.by
+        path = f"/api/v2/dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task)}/xcomEntries/{quote(kind.key)}"
         status, answer = self._call("GET", f"{path}?deserialize=true")
-        return answer.get("value") if status == 200 else None
+        return kind.load(answer["value"], task) if status == 200 and answer.get("value") else None
 
     def page(self, dag_id: str, run_id: str) -> str:
         """Gives the run's page in the UI."""

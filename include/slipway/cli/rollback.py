@@ -12,6 +12,7 @@ import click
 from slipway.cli.answers import json_option
 from slipway.cli.releases import open_ledger, plain
 from slipway.cli.trigger import Watch, full_commit, known_service, tell
+from slipway.release import Outcome
 
 DAG_ID = "rollback"
 
@@ -51,6 +52,7 @@ def rollback(
     from slipway.cli.airflow import Airflow
     from slipway.cli.settings import address
     from slipway.errors import Transient
+    from slipway.release import given
 
     entry = known_service(service)
     began = time.monotonic()
@@ -68,7 +70,7 @@ def rollback(
             click.echo(json.dumps(told, indent=2))
         return
     watch = Watch(airflow, DAG_ID, waits)
-    while (state := airflow.task_state(DAG_ID, run, "restore")) not in (
+    while (state := airflow.task_state(DAG_ID, run, given.Restored.by)) not in (
         "success",
         "failed",
         "upstream_failed",
@@ -84,17 +86,18 @@ def rollback(
     told["seconds"] = round(time.monotonic() - began, 1)
     code = 0
     if state == "success":
-        told |= airflow.xcom(DAG_ID, run, "restore", "return_value") or {}
+        if done := airflow.given(DAG_ID, run, given.Restored):
+            told |= done.show()
         said = f"{service} serves commit {told['commit'][:12]} again ({told['to']}), healthy in {told['seconds']} s"
         if told["from"] == told["to"]:
             said = f"{service} serves {told['to']} already: nothing was done"
     else:
-        ended = airflow.xcom(DAG_ID, run, "restore", "outcome") or {
-            "outcome": "errored",
-            "reason": "it was killed",
-        }
-        told |= ended
-        said, code = f"{run} {ended['outcome']}: {ended['reason']}", 1 if ended["outcome"] == "failed" else 3
+        ended = airflow.given(DAG_ID, run, given.Ended, of=given.Restored.by) or given.Ended(
+            outcome=Outcome.ERRORED, reason="it was killed"
+        )
+        told |= ended.show()
+        said = f"{run} {ended.outcome}: {ended.reason}"
+        code = 1 if ended.outcome == Outcome.FAILED else 3
     click.echo(json.dumps(told, indent=2) if as_json else plain(said))
     ctx.exit(code)
 

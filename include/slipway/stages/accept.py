@@ -8,6 +8,7 @@ from airflow.sdk import get_current_context
 
 from slipway.errors import PolicyFailed, Superseded, Transient
 from slipway.ledger import wishes
+from slipway.release import given
 from slipway.stages import connections
 from slipway.stages.lanes import refuse_held
 from slipway.stages.outcome import stage
@@ -21,7 +22,7 @@ def accept(service: Service) -> Any:
     """Give the task that resolves the run's parameters and opens the release in the ledger."""
 
     @stage(task_id="accept", task_display_name="Accept the push")
-    def accept() -> dict[str, Any]:
+    def accept() -> given.Accepted:
         context = get_current_context()
         params, run = context["params"], context["dag_run"]
         branch = service.source.branch
@@ -60,13 +61,13 @@ def accept(service: Service) -> Any:
                 code="source.not-on-branch",
                 remedy=f"push it to {branch}; if a forced push took it away, release what is there now",
             )
-        return {
-            "service": service.service,
-            "commit": commit,
-            "ref": ref,
-            "images": dict(platform.images),
-            "advisories_max_age_days": platform.advisories.max_age_days,
-        }
+        return given.Accepted(
+            service=service.service,
+            commit=commit,
+            ref=ref,
+            images=dict(platform.images),
+            advisories_max_age_days=platform.advisories.max_age_days,
+        )
 
     return accept()
 

@@ -10,8 +10,8 @@ from airflow.sdk import get_current_context
 
 from slipway.adapters import engine
 from slipway.errors import PolicyFailed
-from slipway.release import sources
-from slipway.stages import connections, links
+from slipway.release import given, sources
+from slipway.stages import connections, links, xcom
 from slipway.stages.container import ContainerOperator, toolbox
 from slipway.stages.outcome import stage
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LABELS = {"slipway": "workspace"}
 
 
-def workspace(service: Service, hash_: str, images: Mapping[str, str]) -> dict[str, Any]:
+def workspace(service: Service, hash_: str, images: Mapping[str, str]) -> given.Workspace:
     """Fill the volume of a commit's sources, make that of its dependencies if need be, and give what is in them.
 
     :param images: the toolboxes, by name.
@@ -49,13 +49,13 @@ def workspace(service: Service, hash_: str, images: Mapping[str, str]) -> dict[s
             engine.prepare_volume(client, image, dependencies, "/deps", LABELS)
     print(f"{commit.hash} by {commit.author}: {commit.subject}")
     print(f"tree {commit.tree} in volume {volume} ({'filled now' if fresh else 'there already'})")
-    return {
-        "tree": commit.tree,
-        "time": commit.time,
-        "subject": commit.subject,
-        "volume": volume,
-        "dependencies": dependencies,
-    }
+    return given.Workspace(
+        tree=commit.tree,
+        time=commit.time,
+        subject=commit.subject,
+        volume=volume,
+        dependencies=dependencies,
+    )
 
 
 def _locks(service: Service) -> tuple[str, str]:
@@ -91,16 +91,18 @@ def _lock(repository: Repository, commit: str, path: str) -> bytes:
     return content
 
 
-def checkout(service: Service, accepted: Any) -> Any:
-    """Give the task that fills the source volume with the commit that was ``accepted``."""
+def checkout(service: Service) -> Any:
+    """Give the task that fills the source volume with the commit that was accepted."""
 
     @stage(task_id="checkout", task_display_name="Check out the commit")
-    def checkout(accepted: dict[str, Any]) -> dict[str, Any]:
-        found = workspace(service, accepted["commit"], accepted["images"])
-        connections.ledger().update(get_current_context()["dag_run"].run_id, tree=found["tree"])
+    def checkout() -> given.Workspace:
+        context = get_current_context()
+        accepted = xcom.take(context["ti"], given.Accepted)
+        found = workspace(service, accepted.commit, accepted.images)
+        connections.ledger().update(context["dag_run"].run_id, tree=found.tree)
         return found
 
-    made = checkout(accepted)
+    made = checkout()
     made.operator.operator_extra_links = (links.CommitLink(), links.ReleaseLink())
     return made
 

@@ -17,8 +17,8 @@ from docker.types import Mount, Ulimit
 from slipway.adapters import engine
 from slipway.errors import PolicyFailed, Transient
 from slipway.ledger import reports
-from slipway.release import Outcome, evidence_key
-from slipway.stages import connections, links
+from slipway.release import Outcome, evidence_key, given
+from slipway.stages import connections, links, xcom
 from slipway.stages.outcome import is_release, recorded, seconds
 
 if TYPE_CHECKING:
@@ -37,13 +37,9 @@ RUN = "{{ run_id | label }}"
 """The run's id as names of containers and pods may have it (templated, with the DAG's own filter)."""
 
 
-def toolbox(name: str, accepted: str = "accept") -> str:
-    """Give the (templated) image of a toolbox, by the digest that the task ``accepted`` gave."""
-    return "{{ ti.xcom_pull('" + accepted + "')['images']['" + name + "'] }}"
-
-
-def _of(task_id: str, key: str) -> str:
-    return "{{ ti.xcom_pull('" + task_id + "')['" + key + "'] }}"
+def toolbox(name: str) -> str:
+    """Give the (templated) image of a toolbox, by the digest that was accepted."""
+    return xcom.templated(given.Accepted, "images", name)
 
 
 def scratch() -> list[Mount]:
@@ -101,7 +97,7 @@ class ContainerOperator(DockerOperator):
     :param fetches: whether it is the step that fetches dependencies: it has the host's network and the settings of the
         package index, and may write to /deps.
     :param network: a network's name, ``container:<name>``, ``host`` or ``none``. (templated)
-    :param workspace: id of the task that gave the volumes of source and dependencies.
+    :param workspace: id of the task that gave the volumes of source and dependencies, if that is not the checkout.
     :param policy: what decides the verdict besides source, dependencies, image, command and environment: the parts beside
         it, for example. With it, a verdict that passed is kept as evidence, and stands for the same of all of these;
         None: it runs each time. (templated)
@@ -123,14 +119,16 @@ class ContainerOperator(DockerOperator):
         cpus: float = 2.0,
         verdict: Callable[[dict[str, bytes]], str] | None = None,
         fetches: bool = False,
-        workspace: str = "checkout",
+        workspace: str | None = None,
         policy: str | None = None,
         daily: bool = False,
         **kwargs: Any,
     ) -> None:
         self.timeout_s, self.verdict, self.fetches = timeout_s, verdict, fetches
-        self.policy, self.daily, self.tree = policy, daily, _of(workspace, "tree")
-        self.volumes = (_of(workspace, "volume"), _of(workspace, "dependencies"))
+        self.policy, self.daily = policy, daily
+        self.tree, *volumes = (
+            xcom.templated(given.Workspace, one, of=workspace) for one in ("tree", "volume", "dependencies")
+        )
         super().__init__(
             image=image,
             # the bound is inside the container, so that it holds even when the worker is gone
@@ -139,8 +137,8 @@ class ContainerOperator(DockerOperator):
             docker_conn_id=connections.ENGINE,
             network_mode="host" if fetches else network,
             mounts=[
-                Mount("/workspace", self.volumes[0], type="volume", read_only=True),
-                Mount("/deps", self.volumes[1], type="volume", read_only=not fetches),
+                Mount("/workspace", volumes[0], type="volume", read_only=True),
+                Mount("/deps", volumes[1], type="volume", read_only=not fetches),
                 *scratch(),
             ],
             environment={"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},

@@ -13,9 +13,9 @@ from airflow.sdk import PokeReturnValue, TaskGroup, get_current_context
 
 from slipway.adapters import cluster
 from slipway.errors import Permanent, PolicyFailed
-from slipway.release import manifests, reads
+from slipway.release import given, manifests, reads
 from slipway.release import plan as decide
-from slipway.stages import connections, lanes, links, migrations
+from slipway.stages import connections, lanes, links, migrations, xcom
 from slipway.stages.container import toolbox
 from slipway.stages.outcome import stage
 from slipway.stages.pod import ReleasePod
@@ -43,7 +43,7 @@ def _config(service: Service) -> Any:
     plan, namespace = service.deploy, service.deploy.namespace
 
     @stage(task_id="config", task_display_name="Deployment config")
-    def config() -> dict[str, Any]:
+    def config() -> given.Configured:
         context = get_current_context()
         ledger, run_id = connections.ledger(), context["dag_run"].run_id
         repository = connections.repository(service.config)
@@ -51,7 +51,8 @@ def _config(service: Service) -> Any:
         known = ledger.record(run_id)
         revision = (known and known.config_revision) or repository.head(service.config.branch)
         repository.fetch(revision)
-        commit = context["ti"].xcom_pull("accept")["commit"]
+        accepted = xcom.take(context["ti"], given.Accepted)
+        pushed, commit = xcom.take(context["ti"], given.Pushed), accepted.commit
         loaded = manifests.load(
             repository.files(revision, service.config.manifests),
             namespace=namespace,
@@ -63,21 +64,21 @@ def _config(service: Service) -> Any:
             loaded,
             deployment=plan.deployment,
             container=plan.container,
-            image=context["ti"].xcom_pull("image.push")["image"],
+            image=pushed.image,
             commit=commit,
             service=service.service,
             secrets={plan.secret.name: version} if plan.secret and version else {},
         )
-        infra = infra_hash(service, revision, version, context["ti"].xcom_pull("accept")["images"])
+        infra = infra_hash(service, revision, version, accepted.images)
         # what the API server would refuse is refused before the database is even asked
         cluster.difference(connections.cluster(), rendered)
         # infra_hash is recorded when the playbook has run
         ledger.update(run_id, config_revision=revision, manifests=rendered)
-        digest = context["ti"].xcom_pull("image.push")["digest"]
-        lanes.refuse_held(service.service, connections.platform().environment, commit, revision, digest)
+        environment = connections.platform().environment
+        lanes.refuse_held(service.service, environment, commit, revision, pushed.digest)
         names = [f"{one['kind']}/{one['metadata']['name']}" for one in rendered]
         print(f"config {revision}: {', '.join(names)}")
-        return {"revision": revision, "infra": infra, "vault": version}
+        return given.Configured(revision=revision, infra=infra, vault=version)
 
     return config()
 
@@ -121,7 +122,7 @@ def _planned_secret(service: Service) -> dict[str, Any]:
     :raises Permanent: if it was changed since.
     """
     found, version = connections.secret_versioned(f"services/{service.service}")
-    planned = get_current_context()["ti"].xcom_pull("deploy.config").get("vault")
+    planned = xcom.take(get_current_context()["ti"], given.Configured).vault
     if planned not in (None, version):  # runs of earlier versions have none
         raise Permanent(
             f"Vault's secret/services/{service.service} was changed since the plan: it is {version}, planned was {planned}",
@@ -146,15 +147,13 @@ def _infra_changed(service: Service, otherwise: str) -> Any:
     )
     def infra_changed() -> list[str]:
         context = get_current_context()
-        found = context["ti"].xcom_pull("deploy.config")
+        infra = xcom.take(context["ti"], given.Configured).infra
         environment = connections.platform().environment
         last = connections.ledger().last_good(service.service, environment)
         asked = context["params"].get("infra")
-        if found["infra"] is None or (last and last.infra_hash == found["infra"] and not asked):
+        if infra is None or (last and last.infra_hash == infra and not asked):
             print("the playbook and all that it gets are what the last good release ran: skipped")
-            connections.ledger().update(
-                context["dag_run"].run_id, **({"infra_hash": found["infra"]} if found["infra"] else {})
-            )
+            connections.ledger().update(context["dag_run"].run_id, **({"infra_hash": infra} if infra else {}))
             return [otherwise]
         return ["deploy.infra_check", otherwise]
 
@@ -166,7 +165,7 @@ def _infra(service: Service, name: str, title: str, action: str, **kwargs: Any) 
     keys = service.config.variables
 
     def files() -> dict[str, bytes]:
-        revision = get_current_context()["ti"].xcom_pull("deploy.config")["revision"]
+        revision = xcom.take(get_current_context()["ti"], given.Configured).revision
         return {"playbook.tgz": _packed(_playbook(service, revision))}
 
     def variables() -> dict[str, str]:
@@ -201,12 +200,13 @@ def _plan(service: Service) -> Any:
         pool="slipway_cluster",
         trigger_rule=GOES_ON,
     )
-    def plan() -> dict[str, Any]:
+    def plan() -> given.Planned:
         context = get_current_context()
         ti, ledger, run_id = context["ti"], connections.ledger(), context["dag_run"].run_id
         record = ledger.record(run_id)
         assert record is not None
         active = ledger.active(service.service, connections.platform().environment)
+        status, checked = xcom.find(ti, given.Pending), xcom.find(ti, given.Checked)
         secrets = {service.deploy.secret.name: ""} if service.deploy.secret else {}
         found = decide.plan(
             image={"from": active.digest if active else None, "to": record.digest},
@@ -219,17 +219,16 @@ def _plan(service: Service) -> Any:
             pods=reads.pods(
                 (active and active.manifests) or (), record.manifests, reads.known(record.manifests, secrets)
             ),
-            schema=(status := ti.xcom_pull("deploy.pending")),
-            waived=(status or {}).get("waived") or (),
-            infra=ti.xcom_pull("deploy.infra_check"),
+            schema=status.show() if status else None,
+            waived=status.waived if status else (),
+            infra=checked.show() if checked else None,
         )
         known: dict[str, Any] = {"plan": found, "plan_hash": found["hash"]}
         if status:
-            known |= {"schema_revision_before": status["revision"], "schema_revision": status["revision"]}
+            known |= {"schema_revision_before": status.revision, "schema_revision": status.revision}
         ledger.update(run_id, **known)
         print("\n".join(decide.words(found)))
-        kept = ("hash", "changesets", "changesets_count", "changesets_sha", "callbacks_due", "baseline")
-        return {key: found[key] for key in kept}
+        return given.Planned.load(found)
 
     return plan()
 
@@ -274,11 +273,11 @@ def _migrations_needed(service: Service, otherwise: str) -> Any:
         trigger_rule=GOES_ON,
     )
     def migrations_needed() -> str:
-        planned = get_current_context()["ti"].xcom_pull("deploy.plan")
+        planned = xcom.take(get_current_context()["ti"], given.Planned)
         needed = migrations.wanted(phase, planned)
         print(
-            f"{planned['changesets_count']} changesets are planned"
-            f"{', and callbacks have changed' if planned.get('callbacks_due') else ''}; "
+            f"{planned.changesets_count} changesets are planned"
+            f"{', and callbacks have changed' if planned.callbacks_due else ''}; "
             f"to run now: {'some' if needed else 'none'}"
         )
         return "deploy.migrate" if needed else otherwise
@@ -308,7 +307,7 @@ def _apply(service: Service) -> Any:
         pool="slipway_cluster",
         trigger_rule=GOES_ON,
     )
-    def apply() -> list[str]:
+    def apply() -> given.Applied:
         context = get_current_context()
         lanes.held(context)
         ledger, run_id = connections.ledger(), context["dag_run"].run_id
@@ -321,13 +320,13 @@ def _apply(service: Service) -> Any:
                 remedy="see who changed it; then clear this run's task `deploy.plan` with downstream: a new plan is made",
                 lines=moved[1:],
             )
-        if record.infra_hash is None and (infra := context["ti"].xcom_pull("deploy.config")["infra"]):
+        if record.infra_hash is None and (infra := xcom.take(context["ti"], given.Configured).infra):
             ledger.update(run_id, infra_hash=infra)
         # before it is so: whoever finds it half applied knows whose it is, and where to go on or back from
         ledger.deployed(run_id)
         changes = cluster.apply(connections.cluster(), record.manifests)
         print("\n".join(changes))
-        return changes
+        return given.Applied(changes=changes)
 
     return apply()
 
@@ -336,14 +335,14 @@ def _rollout(service: Service) -> Callable[[], PokeReturnValue]:
     plan, namespace = service.deploy, service.deploy.namespace
 
     def rollout() -> PokeReturnValue:
-        digest = get_current_context()["ti"].xcom_pull("image.push")["digest"]
+        digest = xcom.take(get_current_context()["ti"], given.Pushed).digest
         state = cluster.rollout(
             connections.cluster(), namespace, plan.deployment, digest, timeout_s=plan.rollout.timeout_s
         )
         if not state.complete:
             return PokeReturnValue(False, on_rollout(state))
         print(state.message)
-        return PokeReturnValue(True, {"pods": list(state.pods), "image_ids": list(state.image_ids)})
+        return PokeReturnValue(True, given.RolledOut(pods=state.pods, image_ids=state.image_ids))
 
     return rollout
 
@@ -365,9 +364,9 @@ def deploy(service: Service) -> TaskGroup:
         configured = _config(service)
         first = "deploy.pending" if plan.migrations else "deploy.plan"
         branch = _infra_changed(service, first)
-        checked = _infra(service, "infra_check", "Infrastructure (check)", "check")
+        checked = _infra(service, "infra_check", "Infrastructure (check)", "check", gives=given.Checked)
         planned = _plan(service)
-        infra = _infra(service, "infra", "Infrastructure (Ansible)", "run")
+        infra = _infra(service, "infra", "Infrastructure (Ansible)", "run", gives=given.Run)
         applied = _apply(service)
         rolled = StageSensor(
             task_id="rollout",

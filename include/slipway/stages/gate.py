@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import get_current_context
 
 from slipway.errors import PolicyFailed
-from slipway.release import Outcome
+from slipway.release import Outcome, given
 from slipway.stages import connections
 from slipway.stages.outcome import stage
 
@@ -17,7 +17,7 @@ def gate(required: Sequence[str]) -> Any:
     """Give the task that asks the ledger for the outcome of each required stage: no record is no pass."""
 
     @stage(task_id="gate", task_display_name="All gates passed")
-    def gate() -> list[str]:
+    def gate() -> given.Gated:
         release = connections.ledger().record(get_current_context()["dag_run"].run_id)
         outcomes = {one.name: one.outcome for one in release.stages} if release else {}
         missing = [
@@ -33,6 +33,6 @@ def gate(required: Sequence[str]) -> Any:
                 remedy="clear the tasks that are named, or push a fix",
             )
         print(f"{len(required)} gates passed: {', '.join(required)}")
-        return list(required)
+        return given.Gated(passed=required)
 
     return gate()

@@ -8,8 +8,8 @@ from airflow.sdk import TaskGroup, get_current_context
 
 from slipway.adapters import engine
 from slipway.errors import Permanent, PolicyFailed, Transient
-from slipway.release import artifact_key, short
-from slipway.stages import connections, links
+from slipway.release import artifact_key, given, short
+from slipway.stages import connections, links, xcom
 from slipway.stages.container import ContainerOperator, toolbox
 from slipway.stages.outcome import seconds, stage
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from slipway.adapters.registry import Image, Registry
     from slipway.catalog import Service
 
-PUSHED = "{{ ti.xcom_pull('image.push')['image'] }}"
+PUSHED = xcom.templated(given.Pushed, "image")
 """The pushed image by its digest (templated)."""
 
 
@@ -71,17 +71,17 @@ def image(service: Service) -> TaskGroup:
         pool="slipway_engine",
         execution_timeout=seconds(plan.timeout_s),
     )
-    def build() -> dict[str, str]:
+    def build() -> given.Built:
         ti = get_current_context()["ti"]
-        accepted, sources = ti.xcom_pull("accept"), ti.xcom_pull("checkout")
-        commit, images = accepted["commit"], accepted["images"]
+        accepted, sources = xcom.take(ti, given.Accepted), xcom.take(ti, given.Workspace)
+        commit, images = accepted.commit, accepted.images
         registry, account = connections.registry()
         repository = f"{registry.address}/{plan.repository}"
         base, lock = images["base-python"], service.source.dependencies.runtime
         inputs = artifact_key(commit, base, plan.dockerfile, lock, registry.platform)
         tag = _tag(registry, plan.repository, commit, inputs)
         client = connections.engine_hook().api_client
-        built = {"repository": repository, "tag": tag, "inputs": inputs}
+        built = given.Built(repository=repository, tag=tag, inputs=inputs)
         if there := registry.image(plan.repository, tag):
             digest = published(there, f"{repository}:{tag}", inputs, registry.platform)
             print(f"{repository}:{tag} is in the registry already: {digest}")
@@ -89,11 +89,11 @@ def image(service: Service) -> TaskGroup:
         wheels = engine.image_of_folder(
             client,
             images["toolbox-python"],
-            sources["dependencies"],
+            sources.dependencies,
             "/deps",
             "wheels",
             "slipway-wheels",
-            sources["dependencies"].rsplit("-", 1)[-1],
+            sources.dependencies.rsplit("-", 1)[-1],
         )
         source = connections.repository(service.source)
         if plan.dockerfile not in source.files(commit, plan.dockerfile):
@@ -103,7 +103,7 @@ def image(service: Service) -> TaskGroup:
                 remedy="commit it, or see `image.dockerfile`",
             )
         with source.archive(commit) as context:
-            built["id"] = engine.build(
+            id_ = engine.build(
                 connections.engine_url(),
                 context,
                 tag=f"{repository}:{tag}",
@@ -113,14 +113,14 @@ def image(service: Service) -> TaskGroup:
                     "WHEELS": wheels,
                     "COMMIT": commit,
                     "BUILD": ti.run_id,
-                    "SOURCE_DATE_EPOCH": str(sources["time"]),
+                    "SOURCE_DATE_EPOCH": str(sources.time),
                 },
                 labels={
                     "org.opencontainers.image.revision": commit,
                     "org.opencontainers.image.title": service.title,
                     BASE: base,
                     INPUTS: inputs,
-                    "slipway.tree": sources["tree"],
+                    "slipway.tree": sources.tree,
                     "slipway.run": ti.run_id,
                 },
                 registry=registry.address,
@@ -129,13 +129,15 @@ def image(service: Service) -> TaskGroup:
                 timeout_s=plan.timeout_s,
                 log=print,
             )
-        return built
+        return built.model_copy(update={"id": id_})
 
     @stage(task_id="push", task_display_name="Push by digest", pool="slipway_engine")
-    def push(built: dict[str, str]) -> dict[str, str]:
+    def push() -> given.Pushed:
+        context = get_current_context()
+        built = xcom.take(context["ti"], given.Built)
         registry, account = connections.registry()
-        repository, tag = built["repository"], built["tag"]
-        ledger, run_id = connections.ledger(), get_current_context()["dag_run"].run_id
+        repository, tag = built.repository, built.tag
+        ledger, run_id = connections.ledger(), context["dag_run"].run_id
         with ledger.exclusive(f"{repository}:{tag}", 240):  # two releases may be of the same commit
             pushed = None
             if there := registry.image(plan.repository, tag):
@@ -143,7 +145,7 @@ def image(service: Service) -> TaskGroup:
             else:
                 client = connections.engine_hook().api_client
                 # a release of the same commit may have given the tag to what it has built itself
-                engine.tag(client, built["id"], repository, tag)
+                engine.tag(client, str(built.id), repository, tag)
                 pushed = engine.push(client, repository, tag, account["username"], account["password"])
                 there = registry.image(plan.repository, tag)
             if there is None:
@@ -152,12 +154,11 @@ def image(service: Service) -> TaskGroup:
                     code="image.push-not-kept",
                     remedy="see the registry's log",
                 )
-            digest = published(there, f"{repository}:{tag}", built["inputs"], registry.platform, pushed)
-        result = {"image": f"{repository}@{digest}", "digest": digest, "tag": tag}
+            digest = published(there, f"{repository}:{tag}", built.inputs, registry.platform, pushed)
         ledger.update(run_id, image=f"{registry.address}/{plan.repository}", digest=digest)
         ledger.ready(run_id)
         print(f"{repository}:{tag} is {digest}")
-        return result
+        return given.Pushed(image=f"{repository}@{digest}", digest=digest, tag=tag)
 
     with TaskGroup("image", group_display_name="Image", tooltip="Build, SBOM, push by digest") as group:
         built = build()
@@ -168,7 +169,7 @@ def image(service: Service) -> TaskGroup:
             command=["/opt/slipway/bin/sbom", service.source.dependencies.runtime],
             timeout_s=120,
         )
-        pushed = push(built)
+        pushed = push()
         built >> sbom >> pushed
         pushed.operator.operator_extra_links = (links.ImageLink(), links.ReleaseLink())
     return group

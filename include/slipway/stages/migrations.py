@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from kubernetes.client import V1EnvVar
 
 from slipway.errors import PolicyFailed
-from slipway.release import Changeset, linted
+from slipway.release import Changeset, given, linted
 from slipway.release.schema import CONTRACT, EXPAND
-from slipway.stages import connections
+from slipway.stages import connections, xcom
 from slipway.stages.container import toolbox
 from slipway.stages.image import PUSHED
 from slipway.stages.pod import ReleasePod
@@ -45,15 +45,15 @@ def phases(service: Service) -> tuple[str, ...]:
     return (EXPAND, CONTRACT) if service.deploy.order == "expand-contract" else (ALL,)
 
 
-def wanted(phase: str, planned: dict[str, Any]) -> bool:
+def wanted(phase: str, planned: given.Planned) -> bool:
     """Tell whether anything that is planned is to run in a phase; a list that was cut may hold more of any.
 
     Callbacks that changed run with the first phase, and so does what begins the history of a database that is older than it.
     """
-    told = planned["changesets"]
-    if phase != CONTRACT and (planned.get("callbacks_due") or planned.get("baseline") is not None):
+    told = planned.changesets
+    if phase != CONTRACT and (planned.callbacks_due or planned.baseline is not None):
         return True
-    return planned["changesets_count"] > len(told) or any(phase in (ALL, one["phase"]) for one in told)
+    return planned.changesets_count > len(told) or any(phase in (ALL, one.phase) for one in told)
 
 
 def chosen(plan: Migrations) -> list[str]:
@@ -84,11 +84,9 @@ class MigrationPod(ReleasePod):
         if phase is None and ALL in phases(service):
             command.append("--at-once")  # what takes away does so while the old version runs
         if phase:
-            planned = "ti.xcom_pull('deploy.plan')"
-            command += ["--phase", phase, "--planned", "{{ " + planned + "['changesets_sha'] }}"]
-            environment["PLANNED"] = (
-                "{{ " + planned + "['changesets'] | map(attribute='id') | list | tojson }}"
-            )
+            command += ["--phase", phase, "--planned", xcom.templated(given.Planned, "changesets_sha")]
+            changesets = xcom.expression(given.Planned, "changesets")
+            environment["PLANNED"] = "{{ " + changesets + " | map(attribute='id') | list | tojson }}"
         super().__init__(
             service=service,
             image=toolbox("toolbox-migrations"),
@@ -112,7 +110,7 @@ class MigrationPod(ReleasePod):
 class PendingPod(MigrationPod):
     """Asks the database what of the changelog it lacks; what its lint finds must be waived in the catalog."""
 
-    def ended(self, context: Context, told: Any) -> dict[str, Any]:
+    def ended(self, context: Context, told: Any) -> given.Pending:
         """Record what the database has, and judge the lint.
 
         :raises PolicyFailed: if a finding is not waived.
@@ -143,10 +141,7 @@ class PendingPod(MigrationPod):
                 "accept it in the catalog: `deploy.migrations.waivers` with changeset, rule, reason and until",
                 lines=[*verdict.refused[1:], *([f"… and {more} more"] if more > 0 else [])],
             )
-        return {
-            **{key: found[key] for key in TOLD},
-            "waived": list(verdict.waived),
-        }
+        return given.Pending(**{key: found[key] for key in TOLD}, waived=verdict.waived)
 
 
 class UpdatePod(MigrationPod):
@@ -155,15 +150,15 @@ class UpdatePod(MigrationPod):
     def begins(self, context: Context) -> None:
         """Record what is about to be applied: a run that is never heard of again may have changed the database."""
         super().begins(context)
-        planned = context["ti"].xcom_pull("deploy.plan")["changesets"]
+        planned = xcom.take(context["ti"], given.Planned).changesets
         connections.ledger().applying(
             context["params"]["service"],
             connections.platform().environment,
-            [Changeset(one["id"], one["phase"]) for one in planned if self.phase in (ALL, one["phase"])],
+            [Changeset(one.id, one.phase) for one in planned if self.phase in (ALL, one.phase)],
             context["dag_run"].run_id,
         )
 
-    def ended(self, context: Context, told: Any) -> dict[str, Any]:
+    def ended(self, context: Context, told: Any) -> given.Migrated:
         """Record what was applied."""
         found: dict[str, Any] = dict(told or {})
         applied, left = found.get("applied") or [], found.get("left")
@@ -177,7 +172,7 @@ class UpdatePod(MigrationPod):
                     f"{one['id']} did not run and counts as applied: by its preconditions, or by the baseline"
                 )
         print(f"{len(applied)} changesets applied; the database is at {found.get('revision') or 'nothing'}")
-        return {"applied": [one["id"] for one in applied], "revision": found.get("revision")}
+        return given.Migrated(applied=[one["id"] for one in applied], revision=found.get("revision"))
 
     def ended_badly(self, context: Context, told: dict[str, Any]) -> None:
         """Record what was applied before it failed."""

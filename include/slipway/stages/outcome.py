@@ -23,8 +23,8 @@ from airflow.sdk.exceptions import (
 )
 
 from slipway.errors import PolicyFailed, SlipwayError, Superseded, Transient
-from slipway.release import Outcome
-from slipway.stages import connections
+from slipway.release import Outcome, given
+from slipway.stages import connections, xcom
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,10 +41,6 @@ DEFAULTS: dict[str, Any] = {
     "pool": "default_pool",
 }
 """What every task has unless it says otherwise: retries for the platform's faults, and an end to every wait."""
-
-
-OUTCOME = "outcome"
-"""Key under which a task that is not of a release keeps its outcome and reason, for its DAG's own report."""
 
 
 def is_release(context: Any) -> bool:
@@ -71,7 +67,8 @@ def recorded(context: Any) -> Iterator[Ending]:
     def record(outcome: Outcome, reason: str | None = None) -> None:
         ti = context["ti"]
         if not is_release(context):
-            ti.xcom_push(key=OUTCOME, value={"outcome": outcome.value, "reason": reason})
+            # for its DAG's own report
+            xcom.give(ti, given.Ended(outcome=outcome.value, reason=reason))
             return
         seconds = (datetime.now(UTC) - started).total_seconds()
         connections.ledger().stage(ti.run_id, ti.task_id, outcome, seconds, reason, started_at=started)
@@ -91,7 +88,7 @@ def recorded(context: Any) -> Iterator[Ending]:
         raise
     except Superseded as e:
         record(Outcome.SUPERSEDED, str(e))
-        context["ti"].xcom_push(key="superseded_by", value=e.by)
+        xcom.give(context["ti"], given.Yielded(to=e.by))
         raise AirflowSkipException(e.message) from None
     except SlipwayError as e:
         outcome = Outcome.FAILED if isinstance(e, PolicyFailed) else Outcome.ERRORED
@@ -113,9 +110,9 @@ def stage(**options: Any) -> Callable[[Callable[P, R]], Callable[..., Any]]:
 
     def decorate(function: Callable[P, R]) -> Callable[..., Any]:
         @functools.wraps(function)
-        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        def run(*args: P.args, **kwargs: P.kwargs) -> Any:
             with recorded(get_current_context()):
-                return function(*args, **kwargs)
+                return xcom.returned(function(*args, **kwargs))
 
         make = getattr(task, kind) if kind else task
         made: Callable[..., Any] = make(**options)(run)

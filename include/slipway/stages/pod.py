@@ -18,7 +18,7 @@ from kubernetes.client import V1EnvVar
 from slipway.adapters import cluster
 from slipway.errors import Permanent, PolicyFailed, SlipwayError, Transient
 from slipway.release.telling import from_the_first_bad, telling
-from slipway.stages import connections, lanes, leases, links
+from slipway.stages import connections, lanes, leases, links, xcom
 from slipway.stages.container import RUN
 from slipway.stages.image import PUSHED
 from slipway.stages.outcome import recorded, seconds
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from slipway.catalog import Service
+    from slipway.release.given import Given
 
 
 LOG_LIMIT = 5_000_000
@@ -49,6 +50,7 @@ class ReleasePod(KubernetesPodOperator):
     :param account: service account whose token the pod gets; None means none.
     :param neighbours: whether the container is told, by PODS, which pods of the namespace run: who of those that it finds
         traces of is alive.
+    :param gives: what the container tells, if that is the task's result as it is.
     :param timeout_s: seconds on its node after which the pod is ended, which fails the task.
     """
 
@@ -69,9 +71,11 @@ class ReleasePod(KubernetesPodOperator):
         account: str | None = None,
         environment: dict[str, str] | None = None,
         neighbours: bool = False,
+        gives: type[Given] | None = None,
         **kwargs: Any,
     ) -> None:
         self._said: deque[str] = deque(maxlen=40)
+        self.gives = gives
         self._heard = 0
         self.timeout_s, self.is_service, self.neighbours = timeout_s, image == PUSHED, neighbours
         self._kept: cluster.Obstacle | None = None
@@ -232,17 +236,18 @@ class ReleasePod(KubernetesPodOperator):
                     self.ended_badly(context, told)
                 raise self._failure(e) from e
             # by hand: the operator's own do_xcom_push would put a sidecar into the pod for it
-            context["ti"].xcom_push(key="return_value", value=self.ended(context, self._told()))
+            if (result := self.ended(context, self._told())) is not None:
+                xcom.give(context["ti"], result)
 
     def begins(self, context: Context) -> None:
         """Do what must be done before the pod may change anything."""
 
-    def ended(self, context: Context, told: Any) -> Any:
+    def ended(self, context: Context, told: Any) -> Given | None:
         """Take what the pod told at its end, and give the task's result.
 
         :raises PolicyFailed: if what it told is a fault of the service.
         """
-        return told
+        return self.gives.load(told, self.task_id) if self.gives and told else None
 
     def ended_badly(self, context: Context, told: dict[str, Any]) -> None:
         """Take what a pod told that failed."""

@@ -13,13 +13,13 @@ from airflow.sdk.exceptions import AirflowSkipException
 from slipway.adapters import cluster
 from slipway.errors import Permanent, PolicyFailed, SlipwayError, Transient
 from slipway.ledger import refreshes, wishes
-from slipway.release import Outcome, Status, obstacles, reads
+from slipway.release import Outcome, Status, given, obstacles, reads
 from slipway.release import refresh as decide
-from slipway.stages import checkout, connections, lane, reconcile, rollback
-from slipway.stages.container import ContainerOperator, toolbox
+from slipway.stages import checkout, connections, lane, reconcile, rollback, xcom
+from slipway.stages.container import ContainerOperator
 from slipway.stages.deploy import infra_hash, vault_version
 from slipway.stages.lanes import MARGIN_S
-from slipway.stages.outcome import OUTCOME, recorded, seconds, stage
+from slipway.stages.outcome import recorded, seconds, stage
 from slipway.stages.sensor import StageSensor
 from slipway.stages.verify import look
 
@@ -44,6 +44,11 @@ ASSET = Asset(name="refresh/staging", uri="slipway://refresh/staging")
 """Has an event for each refresh, with how it ended: other DAGs may be scheduled by it."""
 
 
+def _id(service: str, kind: type[given.Given]) -> str:
+    """Give the id of the task in a service's group that gives something."""
+    return f"{service}.{kind.by}"
+
+
 def service_group(service: Service) -> TaskGroup:
     """Give the group of a service's refresh."""
     plan, name = service.deploy, service.service
@@ -54,14 +59,14 @@ def service_group(service: Service) -> TaskGroup:
         checked = ContainerOperator(
             task_id="dependencies",
             task_display_name="Vulnerable dependencies",
-            image=toolbox("toolbox-scan", accepted=f"{name}.look"),
+            image=xcom.templated(given.Looked, "images", "toolbox-scan", of=_id(name, given.Looked)),
             command=["/opt/slipway/bin/dependencies", locks.runtime, locks.development],
             timeout_s=service.scan.dependencies.timeout_s,
-            workspace=f"{name}.workspace",
+            workspace=_id(name, given.CheckedOut),
             environment={
-                "SLIPWAY_ADVISORIES_MAX_AGE_DAYS": "{{ ti.xcom_pull('"
-                + name
-                + ".look')['advisories_max_age_days'] }}"
+                "SLIPWAY_ADVISORIES_MAX_AGE_DAYS": xcom.templated(
+                    given.Looked, "advisories_max_age_days", of=_id(name, given.Looked)
+                )
             },
         )
         released = ReleaseAgain(task_id="release", task_display_name="Release again", service=service)
@@ -103,7 +108,7 @@ def _look(service: Service) -> Any:
     name = service.service
 
     @stage(task_id="look", task_display_name="Look")
-    def look() -> dict[str, Any]:
+    def look() -> given.Looked:
         context = get_current_context()
         platform, ledger, refresh = connections.platform(), connections.ledger(), context["dag_run"].run_id
         refreshes.begin(ledger, refresh, platform.environment)
@@ -157,18 +162,18 @@ def _look(service: Service) -> Any:
         found += [f"stale: {why}" for why in stale] + list(configured.left)
         print(f"{name}: {release.run_id} is deployed, commit {release.commit}, image {release.digest}")
         print("\n".join(found) if found else "made with tonight's images")
-        return {
-            "service": name,
-            "environment": platform.environment,
-            "run_id": release.run_id,
-            "commit": commit,
-            "ref": ref,
-            "requested_at": requested_at.isoformat(),
-            "found": found,
-            "release": asked,
-            "images": dict(platform.images),
-            "advisories_max_age_days": platform.advisories.max_age_days,
-        }
+        return given.Looked(
+            service=name,
+            environment=platform.environment,
+            run_id=release.run_id,
+            commit=commit,
+            ref=ref,
+            requested_at=requested_at.isoformat(),
+            found=found,
+            release=asked,
+            images=dict(platform.images),
+            advisories_max_age_days=platform.advisories.max_age_days,
+        )
 
     return look()
 
@@ -228,12 +233,12 @@ def _moved(context: Context, service: Service) -> tuple[str | None, list[str]]:
     return None, [f"{branch} is at {head[:12]}, which is not what is deployed: {why.splitlines()[0]}"]
 
 
-def _looked(context: Context, service: Service) -> dict[str, Any]:
+def _looked(context: Context, service: Service) -> given.Looked:
     """Give what `look` found.
 
     :raises AirflowSkipException: if it found nothing, or did not get to an end.
     """
-    found: dict[str, Any] | None = context["ti"].xcom_pull(f"{service.service}.look")
+    found = xcom.find(context["ti"], given.Looked, of=_id(service.service, given.Looked))
     if found is None:
         raise AirflowSkipException("nothing is known to be deployed")
     return found
@@ -241,9 +246,9 @@ def _looked(context: Context, service: Service) -> dict[str, Any]:
 
 def _workspace(service: Service) -> Any:
     @stage(task_id="workspace", task_display_name="Check out what is deployed")
-    def workspace() -> dict[str, Any]:
+    def workspace() -> given.Workspace:
         looked = _looked(get_current_context(), service)
-        return checkout.workspace(service, looked["commit"], looked["images"])
+        return checkout.workspace(service, looked.commit, looked.images)
 
     return workspace()
 
@@ -267,7 +272,7 @@ class ReleaseAgain(TriggerDagRunOperator):
         ti: Any = context["ti"]
         with recorded(context):
             looked = _looked(context, self.service)
-            release = looked["release"]
+            release = looked.release
             if release is None:
                 raise AirflowSkipException("nothing is stale")
             there = ti.get_dr_count(dag_id=self.trigger_dag_id, run_ids=[release])
@@ -282,8 +287,8 @@ class ReleaseAgain(TriggerDagRunOperator):
             print(f"{release} was started already")
             return
         self.trigger_run_id = release
-        self.conf = {key: looked[key] for key in ("service", "commit", "ref")}
-        self.run_after = datetime.fromisoformat(looked["requested_at"])
+        self.conf = {"service": looked.service, "commit": looked.commit, "ref": looked.ref}
+        self.run_after = datetime.fromisoformat(looked.requested_at)
         super().execute(context)
 
 
@@ -300,7 +305,7 @@ def _released(service: Service) -> Any:
     )
     def released() -> PokeReturnValue:
         context = get_current_context()
-        release = _looked(context, service)["release"]
+        release = str(_looked(context, service).release)
         state = context["ti"].get_dagrun_state(service.dag_id, release)
         if state not in ("success", "failed"):
             return PokeReturnValue(False)
@@ -311,7 +316,7 @@ def _released(service: Service) -> Any:
                 code="refresh.release-without-record",
                 remedy="see its task `accept` in Airflow",
             )
-        return PokeReturnValue(True, [_said(ended)])
+        return PokeReturnValue(True, given.ReleasedAgain(said=[_said(ended)]).dump())
 
     return released()
 
@@ -343,15 +348,15 @@ def _drift(service: Service) -> Any:
         pool="slipway_cluster",
         trigger_rule="all_done",
     )
-    def drift() -> dict[str, Any]:
+    def drift() -> given.Repaired:
         context = get_current_context()
-        environment = _looked(context, service)["environment"]
+        environment = _looked(context, service).environment
         ledger, refresh, api = connections.ledger(), context["dag_run"].run_id, connections.cluster()
         release = refreshes.active(ledger, name, environment)
         assert release is not None
         if not (found := _differences(api, release)):
             print("the cluster is as it was released")
-            return {"found": [], "done": [], "differences": []}
+            return given.Repaired()
         ttl_s = plan.rollout.timeout_s + MARGIN_S
         holder = ledger.lane_acquire(name, environment, refresh, ttl_s)
         if holder and lane.is_run(ledger, holder.run_id) and not lane.runs(context, service, holder.run_id):
@@ -389,7 +394,7 @@ def _differences(api: Any, release: Release) -> list[cluster.Difference]:
     return found
 
 
-def _told(found: Sequence[cluster.Difference], done: list[str]) -> dict[str, Any]:
+def _told(found: Sequence[cluster.Difference], done: list[str]) -> given.Repaired:
     drifted = [
         f"drifted: {one.title}" + (f" (changed by another: {', '.join(one.owners)})" if one.owners else "")
         for one in found
@@ -397,14 +402,14 @@ def _told(found: Sequence[cluster.Difference], done: list[str]) -> dict[str, Any
     shown = [
         {"title": one.title, "lines": list(one.lines[:SHOWN]), "owners": list(one.owners)} for one in found
     ]
-    return {"found": drifted, "done": done, "differences": shown}
+    return given.Repaired(found=drifted, done=done, differences=shown)
 
 
 def _healthy(service: Service) -> Any:
     """Give what asks once whether the service works, and is the commit that the ledger says."""
 
     def healthy() -> PokeReturnValue:
-        environment = _looked(get_current_context(), service)["environment"]
+        environment = _looked(get_current_context(), service).environment
         release = refreshes.active(connections.ledger(), service.service, environment)
         assert release is not None
         state, lacks = look(connections.cluster(), service, str(release.digest), release.commit)
@@ -423,7 +428,7 @@ def report(services: Sequence[str], cleaned: Sequence[str]) -> Any:
     """
 
     @stage(task_id="report", task_display_name="Report", trigger_rule="all_done", outlets=[ASSET], retries=6)
-    def report() -> dict[str, Any]:
+    def report() -> given.Refreshed:
         context = get_current_context()
         ti: Any = context["ti"]
         ledger, environment = connections.ledger(), connections.platform().environment
@@ -446,22 +451,21 @@ def report(services: Sequence[str], cleaned: Sequence[str]) -> Any:
             "status": told["status"],
             "services": {one["name"]: one["outcome"] for one in told["services"]},
         }
-        return {"status": told["status"], "headline": decide.headline(told)}
+        return given.Refreshed(status=told["status"], headline=decide.headline(told))
 
     return report()
 
 
 def _ended(ti: Any, task_id: str, crumb: Mapping[str, Any]) -> tuple[Outcome, str]:
     """Give outcome and reason of a task that has ended."""
-    kept = ti.xcom_pull(task_ids=task_id, key=OUTCOME) or {}
+    kept = xcom.find(ti, given.Ended, of=task_id)
     state = str(crumb["state"])
     if state == "success":
         return Outcome.PASSED, ""
     if state == "skipped":
-        return Outcome.SKIPPED, kept.get("reason") or ""
-    outcome = kept.get("outcome")
-    if outcome in (Outcome.FAILED, Outcome.ERRORED):
-        return Outcome(outcome), kept["reason"] or ""
+        return Outcome.SKIPPED, (kept and kept.reason) or ""
+    if kept and kept.outcome in (Outcome.FAILED, Outcome.ERRORED):
+        return Outcome(kept.outcome), kept.reason or ""
     return Outcome.ERRORED, f"{task_id} ended without a word: it was killed, or took too long"
 
 
@@ -470,12 +474,12 @@ def _service(ti: Any, name: str, crumbs: Mapping[str, Mapping[str, Any]], ledger
     ends = {
         task: _ended(ti, task, crumb) for task, crumb in own.items() if crumb["state"] != "upstream_failed"
     }
-    looked = ti.xcom_pull(task_ids=f"{name}.look") or {}
-    drifted = ti.xcom_pull(task_ids=f"{name}.drift") or {}
-    released = ti.xcom_pull(task_ids=f"{name}.released") or []
+    looked = xcom.find(ti, given.Looked, of=_id(name, given.Looked))
+    drifted = xcom.find(ti, given.Repaired, of=_id(name, given.Repaired)) or given.Repaired()
+    released = xcom.find(ti, given.ReleasedAgain, of=_id(name, given.ReleasedAgain))
     bad = {task: end for task, end in ends.items() if end[0] in (Outcome.FAILED, Outcome.ERRORED)}
-    skipped = ends.get(f"{name}.look", (Outcome.ERRORED, ""))
-    found = [*looked.get("found", []), *drifted.get("found", [])]
+    skipped = ends.get(_id(name, given.Looked), (Outcome.ERRORED, ""))
+    found = [*(looked.found if looked else ()), *drifted.found]
     outcome, reason = Outcome.PASSED, ""
     if bad:
         outcome = Outcome(decide.fold_outcomes(end[0] for end in bad.values()).value)
@@ -486,19 +490,19 @@ def _service(ti: Any, name: str, crumbs: Mapping[str, Mapping[str, Any]], ledger
     elif not found:
         found = ["as released, made with tonight's images, no known vulnerability, healthy"]
     took = sum(crumb["duration"] or 0.0 for crumb in own.values())
-    release = ledger.record(looked["release"]) if looked.get("release") else None
+    release = ledger.record(looked.release) if looked and looked.release else None
     if release and release.finished_at:
         took += (release.finished_at - release.started_at).total_seconds()
     return {
         "name": name,
-        "run_id": looked.get("run_id"),
-        "commit": looked.get("commit"),
+        "run_id": looked and looked.run_id,
+        "commit": looked and looked.commit,
         "outcome": str(outcome),
         "found": found,
-        "done": [*released, *drifted.get("done", [])],
+        "done": [*(released.said if released else ()), *drifted.done],
         "reason": reason,
-        "release": looked.get("release"),
-        "differences": drifted.get("differences", []),
+        "release": looked and looked.release,
+        "differences": list(drifted.differences),
         "seconds": round(took, 1),
     }
 
@@ -506,12 +510,12 @@ def _service(ti: Any, name: str, crumbs: Mapping[str, Mapping[str, Any]], ledger
 def _part(ti: Any, task_id: str, crumbs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     crumb = crumbs.get(task_id) or {"state": "missing", "duration": 0.0}
     outcome, reason = _ended(ti, task_id, crumb)
-    told = ti.xcom_pull(task_ids=task_id) or {}
+    told = xcom.find(ti, given.Cleaned, of=task_id) or given.Cleaned()
     return {
         "name": task_id.rpartition(".")[2],
         "outcome": str(outcome),
-        "rows": told.get("rows", []),
-        "notes": told.get("notes", []),
+        "rows": list(told.rows),
+        "notes": list(told.notes),
         "reason": reason,
         "seconds": round(crumb["duration"] or 0.0, 1),
     }
@@ -522,15 +526,13 @@ def verdict() -> Any:
 
     @stage(task_id="verdict", task_display_name="All is well")
     def verdict() -> str:
-        told = get_current_context()["ti"].xcom_pull("report")
-        if told["status"] != Status.PASSED:
-            kind = PolicyFailed if told["status"] == Status.FAILED else Permanent
+        told = xcom.take(get_current_context()["ti"], given.Refreshed)
+        if told.status != Status.PASSED:
+            kind = PolicyFailed if told.status == Status.FAILED else Permanent
             raise kind(
-                told["headline"],
-                code="refresh.fell-short",
-                remedy="`slipway refresh show` has the whole report",
+                told.headline, code="refresh.fell-short", remedy="`slipway refresh show` has the whole report"
             )
-        print(told["headline"])
-        return str(told["headline"])
+        print(told.headline)
+        return told.headline
 
     return verdict()

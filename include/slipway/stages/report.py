@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias, get_current_context
 
-from slipway.release import Outcome, Status, advice, decisive, fold
-from slipway.stages import connections
+from slipway.release import Outcome, Status, advice, decisive, fold, given
+from slipway.stages import connections, xcom
 from slipway.stages.outcome import stage
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def report(service: Service) -> Any:
         outlets=[outlet],  # an alias: whether there is an event is for the task to say
         retries=6,
     )
-    def report() -> dict[str, Any]:
+    def report() -> given.Reported:
         context = get_current_context()
         ti, ledger = context["ti"], connections.ledger()
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
@@ -128,7 +128,7 @@ def report(service: Service) -> Any:
             print(
                 f"no commit is known of {ti.run_id}, so there is nothing to put a report on: see the task `accept`"
             )
-            return {"status": str(Status.ERRORED), "stage": "accept"}
+            return given.Reported(status=Status.ERRORED, stage="accept")
         recorded = {one.name: one for one in opened.stages}
         for name, state in sorted(states.items()):
             outcome = _STATES.get(str(state))
@@ -158,8 +158,10 @@ def report(service: Service) -> Any:
             is_active=active is not None and active.run_id == ti.run_id,
             is_cut=any(state == "upstream_failed" for state in states.values()),
         )
-        newer = ti.xcom_pull(worst, key="superseded_by") if status is Status.SUPERSEDED else None
-        release = ledger.finish(ti.run_id, status, reason=reason, stage=worst, superseded_by=newer)
+        to = xcom.find(ti, given.Yielded, of=worst) if status is Status.SUPERSEDED else None
+        release = ledger.finish(
+            ti.run_id, status, reason=reason, stage=worst, superseded_by=to.to if to else None
+        )
         shown = release.show()
         try:
             repository = connections.repository(service.source)
@@ -178,6 +180,6 @@ def report(service: Service) -> Any:
         else:
             context["outlet_events"][outlet].add(told, extra=event)
         print(note(release))
-        return {"status": str(status), "stage": worst}
+        return given.Reported(status=status, stage=worst)
 
     return report()

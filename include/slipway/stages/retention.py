@@ -15,8 +15,9 @@ from slipway.adapters import cluster, engine, vault
 from slipway.catalog import Retention, load_refresh, retention_of
 from slipway.errors import Permanent, SlipwayError
 from slipway.ledger import refreshes
+from slipway.release import given
 from slipway.release import refresh as decide
-from slipway.stages import connections, lane
+from slipway.stages import connections, lane, xcom
 from slipway.stages.outcome import stage
 from slipway.stages.rollback import LOOKED_FOR
 
@@ -33,7 +34,7 @@ Row = dict[str, Any]
 
 def clean(services: Sequence[Service]) -> TaskGroup:
     """Give the group: each part is cleaned whatever became of the others."""
-    parts: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
+    parts: dict[str, tuple[str, Callable[[], given.Cleaned]]] = {
         "registry": ("Images in the registry", lambda: _registry(services)),
         "leftovers": ("What ended runs left", lambda: _leftovers(services)),
         "engine": ("Volumes, images, build cache", lambda: _engine(services)),
@@ -45,19 +46,17 @@ def clean(services: Sequence[Service]) -> TaskGroup:
     return group
 
 
-def _task(name: str, title: str, work: Callable[[], dict[str, Any]]) -> None:
+def _task(name: str, title: str, work: Callable[[], given.Cleaned]) -> None:
     @stage(
         task_id=name,
         task_display_name=title,
         trigger_rule="all_done",
         execution_timeout=timedelta(minutes=15),
     )
-    def clean() -> dict[str, Any]:
+    def clean() -> given.Cleaned:
         done = work()
-        told = [
-            f"removed {one['removed']} {one['what']} ({decide.size(one['bytes'])})" for one in done["rows"]
-        ]
-        print("\n".join([*told, *done["notes"]]))
+        told = [f"removed {one['removed']} {one['what']} ({decide.size(one['bytes'])})" for one in done.rows]
+        print("\n".join([*told, *done.notes]))
         return done
 
     clean()
@@ -79,7 +78,7 @@ def _running(context: Context, services: Sequence[Service]) -> list[str]:
     return [one.service for one in services if context["ti"].get_dr_count(dag_id=one.dag_id, states=states)]
 
 
-def _registry(services: Sequence[Service]) -> dict[str, Any]:
+def _registry(services: Sequence[Service]) -> given.Cleaned:
     kept, ledger, context = _kept(), connections.ledger(), get_current_context()
     registry, _ = connections.registry()
     environment = connections.platform().environment
@@ -108,7 +107,7 @@ def _registry(services: Sequence[Service]) -> dict[str, Any]:
                 freed.append(size)
     if freed:
         notes.append("the registry frees the space when its own garbage collection runs")
-    return {"rows": [_row("images", freed)], "notes": notes}
+    return given.Cleaned(rows=[_row("images", freed)], notes=notes)
 
 
 def _size(registry: Registry, repository: str, digest: str) -> tuple[int, list[str]]:
@@ -120,14 +119,14 @@ def _size(registry: Registry, repository: str, digest: str) -> tuple[int, list[s
     return image.size if image else 0, []
 
 
-def _engine(services: Sequence[Service]) -> dict[str, Any]:
+def _engine(services: Sequence[Service]) -> given.Cleaned:
     kept, context, platform = _kept(), get_current_context(), connections.platform()
     client, now, notes = connections.engine_hook().api_client, datetime.now(UTC), []
     deployed = {
         name
         for one in services
-        if (made := context["ti"].xcom_pull(f"{one.service}.workspace"))
-        for name in (made["volume"], made["dependencies"])
+        if (made := xcom.find(context["ti"], given.CheckedOut, of=f"{one.service}.{given.CheckedOut.by}"))
+        for name in (made.volume, made.dependencies)
     }
     wheels = {f"{WHEELS}:{name.rpartition('-')[2]}" for name in deployed}
     needed = deployed | wheels
@@ -150,10 +149,12 @@ def _engine(services: Sequence[Service]) -> dict[str, Any]:
             freed[f"{thing.kind}s"].append(thing.bytes)
     layers, size = engine.prune_builds(client, kept.engine_days)
     rows = [_row(what, sizes) for what, sizes in freed.items()]
-    return {"rows": [*rows, {"what": "build layers", "removed": layers, "bytes": size}], "notes": notes}
+    return given.Cleaned(
+        rows=[*rows, {"what": "build layers", "removed": layers, "bytes": size}], notes=notes
+    )
 
 
-def _leftovers(services: Sequence[Service]) -> dict[str, Any]:
+def _leftovers(services: Sequence[Service]) -> given.Cleaned:
     """Remove what belongs to runs that have ended, on the engine and in the services' namespaces."""
     context, now = get_current_context(), datetime.now(UTC)
     known = refreshes.known(connections.ledger(), [one.service for one in services])
@@ -197,9 +198,9 @@ def _leftovers(services: Sequence[Service]) -> dict[str, Any]:
     rows = [
         {"what": what.replace("_", " "), "removed": number, "bytes": 0} for what, number in removed.items()
     ]
-    done = {"rows": rows, "notes": []}
+    done = given.Cleaned(rows=rows)
     if problems:
-        context["ti"].xcom_push(key="return_value", value=done)
+        xcom.give(context["ti"], done)
         # not tried again: the next night does, and a second try could not tell what the first has removed
         raise Permanent(
             "; ".join(one.message for one in problems),
@@ -209,7 +210,7 @@ def _leftovers(services: Sequence[Service]) -> dict[str, Any]:
     return done
 
 
-def _ledger() -> dict[str, Any]:
+def _ledger() -> given.Cleaned:
     forgotten = refreshes.forget(connections.ledger(), _kept().evidence_days)
     rows = [{"what": what, "removed": number, "bytes": size} for what, (number, size) in forgotten.items()]
-    return {"rows": rows, "notes": []}
+    return given.Cleaned(rows=rows)

@@ -11,8 +11,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 from slipway.adapters import cluster
 from slipway.errors import PolicyFailed, SlipwayError, Transient
 from slipway.ledger import rollbacks
-from slipway.release import Candidate, Choice, Outcome, Status, choose, decisive, manifests
-from slipway.stages import connections, lane, lanes
+from slipway.release import Candidate, Choice, Outcome, Status, choose, decisive, given, manifests
+from slipway.stages import connections, lane, lanes, xcom
 from slipway.stages.outcome import recorded, seconds, stage
 from slipway.stages.sensor import Told, Waits, on_rollout
 from slipway.stages.verify import reports
@@ -232,7 +232,7 @@ def by_hand(services: Sequence[Service]) -> Any:
         pool="slipway_cluster",
         execution_timeout=seconds(LANE_S + max(map(longest_s, services), default=0)),
     )
-    def restore_() -> dict[str, Any]:
+    def restore_() -> given.Restored:
         context = get_current_context()
         params, run_id = context["params"], context["dag_run"].run_id
         service, environment = known[params["service"]], connections.platform().environment
@@ -255,7 +255,7 @@ def by_hand(services: Sequence[Service]) -> Any:
 
 def _restored(
     context: Any, ledger: Ledger, service: Service, asked: rollbacks.Rollback, to: str | None
-) -> dict[str, Any]:
+) -> given.Restored:
     """Choose, if no earlier try of this run has, and restore; give what the command tells."""
     run_id, environment = asked.run_id, asked.environment
     if asked.from_run_id is None:
@@ -269,12 +269,9 @@ def _restored(
         if to and leaving.commit == to:
             print(f"{leaving.run_id} is deployed already")
             rollbacks.chosen(ledger, run_id, leaving.run_id, leaving.run_id)
-            return {
-                "from": leaving.run_id,
-                "to": leaving.run_id,
-                "commit": leaving.commit,
-                "digest": leaving.digest,
-            }
+            return given.Restored(
+                left=leaving.run_id, to=leaving.run_id, commit=leaving.commit, digest=leaving.digest
+            )
         if (choice := chosen(ledger, service, environment, leaving, to)).to is None:
             raise nothing_fits(leaving, choice, to)
         _take(context, ledger, service, environment, run_id)
@@ -301,13 +298,9 @@ def _restored(
     ledger.finish(left.run_id, Status.ROLLED_BACK, reason=f"{reason}\n  {back}")
     if release.status is Status.ROLLED_BACK:  # forward again
         ledger.finish(release.run_id, Status.PASSED)
-    return {
-        "from": left.run_id,
-        "to": release.run_id,
-        "commit": release.commit,
-        "digest": release.digest,
-        "reason": reason,
-    }
+    return given.Restored(
+        left=left.run_id, to=release.run_id, commit=release.commit, digest=release.digest, reason=reason
+    )
 
 
 def _take(context: Any, ledger: Ledger, service: Service, environment: str, run_id: str) -> None:
@@ -348,11 +341,11 @@ def tell(services: Sequence[Service], note: Any) -> Any:
     @stage(task_id="report", task_display_name="Report", retries=6)
     def report() -> None:
         context = get_current_context()
-        done = context["ti"].xcom_pull("restore")
-        if done["from"] == done["to"]:
+        done = xcom.take(context["ti"], given.Restored)
+        if done.left == done.to:
             return
         ledger, service = connections.ledger(), known[context["params"]["service"]]
-        for run_id in (done["from"], done["to"]):
+        for run_id in (done.left, done.to):
             one = ledger.record(run_id)
             assert one is not None
             connections.repository(service.source).write_note(one.commit, note(one))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import TaskGroup
 
-from slipway.stages import sidecar
+from slipway.release import given
+from slipway.stages import sidecar, xcom
 from slipway.stages.container import ContainerOperator, toolbox
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ def scan(service: Service) -> TaskGroup:
                 policy="",
                 daily=name == "dependencies",  # the age of its advisories is part of the verdict
                 environment={
-                    "SLIPWAY_ADVISORIES_MAX_AGE_DAYS": "{{ ti.xcom_pull('accept')['advisories_max_age_days'] }}"
+                    "SLIPWAY_ADVISORIES_MAX_AGE_DAYS": xcom.templated(
+                        given.Accepted, "advisories_max_age_days"
+                    )
                 },
             )
         started = sidecar.running_service(service, "scan", gate="scan.dynamic")

@@ -11,7 +11,7 @@ from airflow.sdk import PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from slipway.errors import PolicyFailed, SlipwayError
-from slipway.stages import lanes, links
+from slipway.stages import lanes, links, xcom
 from slipway.stages.outcome import recorded, seconds
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class StageSensor(PythonSensor):
             if self.changes:
                 lanes.held(context)
             try:
-                return super().execute(context)
+                return xcom.returned(super().execute(context))
             except AirflowSensorTimeout as e:
                 waits = self.waits or Waits("it waits", self.late, code="wait.timed-out")
                 raise waits.over(self.task_id, self.timeout_s) from e

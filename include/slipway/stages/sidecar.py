@@ -11,9 +11,9 @@ from docker.types import Mount
 
 from slipway.adapters import engine
 from slipway.errors import PolicyFailed, Transient
-from slipway.release import label
+from slipway.release import given, label
 from slipway.release.telling import telling
-from slipway.stages import connections
+from slipway.stages import connections, xcom
 from slipway.stages.container import RUN, TIMED_OUT, evidence_of, scratch, toolbox
 from slipway.stages.outcome import DEFAULTS, stage
 
@@ -149,7 +149,7 @@ def database(service: Service, purpose: str, gate: str) -> Any:
             print(f"{gate} has passed already: nothing is needed for it")
             return
         ti = context["ti"]
-        images, volume = ti.xcom_pull("accept")["images"], ti.xcom_pull("checkout")["volume"]
+        images, volume = xcom.take(ti, given.Accepted).images, xcom.take(ti, given.Workspace).volume
         _start_database(connections.engine_hook().api_client, service, _name(purpose), images, volume)
 
     return start().operator.as_setup()
@@ -166,12 +166,12 @@ def running_service(service: Service, purpose: str, gate: str) -> Any:
             print(f"{gate} has passed already: nothing is needed for it")
             return
         ti = context["ti"]
-        images, sources = ti.xcom_pull("accept")["images"], ti.xcom_pull("checkout")
+        images, sources = xcom.take(ti, given.Accepted).images, xcom.take(ti, given.Workspace)
         client, name = connections.engine_hook().api_client, _name(purpose)
         _pulled(client, images["base-python"])
         environment = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **plan.environment}
         if plan.database:
-            _start_database(client, service, name, images, sources["volume"])
+            _start_database(client, service, name, images, sources.volume)
             environment["DATABASE_URL"] = DATABASE_URL
         else:
             engine.network(client, name, _labels())
@@ -183,8 +183,8 @@ def running_service(service: Service, purpose: str, gate: str) -> Any:
             command=plan.command,
             environment=environment,
             mounts=[
-                Mount("/workspace", sources["volume"], type="volume", read_only=True),
-                Mount("/deps", sources["dependencies"], type="volume", read_only=True),
+                Mount("/workspace", sources.volume, type="volume", read_only=True),
+                Mount("/deps", sources.dependencies, type="volume", read_only=True),
                 *scratch(),
             ],
             working_dir="/workspace/src",

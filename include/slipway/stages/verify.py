@@ -11,8 +11,9 @@ from airflow.sdk import PokeReturnValue, TaskGroup, get_current_context
 
 from slipway.adapters import cluster
 from slipway.errors import PolicyFailed
+from slipway.release import given
 from slipway.release.schema import CONTRACT
-from slipway.stages import connections, lanes, migrations
+from slipway.stages import connections, lanes, migrations, xcom
 from slipway.stages.deploy import GOES_ON, inventory
 from slipway.stages.image import PUSHED
 from slipway.stages.outcome import stage
@@ -30,7 +31,7 @@ def verify(service: Service) -> TaskGroup:
 
     def healthy() -> PokeReturnValue:
         ti = get_current_context()["ti"]
-        commit, digest = ti.xcom_pull("accept")["commit"], ti.xcom_pull("image.push")["digest"]
+        commit, digest = xcom.take(ti, given.Accepted).commit, xcom.take(ti, given.Pushed).digest
         state, lacks = look(connections.cluster(), service, digest, commit)
         if lacks:
             well.clear()
@@ -41,7 +42,7 @@ def verify(service: Service) -> TaskGroup:
                 False, Waits(f"well, which must hold for {health.soak_s} s", code="health.not-held")
             )
         print(f"healthy: asked {len(well)} times in {health.soak_s} s, {state.message}")
-        return PokeReturnValue(True, {"pods": list(state.pods), "image_ids": list(state.image_ids)})
+        return PokeReturnValue(True, given.Healthy(pods=state.pods, image_ids=state.image_ids))
 
     with TaskGroup("verify", group_display_name="Verify", tooltip="Smoke test, health") as group:
         checked = StageSensor(
@@ -74,7 +75,7 @@ def verify(service: Service) -> TaskGroup:
                 command=["/opt/venv/bin/python", f"/app/{plan.smoke.path}"],
                 environment={
                     "BASE_URL": f"http://{health.service}:{health.port}",
-                    "EXPECTED_COMMIT": "{{ ti.xcom_pull('accept')['commit'] }}",
+                    "EXPECTED_COMMIT": xcom.templated(given.Accepted, "commit"),
                 },
                 timeout_s=plan.smoke.timeout_s,
             )
@@ -84,14 +85,14 @@ def verify(service: Service) -> TaskGroup:
 
 def _prune(service: Service) -> Any:
     @stage(task_id="prune", task_display_name="Remove what is no longer released", pool="slipway_cluster")
-    def prune() -> list[str]:
+    def prune() -> given.Pruned:
         context = get_current_context()
         lanes.held(context)
         record = connections.ledger().record(context["dag_run"].run_id)
         assert record is not None
         done = cluster.prune(connections.cluster(), **inventory(service, record))
         print("\n".join(done) or "nothing of earlier releases is left over")
-        return done
+        return given.Pruned(removed=done)
 
     return prune()
 
@@ -99,7 +100,7 @@ def _prune(service: Service) -> Any:
 def _contract_needed() -> Any:
     @stage(kind="branch", task_id="migrations", task_display_name="Anything to take away?")
     def contract_needed() -> str:
-        if migrations.wanted(CONTRACT, get_current_context()["ti"].xcom_pull("deploy.plan")):
+        if migrations.wanted(CONTRACT, xcom.take(get_current_context()["ti"], given.Planned)):
             print("what nothing needs any more is taken away, now that the new version is verified")
             return "verify.contract"
         print("no contract changesets are planned")

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from slipway.catalog import load_catalog
+from slipway.release import given
 from slipway.stages import migrations, sidecar
 from slipway.stages.migrations import wanted
 
 
-def _planned(*phases: str, **more: Any) -> dict[str, Any]:
+def _planned(*phases: str, **more: Any) -> given.Planned:
     told = [{"id": str(n), "phase": phase} for n, phase in enumerate(phases)]
-    return {"changesets": told, "changesets_count": len(told), **more}
+    return given.Planned.load({"hash": "h", "changesets": told, "changesets_count": len(told), **more})
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def _planned(*phases: str, **more: Any) -> dict[str, Any]:
         (_planned(changesets_count=50), True, True),
     ],
 )
-def test_phase_runs_if_anything_of_it_is_planned(planned: dict[str, Any], first: bool, second: bool) -> None:
+def test_phase_runs_if_anything_of_it_is_planned(planned: given.Planned, first: bool, second: bool) -> None:
     assert (wanted("expand", planned), wanted("contract", planned)) == (first, second)
     assert wanted("all", planned) is (first or second)
 

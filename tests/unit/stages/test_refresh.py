@@ -10,11 +10,20 @@ import pytest
 
 from slipway.errors import Permanent, PolicyFailed
 from slipway.ledger import Release
-from slipway.release import Status
+from slipway.release import Status, given
 from slipway.stages import refresh
 
-LOOKED = {"run_id": "web.0123456789ab", "commit": "0123456789ab" + 28 * "0", "found": [], "release": None}
-FINE = {"found": [], "done": [], "differences": []}
+LOOKED = given.Looked(
+    service="web",
+    environment="staging",
+    run_id="web.0123456789ab",
+    commit="0123456789ab" + 28 * "0",
+    ref="refs/heads/main",
+    requested_at="2026-01-01T00:00:00+00:00",
+    images={},
+    advisories_max_age_days=7,
+).dump()
+FINE = given.Repaired().dump()
 STEPS = ("look", "workspace", "dependencies", "release", "released", "drift", "healthy")
 
 
@@ -26,7 +35,7 @@ class Ti:
     outcomes: dict[str, dict[str, Any]]
 
     def xcom_pull(self, task_ids: str, key: str = "return_value") -> Any:
-        return self.outcomes.get(task_ids) if key == refresh.OUTCOME else self.values.get(task_ids)
+        return self.outcomes.get(task_ids) if key == given.Ended.key else self.values.get(task_ids)
 
 
 class Records:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from slipway.adapters.cluster import Cause, Obstacle, Rollout
 from slipway.catalog import catalog_directory, load_service
 from slipway.errors import Permanent, PolicyFailed
+from slipway.release import given as given_
 from slipway.stages import refresh, rollback, verify
 from slipway.stages.sensor import StageSensor, Waits, on_rollout
 
@@ -54,8 +55,14 @@ def world() -> Iterator[World]:
             patch.setattr(stage.cluster, "rollout", made.rollout)
             patch.setattr(stage.cluster, "get", made.get)
         patch.setattr(verify.connections, "cluster", lambda: None)
-        found = {"accept": {"commit": COMMIT}, "image.push": {"digest": "sha256:1"}}
-        ti = SimpleNamespace(xcom_pull=found.__getitem__)
+        images: dict[str, str] = {}
+        found: dict[str, dict[str, Any]] = {
+            "accept": given_.Accepted(
+                service="web", commit=COMMIT, ref="r", images=images, advisories_max_age_days=7
+            ).dump(),
+            "image.push": given_.Pushed(image="web", digest="sha256:1", tag="t").dump(),
+        }
+        ti = SimpleNamespace(xcom_pull=lambda task_ids, key: found[task_ids])
         patch.setattr(verify, "get_current_context", lambda: {"ti": ti})
         for stage in (verify, rollback):
             patch.setattr(stage, "time", SimpleNamespace(monotonic=lambda: made.now, sleep=lambda _: None))
