@@ -24,12 +24,12 @@ def publish(sandbox: Sandbox) -> None:
 
 
 def _platform(sandbox: Sandbox) -> None:
-    from slipway_sandbox import package_clients
+    from slipway_sandbox import package_index
 
     layout = sandbox.layout
     host, port = Postgres(sandbox).pod_endpoint()
-    index: dict[str, object] = {"environment": package_clients.index_environment()}
-    if Docker(sandbox).ready() is None and (volume := package_clients.index_ca_volume(sandbox.docker_host)):
+    index: dict[str, object] = {"environment": package_index.index_environment()}
+    if Docker(sandbox).ready() is None and (volume := package_index.index_ca_volume(sandbox.docker_host)):
         index["ca_volume"] = volume
     document = {
         "environment": "staging",

@@ -14,6 +14,7 @@ from slipway.cli.catalog import lint, new, schema
 from slipway.cli.refresh import refresh
 from slipway.cli.releases import releases
 from slipway.cli.rollback import holds, rollback
+from slipway.cli.toolboxes import toolboxes
 from slipway.cli.trigger import release
 from slipway.errors import SlipwayError
 
@@ -61,5 +62,5 @@ def main() -> None:
     """
 
 
-for _command in (adopt, holds, lint, new, refresh, release, releases, rollback, schema):
+for _command in (adopt, holds, lint, new, refresh, release, releases, rollback, schema, toolboxes):
     main.add_command(_command)

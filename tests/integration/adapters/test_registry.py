@@ -13,7 +13,7 @@ import pytest
 
 from slipway.adapters.registry import Registry
 from slipway.errors import Permanent, Transient
-from slipway_sandbox import images as builder
+from slipway.toolboxes.recipes import Recipes
 from slipway_sandbox.local_http import session
 from slipway_sandbox.part import Part, Sandbox
 
@@ -26,7 +26,7 @@ def registry(sandbox: Sandbox, parts: dict[str, Part], account: Account) -> Regi
 
 
 def test_known_tag_has_its_digest(registry: Registry, images: dict[str, str]) -> None:
-    tag = builder.keys()["base-python"]
+    tag = Recipes.of().keys()["base-python"]
     assert registry.digest("slipway/base-python", tag) == images["base-python"].partition("@")[2]
 
 

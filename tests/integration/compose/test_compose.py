@@ -22,7 +22,7 @@ import requests
 import yaml
 
 from slipway.catalog import load_platform
-from slipway_sandbox.package_clients import PackageClients
+from slipway.toolboxes.clients import PackageClients
 
 pytestmark = pytest.mark.timeout(600)
 

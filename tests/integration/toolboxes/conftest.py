@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway_sandbox import package_clients
+from slipway_sandbox import package_index
 from slipway_sandbox.engine import DOCKER
 from slipway_sandbox.lifecycle import Progress, open_sandbox
 
@@ -183,11 +183,11 @@ def engine() -> Iterator[Engine]:
 def index() -> list[str]:
     """Options of a container that fetches from this machine's package index."""
     sandbox = open_sandbox(progress=Progress(quiet=True))
-    volume = package_clients.index_ca_volume(sandbox.docker_host)
-    options = ["-v", f"{volume}:{package_clients.INDEX_MOUNT}:ro"] if volume else []
+    volume = package_index.index_ca_volume(sandbox.docker_host)
+    options = ["-v", f"{volume}:{package_index.INDEX_MOUNT}:ro"] if volume else []
     return options + [
         part
-        for name, value in package_clients.index_environment().items()
+        for name, value in package_index.index_environment().items()
         for part in ("-e", f"{name}={value}")
     ]
 

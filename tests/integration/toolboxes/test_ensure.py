@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from slipway.toolboxes.recipes import Recipes
 from slipway_sandbox import images as builder
 from slipway_sandbox.image_store import Kept, Registry
 from slipway_sandbox.lifecycle import Progress, open_sandbox
 
-KEY = builder.keys()["base-debian"]
+KEY = Recipes.of().keys()["base-debian"]
 
 
 @pytest.fixture

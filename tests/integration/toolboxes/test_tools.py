@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from slipway.toolboxes.clients import PackageClients
+from slipway.toolboxes.recipes import Recipes
 from slipway_sandbox.engine import DOCKER
-from slipway_sandbox.images import IMAGES
-from slipway_sandbox.package_clients import PackageClients
 
 EXAMPLE = Path(__file__).parents[3] / "examples/ai-generation"
 DATABASE = (
@@ -121,7 +121,7 @@ SETTINGS = re.compile(
 )
 
 
-@pytest.mark.parametrize("name", sorted(IMAGES))
+@pytest.mark.parametrize("name", sorted(Recipes.of().bases))
 def test_image_holds_no_setting_of_this_machines_package_clients(
     engine: Any, name: str, tmp_path: Path
 ) -> None:

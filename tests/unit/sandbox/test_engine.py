@@ -1,21 +1,24 @@
-"""A command that fails tells why, and what to do."""
+"""A command of docker's that fails tells why, and what to do."""
 
 from pathlib import Path
 
 import pytest
 
-from slipway_sandbox.engine import ImageError, run_command
+from slipway_sandbox import engine
+from slipway_sandbox.engine import Engine, ImageError
 
 
-def test_failed_command_tells_last_lines_and_where_all_of_it_is(tmp_path: Path) -> None:
-    with pytest.raises(
-        ImageError, match=r"(?s)docker build x failed \(exit 3\); all of it is in .*x.log.*the reason"
-    ):
-        run_command(
-            ["sh", "-c", "echo the reason >&2; exit 3"],
-            "docker build x",
-            {"PATH": "/usr/bin:/bin"},
-            output=tmp_path / "x.log",
-        )
-    with pytest.raises(ImageError, match="apt-get install mmdebstrap"):
-        run_command(["mmdebstrap"], "mmdebstrap", {"PATH": str(tmp_path)})
+def test_failed_command_tells_its_last_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "docker"
+    program.write_text("#!/bin/sh\necho the reason >&2; exit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(engine, "DOCKER", str(program))
+    with pytest.raises(ImageError, match=r"(?s)docker volume x failed \(exit 3\).*the reason"):
+        Engine({}).run("volume", "rm", "x")
+    assert Engine({}).run("volume", "rm", "x", check=False).returncode == 3
+
+
+def test_missing_client_is_told_with_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "DOCKER", str(tmp_path / "docker"))
+    with pytest.raises(ImageError, match=r"apt-get install docker\.io"):
+        Engine({}).run("info")

@@ -1,10 +1,10 @@
-"""What is taken from this machine's package clients, and what containers are told of it."""
+"""What is taken from this machine's package clients for builds."""
 
 from pathlib import Path
 
 import pytest
 
-from slipway_sandbox import package_clients
+from slipway.toolboxes import clients
 
 APT = """
 # Types: deb
@@ -40,7 +40,7 @@ def test_apt_sources_keep_debians_own_and_leave_out_the_rest(tmp_path: Path) -> 
         "deb-src http://mirror.example/debian bookworm main\n"
         "deb https://docker.example/debian bookworm stable\n"
     )
-    assert package_clients._apt_sources(tmp_path) == (
+    assert clients._apt_sources(tmp_path) == (
         "Types: deb\nURIs: http://mirror.example/security\nSuites: bookworm-security\nComponents: main\n\n"
         "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm\nComponents: main\n"
     )
@@ -67,22 +67,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(package_clients, "_apt_conf", lambda: "")
+    monkeypatch.setattr(clients, "_apt_conf", lambda: "")
     return tmp_path
-
-
-def test_login_of_an_index_is_kept_out_of_the_environment(
-    machine: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PIP_INDEX_URL", "https://someone:hidden@index.example:8443/simple")
-    environment = package_clients.index_environment()
-    assert (
-        environment["PIP_INDEX_URL"] == environment["UV_DEFAULT_INDEX"] == "https://index.example:8443/simple"
-    )
-    assert environment["NETRC"] == "/run/slipway-ca/netrc"
-    assert not any("hidden" in value for value in environment.values())
-    files = package_clients._index_files(package_clients.PackageClients.of_this_machine())
-    assert files["netrc"] == "machine index.example login someone password hidden\n"
 
 
 def test_settings_of_files_and_environment_become_secrets(
@@ -102,7 +88,7 @@ def test_settings_of_files_and_environment_become_secrets(
         "<password>${env.MAVEN_PASSWORD}</password></server></servers></settings>"
     )
     monkeypatch.setenv("MAVEN_PASSWORD", "a<b")
-    secrets = package_clients.PackageClients.of_this_machine().secrets()
+    secrets = clients.PackageClients.of_this_machine().secrets()
     assert secrets["maven_settings"] == (
         "<settings><servers><server><id>own</id><password>a&lt;b</password></server></servers></settings>"
     )
@@ -110,4 +96,3 @@ def test_settings_of_files_and_environment_become_secrets(
     assert "find-links" not in secrets["pip_conf"]
     assert secrets["ca"].startswith("-----BEGIN")
     assert secrets["npmrc"] == "registry=https://npm.example/\n//npm.example/:_authToken=abc\n"
-    assert package_clients.index_environment()["PIP_CERT"] == "/run/slipway-ca/ca.crt"
