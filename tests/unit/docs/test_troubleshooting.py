@@ -180,3 +180,61 @@ def test_an_entry_covers_only_what_it_speaks_of() -> None:
 def test_the_walk_leaves_out_what_only_hands_on() -> None:
     [(call, _)] = document.built(ast.parse("Failed(error.message, remedy='x')"), GATES)
     assert document.told(call) == []
+
+
+def looked_into(module: ast.Module, known: frozenset[str]) -> list[int]:
+    """Give the lines where the words of an error of ours, as it was caught, are compared or searched."""
+    found = []
+    for handler in (one for one in ast.walk(module) if isinstance(one, ast.ExceptHandler) and one.name):
+        names = (
+            {one.id for one in ast.walk(handler.type) if isinstance(one, ast.Name)} if handler.type else set()
+        )
+        if not names & known:
+            continue
+        words = {
+            f"str({handler.name})",
+            *(f"{handler.name}.{part}" for part in ("message", "remedy", "args")),
+        }
+        for node in ast.walk(handler):
+            match node:
+                case ast.Compare(left=left, comparators=others):
+                    seen = [left, *others]
+                case ast.Call(
+                    func=ast.Attribute(value=value, attr="startswith" | "endswith" | "find" | "count")
+                ):
+                    seen = [value]
+                case ast.Call(
+                    func=ast.Attribute(attr="search" | "match" | "fullmatch" | "findall"), args=given
+                ):
+                    seen = given
+                case _:
+                    continue
+            if any(
+                ast.unparse(part) in words
+                for one in seen
+                for part in ast.walk(one)
+                if isinstance(part, ast.expr)
+            ):
+                found.append(node.lineno)
+    return found
+
+
+def test_nothing_is_decided_by_the_words_of_an_error_of_ours() -> None:
+    files = document.sources() | dict(document.trees("sandbox/slipway_sandbox"))
+    assert {path: lines for path, one in files.items() if (lines := looked_into(one, classes()))} == {}
+
+
+@pytest.mark.parametrize(
+    ("decision", "is_seen"),
+    [
+        ("if 'gone' in str(e): pass", True),
+        ("if e.message.startswith('gone'): pass", True),
+        ("if re.search('gone', e.message): pass", True),
+        ("x = e.message == 'gone'", True),
+        ("if e.code == 'a.b': pass", False),
+        ("print(e.message)", False),
+    ],
+)
+def test_a_decision_by_words_is_seen(decision: str, is_seen: bool) -> None:
+    module = ast.parse(f"try: f()\nexcept (Transient, OSError) as e:\n    {decision}")
+    assert bool(looked_into(module, classes())) is is_seen
