@@ -14,6 +14,8 @@ import os
 import signal
 import sys
 
+from slipway import version
+
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _TASKS, _FILES = ("scheduler", "celery"), ("dag-processor",)
 _LIBRARIES = (
@@ -54,6 +56,7 @@ def preload(argv: list[str] | None = None) -> bool:
         importlib.import_module(name)
     if forks_tasks:
         end_with_parent()
+        version.this()  # of the code that was imported, not of what lies there when a task asks
     # what is there now stays: the children's garbage collector need not copy its pages by looking at them
     gc.freeze()
     return True

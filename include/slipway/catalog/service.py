@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -341,3 +343,9 @@ class Service(Entry):
     def dag_id(self) -> str:
         """The id of the service's DAG: `release_ai_generation` for `ai-generation`."""
         return f"release_{self.service.replace('-', '_')}"
+
+    @property
+    def revision(self) -> str:
+        """The first digits of a hash of the entry, as far as it is written: an upgrade with new defaults leaves it alone."""
+        written = json.dumps(self.model_dump(mode="json", exclude_unset=True), sort_keys=True)
+        return hashlib.sha256(written.encode()).hexdigest()[:12]

@@ -200,6 +200,7 @@ def _print(found: Release, held_at: datetime | None = None, undone: Rollback | N
         "started": f"{found.started_at:%Y-%m-%d %H:%M:%S} UTC",
         "took": f"{_seconds(found)} s" if found.finished_at else None,
         "plan": found.plan_hash and found.plan_hash[:12],
+        "made by": found.made_by(),
         "superseded by": found.superseded_by,
         "rolled back to": found.rolled_back_to,
         "by hand": undone.words() if undone else None,

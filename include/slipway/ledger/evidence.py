@@ -11,6 +11,7 @@ from slipway.ledger.database import Database
 from slipway.ledger.records import Evidence
 from slipway.ledger.tables import EvidenceRow
 from slipway.release import Outcome
+from slipway.version import this
 
 
 class Verdicts(Database):
@@ -49,6 +50,7 @@ class Verdicts(Database):
                     seconds=seconds,
                     reason=reason,
                     report=report,
+                    slipway=this(),
                 )
                 .on_conflict_do_nothing(index_elements=["key"])
             )

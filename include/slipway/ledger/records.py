@@ -34,18 +34,22 @@ class ReleaseFields(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Stage:
-    """How a stage of a release ended."""
+    """How a stage of a release ended, and which Slipway ran it; None is an earlier one, which did not say."""
 
     name: str
     outcome: Outcome
     seconds: float
     reason: str | None
     started_at: datetime
+    slipway: str | None = None
 
 
 @dataclass(frozen=True)
 class Release:
-    """What the ledger knows of a release."""
+    """What the ledger knows of a release.
+
+    :param slipway: version that began it, and ``catalog`` the revision of its entry that it was begun with; None is unknown.
+    """
 
     run_id: str
     service: str
@@ -75,6 +79,16 @@ class Release:
     plan_hash: str | None = None
     works_from: str | None = None
     rolled_back_to: str | None = None
+    slipway: str | None = None
+    catalog: str | None = None
+
+    def made_by(self) -> str | None:
+        """Gives which Slipway made it, of which entry of the catalog, and which others ran stages of it; None is unknown."""
+        if self.slipway is None:
+            return None
+        entry = f", catalog entry {self.catalog}" if self.catalog else ""
+        others = sorted({one.slipway for one in self.stages if one.slipway} - {self.slipway})
+        return f"Slipway {self.slipway}{entry}" + (f"; stages of it by {', '.join(others)}" if others else "")
 
     def show(self) -> dict[str, Any]:
         """Gives the release as `slipway releases show --json` does: a contract, only ever added to."""
@@ -97,6 +111,8 @@ class Release:
             "reason": self.reason,
             "attempts": self.attempts,
             "run_id": self.run_id,
+            "slipway": self.slipway,
+            "catalog": self.catalog,
             "started_at": self.started_at.isoformat(),
             "finished_at": self.finished_at.isoformat() if self.finished_at else None,
             "stages": [

@@ -18,6 +18,7 @@ from slipway.ledger.reports import ReportRow
 from slipway.ledger.tables import DeploymentRow, EvidenceRow, ReleaseRow, Table
 from slipway.ledger.whole import Ledger
 from slipway.release import Status
+from slipway.version import this
 
 
 class RefreshRow(Table):
@@ -28,6 +29,7 @@ class RefreshRow(Table):
     run_id: Mapped[str] = mapped_column(primary_key=True)
     environment: Mapped[str]
     status: Mapped[str | None]
+    slipway: Mapped[str | None]
     releases: Mapped[Any] = mapped_column(JSONB, server_default=text("'{}'"))
     report: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -62,7 +64,9 @@ def begin(ledger: Ledger, run_id: str, environment: str) -> datetime:
     """Record that a refresh begins, and give when: a task that is tried again keeps the first time."""
     with ledger.transaction() as session:
         session.execute(
-            insert(RefreshRow).values(run_id=run_id, environment=environment).on_conflict_do_nothing()
+            insert(RefreshRow)
+            .values(run_id=run_id, environment=environment, slipway=this())
+            .on_conflict_do_nothing()
         )
         return session.get_one(RefreshRow, run_id).started_at
 

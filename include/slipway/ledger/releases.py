@@ -18,6 +18,7 @@ from slipway.ledger.database import NOW, Database
 from slipway.ledger.records import Ambiguous, Release, ReleaseFields, Stage
 from slipway.ledger.tables import DeploymentRow, ReleaseRow, StageRow, WishRow
 from slipway.release import Outcome, Status
+from slipway.version import this
 
 _COLUMNS = tuple(field.name for field in fields(Release) if field.name not in ("status", "stages"))
 _KNOWN = frozenset(ReleaseFields.__annotations__)
@@ -47,7 +48,8 @@ def stages_of(session: Session, run_id: str) -> Sequence[StageRow]:
 def frozen(row: ReleaseRow, stages: Iterable[StageRow] = ()) -> Release:
     """Give the value of a row, apart from the session that read it."""
     known = tuple(
-        Stage(one.name, Outcome(one.outcome), one.seconds, one.reason, one.started_at) for one in stages
+        Stage(one.name, Outcome(one.outcome), one.seconds, one.reason, one.started_at, one.slipway)
+        for one in stages
     )
     return Release(**{name: getattr(row, name) for name in _COLUMNS}, status=Status(row.status), stages=known)
 
@@ -65,12 +67,14 @@ class Releases(Database):
         requested_at: datetime | None = None,
         *,
         is_head: bool = False,
+        catalog: str | None = None,
     ) -> Release:
         """Records that a release begins. A cleared run begins again: it is running, and keeps its stages.
 
         :param requested_at: when it was asked for, if no wish is recorded (see `slipway.ledger.wishes`): which then is.
             It stays as the first attempt said; None is now.
         :param is_head: whether it was asked for as the head of the release branch, if no wish says so.
+        :param catalog: revision of the service's entry in the catalog.
 
         :raises Permanent: when `run_id` already is another release.
         """
@@ -112,6 +116,7 @@ class Releases(Database):
                     remedy="Trigger the run with a free repeat number: <service>.<commit12>.r<N>.",
                 )
             row.status, row.ref, row.attempts = decide.begin(Status(row.status)).value, ref, row.attempts + 1
+            row.slipway, row.catalog = this(), catalog
             row.finished_at = row.reason = row.stage = row.superseded_by = row.ready_at = None
             return frozen(row, stages_of(session, run_id))
 
@@ -146,6 +151,7 @@ class Releases(Database):
             "seconds": seconds,
             "reason": reason,
             "started_at": started_at or NOW - timedelta(seconds=seconds),
+            "slipway": this(),
         }
         with self.transaction() as session:
             session.execute(

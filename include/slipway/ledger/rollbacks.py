@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from slipway.errors import Permanent
 from slipway.ledger.database import NOW, Database
 from slipway.ledger.tables import RollbackRow
+from slipway.version import this
 
 WAITING, RUNNING, PASSED, FAILED, ERRORED = "waiting", "running", "passed", "failed", "errored"
 
@@ -63,7 +64,9 @@ def begin(
     values = {"service": service, "environment": environment, "asked_by": asked_by, "reason": reason}
     with ledger.transaction() as session:
         session.execute(
-            insert(RollbackRow).values(run_id=run_id, state=WAITING, **values).on_conflict_do_nothing()
+            insert(RollbackRow)
+            .values(run_id=run_id, state=WAITING, slipway=this(), **values)
+            .on_conflict_do_nothing()
         )
         row = _locked(session, run_id)
         row.state, row.finished_at = RUNNING if row.to_run_id else WAITING, None

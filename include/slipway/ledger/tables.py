@@ -67,6 +67,8 @@ class ReleaseRow(Table):
     plan: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
     plan_hash: Mapped[str | None]
     works_from: Mapped[str | None]
+    slipway: Mapped[str | None]
+    catalog: Mapped[str | None]
     rolled_back_to: Mapped[str | None] = mapped_column(ForeignKey("releases.run_id"))
     superseded_by: Mapped[str | None] = mapped_column(ForeignKey("releases.run_id"))
     reason: Mapped[str | None]
@@ -104,6 +106,7 @@ class StageRow(Table):
     seconds: Mapped[float]
     reason: Mapped[str | None]
     started_at: Mapped[datetime]
+    slipway: Mapped[str | None]
 
     __table_args__ = (
         CheckConstraint(_among("outcome", Outcome), "outcome"),
@@ -191,6 +194,7 @@ class RollbackRow(Table):
     from_run_id: Mapped[str | None] = mapped_column(ForeignKey("releases.run_id"), index=True)
     to_run_id: Mapped[str | None] = mapped_column(ForeignKey("releases.run_id"))
     state: Mapped[str]
+    slipway: Mapped[str | None]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
 
@@ -242,6 +246,7 @@ class EvidenceRow(Table):
     seconds: Mapped[float]
     reason: Mapped[str | None]
     report: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    slipway: Mapped[str | None]
     recorded_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (

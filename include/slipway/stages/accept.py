@@ -43,6 +43,7 @@ def accept(service: Service) -> Any:
                 ref,
                 requested_at=run.run_after,
                 is_head=not params.get("commit"),
+                catalog=service.revision,
             )
         ledger.update(run.run_id, images=dict(platform.images))
         print(f"Releasing {service.service} {commit} ({ref}) to {platform.environment}")

@@ -22,8 +22,9 @@ from airflow.sdk.exceptions import (
     AirflowTaskTimeout,
 )
 
+from slipway import version
 from slipway.errors import PolicyFailed, SlipwayError, Superseded, Transient
-from slipway.release import Outcome, given
+from slipway.release import Outcome, given, upgrade
 from slipway.stages import connections, xcom
 
 P = ParamSpec("P")
@@ -91,6 +92,7 @@ def recorded(context: Any) -> Iterator[Ending]:
         xcom.give(context["ti"], given.Yielded(to=e.by))
         raise AirflowSkipException(e.message) from None
     except SlipwayError as e:
+        _across_upgrade(context, e)
         outcome = Outcome.FAILED if isinstance(e, PolicyFailed) else Outcome.ERRORED
         record_safely(outcome, str(e))
         log.error("%s: %s", outcome.upper(), e)
@@ -99,9 +101,21 @@ def recorded(context: Any) -> Iterator[Ending]:
         record_safely(Outcome.ERRORED, f"the task took longer than its execution_timeout: {e}")
         raise
     except Exception as e:
+        if unreadable := _across_upgrade(context, e):
+            record_safely(Outcome.ERRORED, str(unreadable))
+            raise AirflowFailException(unreadable.message) from e
         record_safely(Outcome.ERRORED, f"{type(e).__name__}: {e}")
         raise
     record(ending.outcome, ending.reason)
+
+
+def _across_upgrade(context: Any, error: Exception) -> SlipwayError | None:
+    """Give the error that says so if an upgrade in the middle of the release has to do with ``error``."""
+    try:
+        release = connections.ledger().record(context["ti"].run_id) if is_release(context) else None
+    except SlipwayError:
+        return None  # what has gone wrong already matters more
+    return upgrade.explained(error, release.slipway, version.this()) if release else None
 
 
 def stage(**options: Any) -> Callable[[Callable[P, R]], Callable[..., Any]]:

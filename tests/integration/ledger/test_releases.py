@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from slipway import version
 from slipway.errors import Permanent
-from slipway.ledger import Ambiguous, Ledger, Release
-from slipway.release import Outcome, Status, run_id
+from slipway.ledger import Ambiguous, Ledger, Release, refreshes, releases, rollbacks
+from slipway.release import Outcome, Status, evidence_key, run_id
 
 A = "a" * 40
 B = "ab" * 20
@@ -50,6 +51,8 @@ def test_release_is_shown_with_exactly_the_promised_words(
         "reason",
         "attempts",
         "run_id",
+        "slipway",
+        "catalog",
         "started_at",
         "finished_at",
         "stages",
@@ -187,3 +190,36 @@ def test_schema_itself_refuses_what_cannot_be(
     begin()
     with pytest.raises(Exception, match=constraint), ledger.engine.begin() as connection:
         connection.execute(text("UPDATE releases SET " + change))  # noqa: S608 - of this file
+
+
+def test_release_names_the_slipway_and_the_catalog_entry_that_began_it(
+    ledger: Ledger, record: Callable[[str], Release], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_id("svc", A)
+
+    def by(made_by: str, catalog: str) -> None:
+        monkeypatch.setattr(releases, "this", lambda: made_by)
+        ledger.begin("svc", "staging", A, run, "refs/heads/main", catalog=catalog)
+
+    by("1", "entry1")
+    ledger.stage(run, "checkout", Outcome.PASSED, 1)
+    monkeypatch.setattr(releases, "this", lambda: "2")  # upgraded in its middle
+    ledger.stage(run, "gate", Outcome.PASSED, 1)
+    found = record(run)
+    assert (found.slipway, found.catalog) == ("1", "entry1")
+    assert {one.name: one.slipway for one in found.stages} == {"checkout": "1", "gate": "2"}
+    by("2", "entry2")  # cleared from its first task on
+    assert (record(run).slipway, record(run).catalog) == ("2", "entry2")
+
+
+def test_every_kind_of_record_names_the_slipway_that_made_it(
+    ledger: Ledger, begin: Callable[..., str]
+) -> None:
+    run = begin()
+    ledger.stage(run, "gate", Outcome.PASSED, 1)
+    ledger.record_evidence(evidence_key("t", DIGEST, ["unit"]), "unit", "passed", run, "t", 1.0)
+    rollbacks.begin(ledger, "rollback.1", "svc", "staging", None, None)
+    refreshes.begin(ledger, "refresh.1", "staging")
+    with ledger.transaction() as session:
+        for table in ("releases", "stages", "evidence", "rollbacks", "refreshes"):
+            assert session.scalars(text(f"SELECT slipway FROM {table}")).all() == [version.this()], table  # noqa: S608

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from slipway.catalog import catalog_directory, load_catalog, load_platform, load_service
 from slipway.catalog.schema import json_schema, markdown
-from slipway.catalog.service import Migrations
+from slipway.catalog.service import Image, Migrations
 from slipway.errors import CatalogError
 
 ROOT = Path(__file__).parents[3]
@@ -157,3 +157,17 @@ def test_word_of_a_changelog_that_would_mean_nothing_is_refused(words: dict[str,
 @pytest.mark.parametrize("baseline", ["0", "7", "1.2", "2024_01"])
 def test_baseline_of_flyway_is_a_version(baseline: str) -> None:
     assert _migrations(engine="flyway", baseline=baseline).baseline == baseline
+
+
+def test_revision_of_an_entry_is_of_what_is_written_and_of_all_of_it() -> None:
+    service = load_service(catalog_directory() / "ai-generation.yaml")
+    again = load_service(catalog_directory() / "ai-generation.yaml")
+    assert service.revision == again.revision
+    assert len(service.revision) == 12
+    assert service.model_copy(update={"description": "another"}).revision != service.revision
+    # what is not written is a default: another Slipway may have another
+    plain = Image(repository="web")
+    defaulted = Image.model_construct({"repository"}, **{**dict(plain), "dockerfile": "Containerfile"})
+    images = (plain, defaulted, Image(repository="web", dockerfile="Containerfile"))
+    first, second, third = (service.model_copy(update={"image": one}).revision for one in images)
+    assert first == second != third

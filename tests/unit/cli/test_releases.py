@@ -141,3 +141,13 @@ def test_page_is_left_out_where_airflow_is_not_known(
     monkeypatch.delenv("SLIPWAY_PLATFORM", raising=False)
     monkeypatch.setenv("SLIPWAY_STATE", str(tmp_path))
     assert page(GOOD) is None
+
+
+def test_release_says_which_slipway_made_it_and_which_others_ran_stages_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert not any("made by" in line for line in shown(GOOD, capsys))
+    stages = (replace(GOOD.stages[0], slipway="1"), replace(GOOD.stages[0], name="lane", slipway="2"))
+    made = replace(GOOD, slipway="1", catalog="entry", stages=stages)
+    [line] = [line for line in shown(made, capsys) if "made by" in line]
+    assert line.split("made by")[1].strip() == "Slipway 1, catalog entry entry; stages of it by 2"

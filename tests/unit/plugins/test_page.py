@@ -21,7 +21,7 @@ def rendered(plan: str = "", held: object = None, undone: object = None, **known
         "run_id": "web.0123456789ab", "ref": "refs/heads/main", "tree": None, "digest": None, "image": None,
         "config_revision": None, "schema_revision": None, "schema_revision_before": None, "manifests": None,
         "attempts": 1, "rolled_back_to": None, "works_from": None, "plan_hash": None,
-        "started_at": Moment(), "finished_at": None, "stages": [],
+        "started_at": Moment(), "finished_at": None, "stages": [], "made_by": lambda: None,
     }  # fmt: skip
     page = Environment(autoescape=True, undefined=StrictUndefined)
     template = page.from_string((ROOT / "plugins/release.html").read_text())
@@ -89,3 +89,9 @@ def test_rolled_back_release_links_to_the_one_that_serves_and_shows_its_plan() -
     assert "<pre>image: a -&gt; &lt;b&gt;</pre>" in page
     assert "f" * 64 in page
     assert 'id="plan"' not in rendered()
+
+
+def test_page_says_which_slipway_made_the_release() -> None:
+    page = rendered(made_by=lambda: "Slipway 1, catalog entry 0123")
+    assert "<td>Slipway 1, catalog entry 0123</td>" in page
+    assert "Made by" not in rendered()
