@@ -129,12 +129,15 @@ class Builder:
         try:
             with ThreadPoolExecutor(len(names)) as asking:
                 digests = dict(zip(names, asking.map(asked, names), strict=True))
-        except Permanent as refusal:
-            raise Permanent(
-                refusal.message,
-                code=refusal.code,
-                remedy=f"sign in (`docker login {target.registry.address}`), or name an account that may push by --username "
-                "and --password-file",
+        except (Permanent, Transient) as refusal:
+            remedy = {
+                "registry.account-refused": f"sign in (`docker login {target.registry.address}`), or name an account that may "
+                "push by --username and --password-file",
+                "registry.unreachable": "see that it runs, and speaks HTTPS; name the authority of its certificate by --ca-file, "
+                "if that is not one of the system's",
+            }
+            raise type(refusal)(
+                refusal.message, code=refusal.code, remedy=remedy.get(refusal.code, refusal.remedy)
             ) from refusal
         return {name: digest for name, digest in digests.items() if digest}
 
@@ -262,9 +265,11 @@ class Builder:
             self._build(name, secrets)
         built = time.monotonic()
         size_mb = int(self.engine.run("image", "inspect", "--format", "{{.Size}}", local)) / 1e6
-        spent = f"{size_mb:.0f} MB, built in {built - began:.1f} s"
+        told = f"image {name}: {size_mb:.0f} MB"
+        if step is Step.BUILD:
+            told += f", built in {built - began:.1f} s"
         if not push:
-            self._say(f"image {name}: {spent}, not pushed")
+            self._say(f"{told}, not pushed")
             return local
         remote = f"{self.target.name(name)}:{self.keys[name]}"
         self.engine.run("tag", local, remote)
@@ -275,7 +280,7 @@ class Builder:
                 code="toolboxes.push-lost",
                 remedy="see the registry's log, and whether another address leads to it for the engine",
             )
-        self._say(f"image {name}: {spent}, pushed in {time.monotonic() - built:.1f} s")
+        self._say(f"{told}, pushed in {time.monotonic() - built:.1f} s")
         return f"{self.target.name(name)}@{digest}"
 
     def _build(self, name: str, secrets: list[str]) -> None:

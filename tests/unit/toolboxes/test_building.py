@@ -177,6 +177,18 @@ def test_refused_account_is_told_with_the_way_to_sign_in(hub: Hub, tmp_path: Pat
     assert "docker login registry.example.com" in caught.value.remedy
 
 
+def test_registry_that_does_not_answer_is_told_with_the_option_for_its_certificate(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(self: Hub, repository: str, tag: str) -> None:
+        raise Transient("no answer", code="registry.unreachable", remedy="of releases")
+
+    monkeypatch.setattr(Hub, "digest", unreachable)
+    with pytest.raises(Transient, match="no answer") as caught:
+        builder(hub, tmp_path).ensure(REAL.needed())
+    assert "--ca-file" in caught.value.remedy
+
+
 @pytest.fixture
 def client(tmp_path: Path) -> Callable[[str], Engine]:
     """A docker's client that is a script: gives the engine that runs it."""
