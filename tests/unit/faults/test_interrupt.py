@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -59,3 +61,19 @@ def test_every_moment_has_one_sign_to_be_known_by_and_its_case() -> None:
     assert all(bool(one.process) + bool(one.path) + bool(one.line) == 1 for one in MOMENTS.values())
     assert len(CASES) == len(MOMENTS) >= 15
     assert {case.name.rpartition("-")[2] for case in CASES} == {"kill", "term"}
+
+
+@pytest.mark.parametrize(
+    ("program", "code", "said"),
+    [("faults.interrupt", 2, "usage: MOMENT TERM|KILL"), ("faults.setup", 1, "KeyError: 'no such moment'")],
+)
+def test_needs_the_standard_library_alone(program: str, code: int, said: str) -> None:
+    """On the machine whose set-up is ended there is no virtual environment."""
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys._base_executable, "-S", "-m", program, "no such moment", "KILL"],  # type: ignore[attr-defined]
+        env={**os.environ, "PYTHONPATH": f"{root}/sandbox:{root}/tests", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
