@@ -1,28 +1,24 @@
-"""The release DAG of a service: the one place where the stages are wired together."""
+"""The release DAG of a service, composed of what its stages say of themselves; it knows none by name."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Param, TaskGroup, TriggerRule
 
 from slipway.catalog import catalog_directory, load_service
-from slipway.stages import (
-    accept,
-    build,
-    checkout,
-    deploy,
-    gate,
-    image,
-    lane,
-    report,
-    rollback,
-    scan,
-    test,
-    verify,
-    xcom,
-)
+from slipway.stages import xcom
 from slipway.stages.outcome import DEFAULTS
+from slipway.stages.sequence import release_of
+from slipway.stages.stage import Stage
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+
+    from slipway.catalog import Service
+    from slipway.stages.flow import Flow
 
 _DOC = """
 ### {title}: release
@@ -87,42 +83,28 @@ def release_dag(name: str) -> DAG:
             ),
         },
     ) as dag:
-        accepted, sources = accept.accept(service), checkout.checkout(service)
-        fetched = checkout.dependencies(service)
-        gates = [build.build(service), test.test(service), scan.scan(service)]
-        required = [
-            one.task_id
-            for group in gates
-            for one in group.iter_tasks()
-            if not (
-                one.is_setup or one.is_teardown
-            )  # what must have passed is the gates, not what stands beside them
-        ]
-        passed = gate.gate(required)
-        published, deployed, verified = image.image(service), deploy.deploy(service), verify.verify(service)
-        taken = lane.lane(service)
-        left = lane.unlane(service).as_teardown(setups=taken)
-        (
-            accepted
-            >> sources
-            >> fetched
-            >> gates
-            >> passed
-            >> published
-            >> taken
-            >> deployed
-            >> verified
-            >> left
-        )
-        watched = ["deploy.apply", "deploy.rollout", "verify.smoke", "verify.health"]
-        if service.deploy.migrations and service.deploy.order == "after":
-            watched.insert(2, "deploy.migrate")
-        watched = [name for name in watched if name in dag.task_dict]
-        undone = rollback.rollback(service, watched)
-        [dag.get_task(name) for name in watched] >> undone >> left
-        # of all that may still run when something has failed (groups leave their teardowns out); image and deploy are
-        # chains that end in verify, and edges from each of them would only hide the graph
-        teardowns = [one for one in dag.tasks if one.is_teardown]
-        reported = report.report(service).operator.as_teardown()
-        [*gates, verified, undone, *teardowns] >> reported
+        _compose(service, release_of(service))
     return dag
+
+
+def _compose(service: Service, flow: Flow) -> None:
+    """Make the tasks and groups of the stages, within the DAG that is open."""
+    groups = {
+        one: TaskGroup(one.id, group_display_name=one.title, tooltip=one.tooltip)
+        for one in dict.fromkeys(stage.group for stage in flow.stages)
+        if one
+    }
+    made: dict[Stage, BaseOperator] = {}
+    for stage in flow.stages:
+        with groups[stage.group] if stage.group else nullcontext():
+            operator = made[stage] = stage.operator(service, flow)
+        operator.is_setup = stage.setup
+        if stage.links:
+            operator.operator_extra_links = tuple(link() for link in stage.links)
+        if stage.teardown:
+            operator.as_teardown(setups=[made[one] for one in stage.undoes])
+            operator.trigger_rule = TriggerRule(stage.trigger_rule or operator.trigger_rule)
+    # those of groups last: what begins and ends one is known when its own stages are in order
+    for first, then in sorted(flow.edges, key=lambda edge: any(node in groups for node in edge)):
+        one, other = (made[node] if isinstance(node, Stage) else groups[node] for node in (first, then))
+        one >> other

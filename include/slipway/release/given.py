@@ -246,12 +246,18 @@ class Planned(Given):
 
 
 class Migrated(Given):
-    """What a pod of the migrations toolbox applied, in either phase."""
+    """What was applied to the schema before the new version was verified."""
 
     by = "deploy.migrate"
 
     applied: tuple[str, ...] = ()
     revision: str | None = None
+
+
+class Contracted(Migrated):
+    """What was taken out of the schema."""
+
+    by = "verify.contract"
 
 
 class Applied(Given):

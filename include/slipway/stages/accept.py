@@ -12,6 +12,7 @@ from slipway.release import given
 from slipway.stages import connections
 from slipway.stages.lanes import refuse_held
 from slipway.stages.outcome import stage
+from slipway.stages.stage import Made
 
 if TYPE_CHECKING:
     from slipway.catalog import Service
@@ -98,3 +99,11 @@ def _goes_on(context: Any) -> bool:
     ti = context["ti"]
     states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
     return str(states.get("report")) not in ("success", "failed")
+
+
+ACCEPT = Made(
+    id="accept",
+    title="Accept the push",
+    gives=given.Accepted,
+    make=lambda service, _flow, **_task: accept(service).operator,
+)

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from slipway.release import given
+from slipway.stages.checkout import DEPENDENCIES
+from slipway.stages.container import toolbox
+from slipway.stages.stage import Container, Group
 
-from airflow.sdk import TaskGroup
+BUILD = Group(
+    id="build",
+    title="Build",
+    tooltip="Compile, lint, static analysis",
+    after=(DEPENDENCIES,),
+    gates=True,
+)
 
-from slipway.stages.container import ContainerOperator, toolbox
 
-if TYPE_CHECKING:
-    from slipway.catalog import Service
+def _gate(name: str, title: str) -> Container:
+    return Container(
+        id=name,
+        title=title,
+        group=BUILD,
+        needs=(given.Accepted, given.Workspace),
+        image=lambda service: toolbox(f"toolbox-{service.toolbox}"),
+        command=lambda service: [f"/opt/slipway/bin/{name}"],
+        timeout_s=lambda service: getattr(service.build, name).timeout_s,
+        options=lambda service: {"policy": ""},
+    )
 
 
-def build(service: Service) -> TaskGroup:
-    """Give the group of three gates."""
-    titles = {"compile": "Compile", "lint": "Lint", "analyze": "Analyze types"}
-    with TaskGroup("build", group_display_name="Build", tooltip="Compile, lint, static analysis") as group:
-        for name, title in titles.items():
-            ContainerOperator(
-                task_id=name,
-                task_display_name=title,
-                image=toolbox(f"toolbox-{service.toolbox}"),
-                command=[f"/opt/slipway/bin/{name}"],
-                timeout_s=getattr(service.build, name).timeout_s,
-                policy="",
-            )
-    return group
+COMPILE, LINT, ANALYZE = (
+    _gate("compile", "Compile"),
+    _gate("lint", "Lint"),
+    _gate("analyze", "Analyze types"),
+)

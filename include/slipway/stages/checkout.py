@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from airflow.sdk import get_current_context
-
-from slipway.adapters import engine
 from slipway.errors import PolicyFailed
 from slipway.release import given, sources
-from slipway.stages import connections, links, xcom
-from slipway.stages.container import ContainerOperator, toolbox
-from slipway.stages.outcome import stage
+from slipway.stages import links
+from slipway.stages.accept import ACCEPT
+from slipway.stages.container import toolbox
+from slipway.stages.stage import Container, Run, Step
 
 if TYPE_CHECKING:
     from slipway.adapters.git import Repository
     from slipway.catalog import Service
+    from slipway.stages.world import World
 
 LABELS = {"slipway": "workspace"}
 
 
-def workspace(service: Service, hash_: str, images: Mapping[str, str]) -> given.Workspace:
+def workspace(world: World, service: Service, hash_: str, images: Mapping[str, str]) -> given.Workspace:
     """Fill the volume of a commit's sources, make that of its dependencies if need be, and give what is in them.
 
     :param images: the toolboxes, by name.
     :raises PolicyFailed: if the commit or one of the lock files is not there, or the commit holds what cannot be brought.
     """
-    repository = connections.repository(service.source)
+    repository = world.repository(service.source)
     commit = repository.commit(hash_)
     entries, changelog = repository.tree(commit.hash), _changelog(service)
     links = {one.path: one.target for one in entries if one.mode == sources.LINK}
@@ -37,16 +36,16 @@ def workspace(service: Service, hash_: str, images: Mapping[str, str]) -> given.
     sources.refuse(sources.below(changelog, entries) if changelog else [])
     locks = [_lock(repository, commit.hash, one) for one in _locks(service)]
     key = sources.dependencies_key(images["toolbox-python"], locks)
-    image, client = images["toolbox-python"], connections.engine_hook().api_client
-    engine.ensure_image(client, image)
+    image, engine = images["toolbox-python"], world.engine()
+    engine.ensure_image(image)
     volume, dependencies = sources.source_volume(commit.tree), f"slipway-deps-{key}"
-    ledger = connections.ledger()
+    ledger = world.ledger()
     # two releases may be of the same tree, or of the same lock files
     with ledger.exclusive(volume, 240), repository.archive(commit.hash, prefix="src/") as tar:
-        fresh = engine.fill_volume(client, image, volume, "/workspace", tar)
+        fresh = engine.fill_volume(image, volume, "/workspace", tar)
     with ledger.exclusive(dependencies, 240):
-        if not engine.has_file(client, image, dependencies, "/deps", ".complete"):
-            engine.prepare_volume(client, image, dependencies, "/deps", LABELS)
+        if not engine.has_file(image, dependencies, "/deps", ".complete"):
+            engine.prepare_volume(image, dependencies, "/deps", LABELS)
     print(f"{commit.hash} by {commit.author}: {commit.subject}")
     print(f"tree {commit.tree} in volume {volume} ({'filled now' if fresh else 'there already'})")
     return given.Workspace(
@@ -91,30 +90,31 @@ def _lock(repository: Repository, commit: str, path: str) -> bytes:
     return content
 
 
-def checkout(service: Service) -> Any:
-    """Give the task that fills the source volume with the commit that was accepted."""
-
-    @stage(task_id="checkout", task_display_name="Check out the commit")
-    def checkout() -> given.Workspace:
-        context = get_current_context()
-        accepted = xcom.take(context["ti"], given.Accepted)
-        found = workspace(service, accepted.commit, accepted.images)
-        connections.ledger().update(context["dag_run"].run_id, tree=found.tree)
-        return found
-
-    made = checkout()
-    made.operator.operator_extra_links = (links.CommitLink(), links.ReleaseLink())
-    return made
+def _check_out(run: Run, accepted: given.Accepted) -> given.Workspace:
+    found = workspace(run.world, run.service, accepted.commit, accepted.images)
+    run.world.ledger().update(run.run_id, tree=found.tree)
+    return found
 
 
-def dependencies(service: Service) -> ContainerOperator:
-    """Give the only task of a release whose container has a network: it fetches wheels, and runs no pushed code."""
-    locks = service.source.dependencies
-    return ContainerOperator(
-        task_id="dependencies",
-        task_display_name="Fetch dependencies",
-        image=toolbox("toolbox-python"),
-        command=["/opt/slipway/bin/fetch-dependencies", locks.runtime, locks.development],
-        timeout_s=600,
-        fetches=True,
-    )
+CHECKOUT = Step(
+    id="checkout",
+    title="Check out the commit",
+    after=(ACCEPT,),
+    needs=(given.Accepted,),
+    gives=given.Workspace,
+    read=lambda run: run.take(given.Accepted),
+    act=_check_out,
+    links=(links.CommitLink, links.ReleaseLink),
+)
+
+# the only stage whose container has a network: it fetches wheels, and runs no pushed code
+DEPENDENCIES = Container(
+    id="dependencies",
+    title="Fetch dependencies",
+    after=(CHECKOUT,),
+    needs=(given.Accepted, given.Workspace),
+    image=lambda service: toolbox("toolbox-python"),
+    command=lambda service: ["/opt/slipway/bin/fetch-dependencies", *_locks(service)],
+    timeout_s=lambda service: 600,
+    options=lambda service: {"fetches": True},
+)

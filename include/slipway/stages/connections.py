@@ -13,9 +13,13 @@ slipway_ledger           postgres     the ledger's database
 from __future__ import annotations
 
 import os
-from functools import cache, cached_property
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.providers.docker.hooks.docker import DockerHook
@@ -23,6 +27,7 @@ from airflow.providers.hashicorp.hooks.vault import VaultHook
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
+from slipway.adapters import cluster as cluster_
 from slipway.adapters import engine, vault
 from slipway.adapters.git import Repository
 from slipway.adapters.registry import Registry
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
     from slipway.catalog.service import Cloned
+    from slipway.stages.world import Cluster, Engine
 
 ENGINE, VAULT, LEDGER = "slipway_engine", "slipway_vault", "slipway_ledger"
 
@@ -160,3 +166,77 @@ def ledger() -> Ledger:
     if connection.password:
         mask_secret(connection.password)
     return Ledger(connection.get_uri().replace("postgres://", "postgresql://", 1).split("?", 1)[0])
+
+
+class Bound:
+    """The functions of an adapter, each with the client that it takes first."""
+
+    def __init__(self, adapter: ModuleType, client: Any) -> None:
+        self._adapter, self._client = adapter, client
+
+    def __getattr__(self, name: str) -> Any:
+        return partial(getattr(self._adapter, name), self._client)
+
+
+class BoundEngine(Bound):
+    """The engine's functions; what builds asks for its address instead of a client."""
+
+    def build(self, *arguments: Any, **options: Any) -> str:
+        """Build an image; see the adapter."""
+        return engine.build(engine_url(), *arguments, **options)
+
+
+class Outside:
+    """The real world of a task: see :class:`slipway.stages.world.World`."""
+
+    platform = staticmethod(platform)
+    ledger = staticmethod(ledger)
+    registry = staticmethod(registry)
+    repository = staticmethod(repository)
+    secret_versioned = staticmethod(secret_versioned)
+    monotonic = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
+
+    def cluster(self) -> Cluster:
+        """Give the environment's cluster."""
+        return cast("Cluster", Bound(cluster_, cluster()))
+
+    def engine(self) -> Engine:
+        """Give the container engine, signed in to the registry."""
+        return cast("Engine", BoundEngine(engine, engine_hook().api_client))
+
+    def revoke(self, lease: str) -> None:
+        """Give a lease of Vault back."""
+        vault.revoke(vault_client(), lease)
+
+    def now(self) -> datetime:
+        """Give the time, in UTC."""
+        return datetime.now(UTC)
+
+
+class AirflowRuns:
+    """What Airflow tells a task of runs: see :class:`slipway.stages.world.Runs`.
+
+    :param ti: the running task instance, by which it is asked.
+    """
+
+    def __init__(self, ti: Any) -> None:
+        self._ti = ti
+
+    def state(self, dag_id: str, run_id: str) -> str:
+        """Give the state of a run."""
+        return str(getattr(found := self._ti.get_dagrun_state(dag_id, run_id), "value", found))
+
+    def task_states(self, dag_id: str, run_id: str) -> Mapping[str, str]:
+        """Give the states of a run's tasks, by id; those that have none yet are left out."""
+        found = self._ti.get_task_states(dag_id=dag_id, run_ids=[run_id]).get(run_id, {})
+        return {name: str(getattr(state, "value", state)) for name, state in found.items() if state}
+
+    def count(self, dag_id: str, *, run_ids: list[str] | None = None, states: list[str] | None = None) -> int:
+        """Give how many runs of a DAG there are, of these ids or in these states."""
+        asked: dict[str, Any] = {"dag_id": dag_id, "run_ids": run_ids, "states": states}
+        return int(self._ti.get_dr_count(**{key: value for key, value in asked.items() if value is not None}))
+
+    def is_paused(self, dag_id: str) -> bool:
+        """Tell whether a DAG is paused."""
+        return bool(self._ti.get_dag(dag_id).is_paused)

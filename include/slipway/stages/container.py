@@ -154,8 +154,7 @@ class ContainerOperator(DockerOperator):
             auto_remove="never",
             do_xcom_push=False,
             execution_timeout=seconds(timeout_s),
-            pool="slipway_engine",
-            **kwargs,
+            **{"pool": "slipway_engine", **kwargs},
         )
 
     @cached_property

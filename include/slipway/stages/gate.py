@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from airflow.sdk import get_current_context
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from slipway.errors import PolicyFailed
 from slipway.release import Outcome, given
-from slipway.stages import connections
-from slipway.stages.outcome import stage
+from slipway.stages.stage import Group, Run, Stage, Step
+
+if TYPE_CHECKING:
+    from slipway.catalog import Service
 
 
-def gate(required: Sequence[str]) -> Any:
-    """Give the task that asks the ledger for the outcome of each required stage: no record is no pass."""
+@dataclass(frozen=True)
+class Records:
+    """What must have passed, and how it ended, by the ledger's word."""
 
-    @stage(task_id="gate", task_display_name="All gates passed")
-    def gate() -> given.Gated:
-        release = connections.ledger().record(get_current_context()["dag_run"].run_id)
-        outcomes = {one.name: one.outcome for one in release.stages} if release else {}
-        missing = [
-            f"{name}: {outcomes.get(name, 'no record')}"
-            for name in required
-            if outcomes.get(name) != Outcome.PASSED
-        ]
-        if missing:
-            raise PolicyFailed(
-                "not every gate passed",
-                code="gate.not-all-passed",
-                lines=missing,
-                remedy="clear the tasks that are named, or push a fix",
-            )
-        print(f"{len(required)} gates passed: {', '.join(required)}")
-        return given.Gated(passed=required)
+    required: Sequence[str]
+    outcomes: Mapping[str, Outcome]
 
-    return gate()
+
+def read(run: Run) -> Records:
+    """Ask the ledger for the outcome of each gate."""
+    release = run.world.ledger().record(run.run_id)
+    return Records(run.flow.gating, {one.name: one.outcome for one in release.stages} if release else {})
+
+
+def decide(_service: Service, records: Records) -> given.Gated:
+    """Let pass what has passed every gate: no record is no pass.
+
+    :raises PolicyFailed: naming each that has not.
+    """
+    missing = [
+        f"{name}: {records.outcomes.get(name, 'no record')}"
+        for name in records.required
+        if records.outcomes.get(name) != Outcome.PASSED
+    ]
+    if missing or not records.required:
+        raise PolicyFailed(
+            "not every gate passed",
+            code="gate.not-all-passed",
+            lines=missing,
+            remedy="clear the tasks that are named, or push a fix",
+        )
+    print(f"{len(records.required)} gates passed: {', '.join(records.required)}")
+    return given.Gated(passed=tuple(records.required))
+
+
+def _gates(one: Stage | Group, _service: Service) -> bool:
+    return isinstance(one, Group) and one.gates
+
+
+GATE = Step(id="gate", title="All gates passed", follows=_gates, gives=given.Gated, read=read, decide=decide)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow.sdk import TaskGroup, get_current_context
-
-from slipway.adapters import engine
 from slipway.errors import Permanent, PolicyFailed, Transient
 from slipway.release import artifact_key, given, short
-from slipway.stages import connections, links, xcom
-from slipway.stages.container import ContainerOperator, toolbox
-from slipway.stages.outcome import seconds, stage
+from slipway.stages import links, xcom
+from slipway.stages.container import toolbox
+from slipway.stages.gate import GATE
+from slipway.stages.stage import ENGINE, Container, Group, Run, Step
 
 if TYPE_CHECKING:
     from slipway.adapters.registry import Image, Registry
@@ -21,7 +20,7 @@ PUSHED = xcom.templated(given.Pushed, "image")
 """The pushed image by its digest (templated)."""
 
 
-BASE = "org.opencontainers.image.base.name"
+BASE, BASE_NAME = "org.opencontainers.image.base.name", "base-python"
 INPUTS = "slipway.inputs"
 """Label with the key of all that the image was made from."""
 
@@ -61,115 +60,178 @@ def published(image: Image, name: str, inputs: str, platform: str, digest: str |
     return image.digest
 
 
-def image(service: Service) -> TaskGroup:
-    """Give the group: build, list the contents, push."""
-    plan = service.image
+IMAGE = Group(id="image", title="Image", tooltip="Build, SBOM, push by digest", after=(GATE,))
 
-    @stage(
-        task_id="build",
-        task_display_name="Build the image",
-        pool="slipway_engine",
-        execution_timeout=seconds(plan.timeout_s),
+
+@dataclass(frozen=True)
+class Asked:
+    """What an image is made from, and whether the registry has it.
+
+    :param there: the image that the registry has under its tag.
+    """
+
+    accepted: given.Accepted
+    sources: given.Workspace
+    name: str
+    tag: str
+    inputs: str
+    platform: str
+    there: Image | None
+
+    @property
+    def base(self) -> str:
+        """Give the image that it is made on, by its digest."""
+        return self.accepted.images[BASE_NAME]
+
+
+def _asked(run: Run) -> Asked:
+    accepted, plan = run.take(given.Accepted), run.service.image
+    registry, _ = run.world.registry()
+    base, lock = accepted.images[BASE_NAME], run.service.source.dependencies.runtime
+    inputs = artifact_key(accepted.commit, base, plan.dockerfile, lock, registry.platform)
+    tag = _tag(registry, plan.repository, accepted.commit, inputs)
+    return Asked(
+        accepted,
+        run.take(given.Workspace),
+        f"{registry.address}/{plan.repository}",
+        tag,
+        inputs,
+        registry.platform,
+        registry.image(plan.repository, tag),
     )
-    def build() -> given.Built:
-        ti = get_current_context()["ti"]
-        accepted, sources = xcom.take(ti, given.Accepted), xcom.take(ti, given.Workspace)
-        commit, images = accepted.commit, accepted.images
-        registry, account = connections.registry()
-        repository = f"{registry.address}/{plan.repository}"
-        base, lock = images["base-python"], service.source.dependencies.runtime
-        inputs = artifact_key(commit, base, plan.dockerfile, lock, registry.platform)
-        tag = _tag(registry, plan.repository, commit, inputs)
-        client = connections.engine_hook().api_client
-        built = given.Built(repository=repository, tag=tag, inputs=inputs)
-        if there := registry.image(plan.repository, tag):
-            digest = published(there, f"{repository}:{tag}", inputs, registry.platform)
-            print(f"{repository}:{tag} is in the registry already: {digest}")
-            return built
-        wheels = engine.image_of_folder(
-            client,
-            images["toolbox-python"],
-            sources.dependencies,
-            "/deps",
-            "wheels",
-            "slipway-wheels",
-            sources.dependencies.rsplit("-", 1)[-1],
-        )
-        source = connections.repository(service.source)
-        if plan.dockerfile not in source.files(commit, plan.dockerfile):
-            raise PolicyFailed(
-                f"{plan.dockerfile} is not in the repository",
-                code="source.file-missing",
-                remedy="commit it, or see `image.dockerfile`",
-            )
-        with source.archive(commit) as context:
-            id_ = engine.build(
-                connections.engine_url(),
-                context,
-                tag=f"{repository}:{tag}",
-                dockerfile=plan.dockerfile,
-                arguments={
-                    "BASE_PYTHON": base,
-                    "WHEELS": wheels,
-                    "COMMIT": commit,
-                    "BUILD": ti.run_id,
-                    "SOURCE_DATE_EPOCH": str(sources.time),
-                },
-                labels={
-                    "org.opencontainers.image.revision": commit,
-                    "org.opencontainers.image.title": service.title,
-                    BASE: base,
-                    INPUTS: inputs,
-                    "slipway.tree": sources.tree,
-                    "slipway.run": ti.run_id,
-                },
-                registry=registry.address,
-                username=account["username"],
-                password=account["password"],
-                timeout_s=plan.timeout_s,
-                log=print,
-            )
-        return built.model_copy(update={"id": id_})
 
-    @stage(task_id="push", task_display_name="Push by digest", pool="slipway_engine")
-    def push() -> given.Pushed:
-        context = get_current_context()
-        built = xcom.take(context["ti"], given.Built)
-        registry, account = connections.registry()
-        repository, tag = built.repository, built.tag
-        ledger, run_id = connections.ledger(), context["dag_run"].run_id
-        with ledger.exclusive(f"{repository}:{tag}", 240):  # two releases may be of the same commit
-            pushed = None
-            if there := registry.image(plan.repository, tag):
-                print(f"{repository}:{tag} is in the registry already")
-            else:
-                client = connections.engine_hook().api_client
-                # a release of the same commit may have given the tag to what it has built itself
-                engine.tag(client, str(built.id), repository, tag)
-                pushed = engine.push(client, repository, tag, account["username"], account["password"])
-                there = registry.image(plan.repository, tag)
-            if there is None:
-                raise Transient(
-                    f"{repository}:{tag} was pushed, and the registry does not have it",
-                    code="image.push-not-kept",
-                    remedy="see the registry's log",
-                )
-            digest = published(there, f"{repository}:{tag}", built.inputs, registry.platform, pushed)
-        ledger.update(run_id, image=f"{registry.address}/{plan.repository}", digest=digest)
-        ledger.ready(run_id)
-        print(f"{repository}:{tag} is {digest}")
-        return given.Pushed(image=f"{repository}@{digest}", digest=digest, tag=tag)
 
-    with TaskGroup("image", group_display_name="Image", tooltip="Build, SBOM, push by digest") as group:
-        built = build()
-        sbom = ContainerOperator(
-            task_id="sbom",
-            task_display_name="List its contents (SBOM)",
-            image=toolbox("toolbox-scan"),
-            command=["/opt/slipway/bin/sbom", service.source.dependencies.runtime],
-            timeout_s=120,
+def _is_there(_service: Service, asked: Asked) -> Asked:
+    """See that what the registry has is what this release would build.
+
+    :raises Permanent: if it is not.
+    """
+    if asked.there:
+        name = f"{asked.name}:{asked.tag}"
+        digest = published(asked.there, name, asked.inputs, asked.platform)
+        print(f"{name} is in the registry already: {digest}")
+    return asked
+
+
+def _build(run: Run, asked: Asked) -> given.Built:
+    """Build the image, unless the registry has it.
+
+    :raises PolicyFailed: if the commit has no such Dockerfile, or it cannot be built.
+    """
+    service, plan, sources, commit = run.service, run.service.image, asked.sources, asked.accepted.commit
+    built = given.Built(repository=asked.name, tag=asked.tag, inputs=asked.inputs)
+    if asked.there:
+        return built
+    engine, (registry, account) = run.world.engine(), run.world.registry()
+    key = sources.dependencies.rsplit("-", 1)[-1]
+    wheels = engine.image_of_folder(
+        asked.accepted.images["toolbox-python"],
+        sources.dependencies,
+        "/deps",
+        "wheels",
+        "slipway-wheels",
+        key,
+    )
+    source = run.world.repository(service.source)
+    if plan.dockerfile not in source.files(commit, plan.dockerfile):
+        raise PolicyFailed(
+            f"{plan.dockerfile} is not in the repository",
+            code="source.file-missing",
+            remedy="commit it, or see `image.dockerfile`",
         )
-        pushed = push()
-        built >> sbom >> pushed
-        pushed.operator.operator_extra_links = (links.ImageLink(), links.ReleaseLink())
-    return group
+    with source.archive(commit) as context:
+        id_ = engine.build(
+            context,
+            tag=f"{asked.name}:{asked.tag}",
+            dockerfile=plan.dockerfile,
+            arguments={
+                "BASE_PYTHON": asked.base,
+                "WHEELS": wheels,
+                "COMMIT": commit,
+                "BUILD": run.run_id,
+                "SOURCE_DATE_EPOCH": str(sources.time),
+            },
+            labels={
+                "org.opencontainers.image.revision": commit,
+                "org.opencontainers.image.title": service.title,
+                BASE: asked.base,
+                INPUTS: asked.inputs,
+                "slipway.tree": sources.tree,
+                "slipway.run": run.run_id,
+            },
+            registry=registry.address,
+            username=account["username"],
+            password=account["password"],
+            timeout_s=plan.timeout_s,
+            log=print,
+        )
+    return built.model_copy(update={"id": id_})
+
+
+def _push(run: Run, built: given.Built) -> given.Pushed:
+    """Push the image under its tag, unless the registry has it; give its digest.
+
+    :raises Transient: if the registry does not have what was pushed. :raises Permanent: if it has another one.
+    """
+    registry, account = run.world.registry()
+    ledger, name, tag = run.world.ledger(), f"{built.repository}:{built.tag}", built.tag
+    repository = run.service.image.repository
+    with ledger.exclusive(name, 240):  # two releases may be of the same commit
+        pushed = None
+        if there := registry.image(repository, tag):
+            print(f"{name} is in the registry already")
+        else:
+            engine = run.world.engine()
+            # a release of the same commit may have given the tag to what it has built itself
+            engine.tag(str(built.id), built.repository, tag)
+            pushed = engine.push(built.repository, tag, account["username"], account["password"])
+            there = registry.image(repository, tag)
+        if there is None:
+            raise Transient(
+                f"{name} was pushed, and the registry does not have it",
+                code="image.push-not-kept",
+                remedy="see the registry's log",
+            )
+        digest = published(there, name, built.inputs, registry.platform, pushed)
+    ledger.update(run.run_id, image=built.repository, digest=digest)
+    ledger.ready(run.run_id)
+    print(f"{name} is {digest}")
+    return given.Pushed(image=f"{built.repository}@{digest}", digest=digest, tag=tag)
+
+
+BUILT = Step(
+    id="build",
+    title="Build the image",
+    group=IMAGE,
+    needs=(given.Accepted, given.Workspace),
+    gives=given.Built,
+    pool=ENGINE,
+    timeout_s=lambda service: service.image.timeout_s,
+    read=_asked,
+    decide=_is_there,
+    act=_build,
+)
+
+SBOM = Container(
+    id="sbom",
+    title="List its contents (SBOM)",
+    group=IMAGE,
+    after=(BUILT,),
+    needs=(given.Accepted, given.Workspace),
+    image=lambda service: toolbox("toolbox-scan"),
+    command=lambda service: ["/opt/slipway/bin/sbom", service.source.dependencies.runtime],
+    timeout_s=lambda service: 120,
+)
+
+PUSH = Step(
+    id="push",
+    title="Push by digest",
+    group=IMAGE,
+    after=(SBOM,),
+    needs=(given.Built,),
+    gives=given.Pushed,
+    pool=ENGINE,
+    read=lambda run: run.take(given.Built),
+    act=_push,
+    links=(links.ImageLink, links.ReleaseLink),
+)

@@ -12,9 +12,11 @@ from slipway.errors import Permanent, Superseded, Transient
 from slipway.ledger import rollbacks
 from slipway.release import Contender, yields_to
 from slipway.stages import connections
+from slipway.stages.image import IMAGE
 from slipway.stages.lanes import MARGIN_S, give_way, refuse_held
 from slipway.stages.outcome import stage
 from slipway.stages.sensor import StageSensor
+from slipway.stages.stage import Made
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -122,3 +124,19 @@ def runs(context: Context, service: Service, run_id: str) -> bool:
         raise Permanent(
             f"Airflow does not tell the state of {run_id}: {e}", code="airflow.state-not-told"
         ) from e
+
+
+LANE = Made(
+    id="lane",
+    title="Take the lane",
+    after=(IMAGE,),
+    setup=True,
+    make=lambda service, _flow, **_task: lane(service),
+)
+
+UNLANE = Made(
+    id="unlane",
+    title="Leave the lane",
+    undoes=(LANE,),
+    make=lambda service, _flow, **_task: unlane(service),
+)

@@ -13,18 +13,27 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from slipway.ledger import Ledger
+
 MARGIN_S = 180
 """Seconds that the lane is held beyond a task's own bound: until the next task begins, or this one is tried again."""
 
 
 def refuse_held(
-    service: str, environment: str, commit: str, config_revision: str | None = None, digest: str | None = None
+    service: str,
+    environment: str,
+    commit: str,
+    config_revision: str | None = None,
+    digest: str | None = None,
+    *,
+    ledger: Ledger | None = None,
 ) -> None:
     """Refuse a commit that is held, as such or with this configuration or image.
 
     :raises PolicyFailed: naming since when, and why.
     """
-    if hold := connections.ledger().held(service, environment, commit, config_revision, digest):
+    known = ledger or connections.ledger()
+    if hold := known.held(service, environment, commit, config_revision, digest):
         raise PolicyFailed(
             f"commit {commit} is held {hold.words()}",
             code="commit.held",

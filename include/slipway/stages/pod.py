@@ -158,8 +158,7 @@ class ReleasePod(KubernetesPodOperator):
             on_finish_action="delete_pod",
             on_kill_action="delete_pod",
             execution_timeout=seconds(service.deploy.rollout.timeout_s + timeout_s),
-            pool="slipway_cluster",
-            **kwargs,
+            **{"pool": "slipway_cluster", **kwargs},
         )
         self.log_formatter = self._hear
 

@@ -16,8 +16,8 @@ from slipway.ledger import refreshes, wishes
 from slipway.release import Outcome, Status, given, obstacles, reads
 from slipway.release import refresh as decide
 from slipway.stages import checkout, connections, lane, reconcile, rollback, xcom
+from slipway.stages.config import infra_hash, playbook, vault_version
 from slipway.stages.container import ContainerOperator
-from slipway.stages.deploy import infra_hash, vault_version
 from slipway.stages.lanes import MARGIN_S
 from slipway.stages.outcome import recorded, seconds, stage
 from slipway.stages.sensor import StageSensor
@@ -183,8 +183,9 @@ def _configured(service: Service, release: Release, ledger: Ledger) -> decide.Co
     repository, used = connections.repository(service.config), str(release.config_revision)
     head = repository.head(service.config.branch)
     repository.fetch(head)
-    version = vault_version(service)
-    infra = infra_hash(service, head, version, release.images or {})
+    world = connections.Outside()
+    version = vault_version(world, service)
+    infra = infra_hash(service, head, playbook(world, service, head), version, release.images or {})
     left = [
         one.run_id
         for one in ledger.releases(service.service, 50, release.environment)
@@ -248,7 +249,7 @@ def _workspace(service: Service) -> Any:
     @stage(task_id="workspace", task_display_name="Check out what is deployed")
     def workspace() -> given.Workspace:
         looked = _looked(get_current_context(), service)
-        return checkout.workspace(service, looked.commit, looked.images)
+        return checkout.workspace(connections.Outside(), service, looked.commit, looked.images)
 
     return workspace()
 
@@ -412,7 +413,7 @@ def _healthy(service: Service) -> Any:
         environment = _looked(get_current_context(), service).environment
         release = refreshes.active(connections.ledger(), service.service, environment)
         assert release is not None
-        state, lacks = look(connections.cluster(), service, str(release.digest), release.commit)
+        state, lacks = look(connections.Outside().cluster(), service, str(release.digest), release.commit)
         if lacks:
             return PokeReturnValue(False, lacks)
         print(f"healthy as {release.run_id}, commit {release.commit}: {state.message}")

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, AssetAlias, get_current_context
+from airflow.sdk import Asset, AssetAlias
 
+from slipway.ledger import Stage
 from slipway.release import Outcome, Status, advice, decisive, fold, given
-from slipway.stages import connections, xcom
-from slipway.stages.outcome import stage
+from slipway.stages.accept import ACCEPT
+from slipway.stages.health import HEALTH
+from slipway.stages.rollback import ROLLBACK
+from slipway.stages.stage import Group, Run, Step
+from slipway.stages.stage import Stage as Stage_
+from slipway.stages.verify import VERIFY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
 
     from slipway.catalog import Service
-    from slipway.ledger import Release, Stage
+    from slipway.ledger import Release
 
 # what a task's state in Airflow says where it left no record of its own
 _STATES = {
@@ -78,12 +86,12 @@ def ending(
         {one.name: one.outcome for one in stages},
         {one.name: one.reason for one in stages},
     )
-    status, worst = fold(outcomes, required=["verify.health"]), decisive(outcomes)
+    status, worst = fold(outcomes, required=[HEALTH.task_id]), decisive(outcomes)
     if is_cut and status is Status.PASSED:
         status = Status.ERRORED
-    undone = outcomes.get("rollback")
+    undone = outcomes.get(ROLLBACK.task_id)
     if undone in (Outcome.FAILED, Outcome.ERRORED):
-        more = f"not rolled back: {reasons.get('rollback')}" if worst != "rollback" else None
+        more = f"not rolled back: {reasons.get(ROLLBACK.task_id)}" if worst != ROLLBACK.task_id else None
         return status, worst, _lines(reasons.get(worst or ""), more)
     # a person has gone back from it, or it was rolled back and is cleared: it stays so until it is deployed again
     if status is not Status.ROLLED_BACK and not (release.rolled_back_to and not is_active):
@@ -94,7 +102,7 @@ def ending(
     )
     if at is None:
         return Status.ROLLED_BACK, release.stage, release.reason
-    to = reasons.get("rollback") if undone is Outcome.ROLLED_BACK else None
+    to = reasons.get(ROLLBACK.task_id) if undone is Outcome.ROLLED_BACK else None
     return Status.ROLLED_BACK, at, _lines(reasons.get(at), to)
 
 
@@ -102,84 +110,169 @@ def _lines(*texts: str | None) -> str | None:
     return "\n".join(filter(None, texts)) or None
 
 
-def deciding_order(tasks: Mapping[str, Any]) -> list[str]:
-    """Give the tasks' names in the DAG's own order, those that only give back what was taken last."""
-    return sorted(tasks, key=lambda name: tasks[name].is_teardown)
+@dataclass(frozen=True)
+class Story:
+    """What there is to report.
+
+    :param record: of the release; None if it was never opened.
+    :param states: of the run's tasks, by Airflow's word.
+    :param is_active: whether it is what is deployed.
+    """
+
+    record: Release | None
+    states: Mapping[str, str]
+    is_active: bool
+    now: datetime
+    watched: Collection[str]
+    order: Sequence[str]
 
 
-def report(service: Service) -> Any:
-    """Give the teardown task that reports. It never turns a failed run green: Airflow leaves teardowns out of account."""
-    told, outlet = asset(service), AssetAlias(f"release/{service.service}")
+@dataclass(frozen=True)
+class Verdict:
+    """How a release ended.
 
-    @stage(
-        task_id="report",
-        task_display_name="Report",
-        trigger_rule="all_done_setup_success",
-        inlets=[told],
-        outlets=[outlet],  # an alias: whether there is an event is for the task to say
-        retries=6,
+    :param untold: stages of which Airflow knows more than the record.
+    """
+
+    status: Status
+    stage: str | None
+    reason: str | None
+    untold: tuple[Stage, ...] = ()
+
+
+def untold(record: Release, states: Mapping[str, str], own: str, now: datetime) -> Iterator[Stage]:
+    """Give the stages whose record does not say how their task ended: it was killed, or skipped before it began.
+
+    :param own: id of the task that reports.
+    """
+    recorded = {one.name: one for one in record.stages}
+    for name, state in sorted(states.items()):
+        outcome = _STATES.get(state)
+        if name == own or outcome is None:
+            continue
+        kept = recorded.get(name)
+        agrees = kept is not None and (
+            kept.outcome == outcome
+            or (state == "failed" and kept.outcome in (Outcome.FAILED, Outcome.ERRORED))
+            or (state == "skipped" and kept.outcome is Outcome.SUPERSEDED)
+            or (state == "success" and kept.outcome is Outcome.ROLLED_BACK)
+        )
+        if not agrees:
+            why = "the task ended without a word: it was killed" if state == "failed" else None
+            yield Stage(name, outcome, 0.0, why, now)
+
+
+def read(run: Run) -> Story:
+    """Ask Airflow how the tasks ended, and the ledger what they told."""
+    ledger = run.world.ledger()
+    record = ledger.record(run.run_id)
+    active = ledger.active(run.service.service, record.environment) if record else None
+    return Story(
+        record,
+        run.runs.task_states(run.service.dag_id, run.run_id),
+        active is not None and active.run_id == run.run_id,
+        run.world.now(),
+        run.flow.rolling_back,
+        run.flow.deciding,
     )
-    def report() -> given.Reported:
-        context = get_current_context()
-        ti, ledger = context["ti"], connections.ledger()
-        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
-        opened = ledger.record(ti.run_id)
-        if opened is None:
-            print(
-                f"no commit is known of {ti.run_id}, so there is nothing to put a report on: see the task `accept`"
-            )
-            return given.Reported(status=Status.ERRORED, stage="accept")
-        recorded = {one.name: one for one in opened.stages}
-        for name, state in sorted(states.items()):
-            outcome = _STATES.get(str(state))
-            if name == ti.task_id or outcome is None:
-                continue
-            kept = recorded.get(name)
-            agrees = kept is not None and (
-                kept.outcome == outcome
-                or (state == "failed" and kept.outcome in (Outcome.FAILED, Outcome.ERRORED))
-                or (state == "skipped" and kept.outcome is Outcome.SUPERSEDED)
-                or (state == "success" and kept.outcome is Outcome.ROLLED_BACK)
-            )
-            if not agrees:
-                why = "the task ended without a word: it was killed" if state == "failed" else None
-                ledger.stage(ti.run_id, name, outcome, 0.0, why)
-        opened = ledger.record(ti.run_id)
-        assert opened is not None
-        # of several that failed side by side the first in the DAG's own order decides: one that does not compile has
-        # red lint and red tests, too
-        order = deciding_order(context["dag"].task_dict)
-        stages = sorted(opened.stages, key=lambda one: order.index(one.name) if one.name in order else -1)
-        active = ledger.active(service.service, opened.environment)
-        status, worst, reason = ending(
-            opened,
-            [one for one in stages if one.name != ti.task_id],
-            watched=context["dag"].get_task("rollback").upstream_task_ids,
-            is_active=active is not None and active.run_id == ti.run_id,
-            is_cut=any(state == "upstream_failed" for state in states.values()),
-        )
-        to = xcom.find(ti, given.Yielded, of=worst) if status is Status.SUPERSEDED else None
-        release = ledger.finish(
-            ti.run_id, status, reason=reason, stage=worst, superseded_by=to.to if to else None
-        )
-        shown = release.show()
-        try:
-            repository = connections.repository(service.source)
-            written = repository.write_note(release.commit, note(release))
-            print(f"note on {release.commit}: {'written' if written else 'there already'}")
-        except Exception as e:
-            if opened.tree is None:  # no such commit: there is nothing a note could be put on
-                print(f"no note: {e}")
-            else:
-                raise
-        event = {key: shown[key] for key in EVENT}
-        event["reason"] = next(iter((release.reason or "").splitlines()), None)
-        since = ledger.first_request(release.service, release.commit).isoformat()
-        if any(same(event, sent.extra or {}) for sent in context["inlet_events"][told].after(since)):
-            print("the asset's event has been sent already")
-        else:
-            context["outlet_events"][outlet].add(told, extra=event)
-        print(note(release))
-        return given.Reported(status=status, stage=worst)
 
-    return report()
+
+def decide(_service: Service, story: Story) -> Verdict:
+    """Tell how the release ended: of several stages that failed side by side the first in the DAG's own order decides.
+
+    One that does not compile has red lint and red tests, too.
+    """
+    if story.record is None:
+        return Verdict(Status.ERRORED, ACCEPT.task_id, None)
+    more = tuple(untold(story.record, story.states, REPORT.task_id, story.now))
+    known = {one.name: one for one in (*story.record.stages, *more) if one.name != REPORT.task_id}
+    order = story.order
+    stages = sorted(known.values(), key=lambda one: order.index(one.name) if one.name in order else -1)
+    status, worst, reason = ending(
+        story.record,
+        stages,
+        watched=story.watched,
+        is_active=story.is_active,
+        is_cut="upstream_failed" in story.states.values(),
+    )
+    return Verdict(status, worst, reason, more)
+
+
+def act(run: Run, verdict: Verdict) -> given.Reported:
+    """Put the end on record, as a note on the commit, and as an asset event."""
+    told = given.Reported(status=verdict.status, stage=verdict.stage)
+    ledger = run.world.ledger()
+    if ledger.record(run.run_id) is None:
+        print(
+            f"no commit is known of {run.run_id}, so there is nothing to put a report on: see the task `accept`"
+        )
+        return told
+    for one in verdict.untold:
+        ledger.stage(run.run_id, one.name, one.outcome, one.seconds, one.reason)
+    superseded = verdict.status is Status.SUPERSEDED
+    newer = run.find(given.Yielded, of=verdict.stage) if superseded else None
+    release = ledger.finish(
+        run.run_id,
+        verdict.status,
+        reason=verdict.reason,
+        stage=verdict.stage,
+        superseded_by=newer.to if newer else None,
+    )
+    _note(run, release)
+    _tell(run, release)
+    print(note(release))
+    return told
+
+
+def _note(run: Run, release: Release) -> None:
+    try:
+        repository = run.world.repository(run.service.source)
+        written = repository.write_note(release.commit, note(release))
+        print(f"note on {release.commit}: {'written' if written else 'there already'}")
+    except Exception as e:
+        if release.tree is not None:
+            raise
+        print(f"no note: {e}")  # no such commit: there is nothing a note could be put on
+
+
+def _tell(run: Run, release: Release) -> None:
+    """Send the asset's event, unless one that says the same was sent since the commit was first asked for."""
+    shown = release.show()
+    event = {key: shown[key] for key in EVENT}
+    event["reason"] = next(iter((release.reason or "").splitlines()), None)
+    since = run.world.ledger().first_request(release.service, release.commit).isoformat()
+    inlet, outlet = asset(run.service), _alias(run.service)
+    if any(same(event, sent.extra or {}) for sent in run.context["inlet_events"][inlet].after(since)):
+        print("the asset's event has been sent already")
+    else:
+        run.context["outlet_events"][outlet].add(inlet, extra=event)
+
+
+def _alias(service: Service) -> AssetAlias:
+    return AssetAlias(f"release/{service.service}")
+
+
+def _comes_before(one: Stage_ | Group, _service: Service) -> bool:
+    """Tell what may still run when something has failed.
+
+    Groups leave their teardowns out; image and deploy are chains that end in verify, and edges from each of them would only hide
+    the graph.
+    """
+    return one.gates if isinstance(one, Group) else one.teardown
+
+
+REPORT = Step(
+    id="report",
+    title="Report",
+    after=(VERIFY, ROLLBACK),
+    follows=_comes_before,
+    asks=(given.Yielded,),
+    gives=given.Reported,
+    retries=6,
+    ends=True,
+    # an alias as outlet: whether there is an event is for the stage to say
+    options=lambda service: {"inlets": [asset(service)], "outlets": [_alias(service)]},
+    read=read,
+    decide=decide,
+    act=act,
+)

@@ -15,6 +15,7 @@ from slipway.release import Candidate, Choice, Outcome, Status, choose, decisive
 from slipway.stages import connections, lane, lanes, xcom
 from slipway.stages.outcome import recorded, seconds, stage
 from slipway.stages.sensor import Told, Waits, on_rollout
+from slipway.stages.stage import CLUSTER, Made, Stage
 from slipway.stages.verify import reports
 
 if TYPE_CHECKING:
@@ -129,7 +130,9 @@ def restore(ledger: Ledger, service: Service, leaving: Release, to: Release, rea
     )
     print("\n".join(changes))
     settle(api, service, str(to.digest))
-    _until(lambda: reports(api, service, to.commit), "the service", health.timeout_s)
+    _until(
+        lambda: reports(connections.Outside().cluster(), service, to.commit), "the service", health.timeout_s
+    )
     print(f"{health.version} reports {to.commit}")
 
 
@@ -220,6 +223,17 @@ def rollback(service: Service, watched: Sequence[str]) -> Any:
             print(ending.reason)
 
     return rollback()
+
+
+ROLLBACK = Made(
+    id="rollback",
+    title="Roll back",
+    follows=lambda one, service: isinstance(one, Stage) and one.rolls_back(service),
+    before=(lane.UNLANE,),
+    pool=CLUSTER,
+    holds_lane=True,
+    make=lambda service, flow, **_task: rollback(service, flow.rolling_back).operator,
+)
 
 
 def by_hand(services: Sequence[Service]) -> Any:

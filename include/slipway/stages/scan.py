@@ -2,62 +2,73 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from airflow.sdk import TaskGroup
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from slipway.release import given
 from slipway.stages import sidecar, xcom
-from slipway.stages.container import ContainerOperator, toolbox
+from slipway.stages.checkout import DEPENDENCIES
+from slipway.stages.container import toolbox
+from slipway.stages.stage import Container, Group
 
 if TYPE_CHECKING:
     from slipway.catalog import Service
 
+SCAN = Group(
+    id="scan",
+    title="Security scan",
+    tooltip="SAST, dependencies, secrets, Dockerfile, DAST",
+    after=(DEPENDENCIES,),
+    gates=True,
+)
 
-def scan(service: Service) -> TaskGroup:
-    """Give the group of the five gates, with the running service's setup and teardown around the last."""
-    locks, plan = service.source.dependencies, service.scan
-    commands = {
-        "sast": ("Static analysis", ["/opt/slipway/bin/sast"], plan.sast.timeout_s),
-        "dependencies": (
-            "Vulnerable dependencies",
-            ["/opt/slipway/bin/dependencies", locks.runtime, locks.development],
-            plan.dependencies.timeout_s,
-        ),
-        "secrets": ("Committed secrets", ["/opt/slipway/bin/secrets"], plan.secrets.timeout_s),
-        "dockerfile": (
-            "Dockerfile",
-            ["/opt/slipway/bin/dockerfile", service.image.dockerfile],
-            plan.dockerfile.timeout_s,
-        ),
-    }
-    with TaskGroup(
-        "scan", group_display_name="Security scan", tooltip="SAST, dependencies, secrets, Dockerfile, DAST"
-    ) as group:
-        for name, (title, command, timeout_s) in commands.items():
-            ContainerOperator(
-                task_id=name,
-                task_display_name=title,
-                image=toolbox("toolbox-scan"),
-                command=command,
-                timeout_s=timeout_s,
-                policy="",
-                daily=name == "dependencies",  # the age of its advisories is part of the verdict
-                environment={
-                    "SLIPWAY_ADVISORIES_MAX_AGE_DAYS": xcom.templated(
-                        given.Accepted, "advisories_max_age_days"
-                    )
-                },
-            )
-        started = sidecar.running_service(service, "scan", gate="scan.dynamic")
-        dynamic = ContainerOperator(
-            task_id="dynamic",
-            task_display_name="Dynamic scan",
-            image=toolbox("toolbox-scan"),
-            command=["/opt/slipway/bin/dynamic", f"http://127.0.0.1:{plan.dynamic.port}"],
-            timeout_s=plan.dynamic.timeout_s,
-            network=f"container:{sidecar.network_name('scan')}-service",
-            policy=sidecar.policy(service) + plan.dynamic.model_dump_json(),
-        )
-        started >> dynamic >> sidecar.removed("scan", started)
-    return group
+
+def _scanned(name: str, title: str, *arguments: Callable[[Service], str], daily: bool = False) -> Container:
+    """Give a gate that looks at files. :param daily: whether its verdict depends on the day."""
+
+    def command(service: Service) -> Sequence[str]:
+        return [f"/opt/slipway/bin/{name}", *(one(service) for one in arguments)]
+
+    def options(_service: Service) -> dict[str, Any]:
+        age = xcom.templated(given.Accepted, "advisories_max_age_days")
+        return {"policy": "", "daily": daily, "environment": {"SLIPWAY_ADVISORIES_MAX_AGE_DAYS": age}}
+
+    return Container(
+        id=name,
+        title=title,
+        group=SCAN,
+        needs=(given.Accepted, given.Workspace),
+        image=lambda service: toolbox("toolbox-scan"),
+        command=command,
+        timeout_s=lambda service: getattr(service.scan, name).timeout_s,
+        options=options,
+    )
+
+
+SAST = _scanned("sast", "Static analysis")
+VULNERABLE = _scanned(
+    "dependencies",
+    "Vulnerable dependencies",
+    lambda service: service.source.dependencies.runtime,
+    lambda service: service.source.dependencies.development,
+    daily=True,  # the age of its advisories is part of the verdict
+)
+SECRETS = _scanned("secrets", "Committed secrets")
+DOCKERFILE = _scanned("dockerfile", "Dockerfile", lambda service: service.image.dockerfile)
+
+DYNAMIC = Container(
+    id="dynamic",
+    title="Dynamic scan",
+    group=SCAN,
+    needs=(given.Accepted, given.Workspace),
+    image=lambda service: toolbox("toolbox-scan"),
+    command=lambda service: ["/opt/slipway/bin/dynamic", f"http://127.0.0.1:{service.scan.dynamic.port}"],
+    timeout_s=lambda service: service.scan.dynamic.timeout_s,
+    options=lambda service: {
+        "network": f"container:{sidecar.network_name(SCAN.id)}-service",
+        "policy": sidecar.policy(service) + service.scan.dynamic.model_dump_json(),
+    },
+)
+
+SERVICE = sidecar.running_service(DYNAMIC)
+REMOVED = sidecar.removed(DYNAMIC, SERVICE)

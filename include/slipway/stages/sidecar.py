@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import TriggerRule, get_current_context
 from docker.types import Mount
 
-from slipway.adapters import engine
+from slipway.adapters.engine import explained
 from slipway.errors import PolicyFailed, Transient
 from slipway.release import given, label
 from slipway.release.telling import telling
-from slipway.stages import connections, xcom
-from slipway.stages.container import RUN, TIMED_OUT, evidence_of, scratch, toolbox
-from slipway.stages.outcome import DEFAULTS, stage
+from slipway.stages.container import RUN, TIMED_OUT, scratch, toolbox
+from slipway.stages.stage import ALWAYS, ENGINE, Run, Stage, Step
 
 if TYPE_CHECKING:
-    from docker import APIClient
-
     from slipway.catalog import Service
     from slipway.catalog.service import Migrations
+    from slipway.ledger import Evidence
+    from slipway.stages.world import Engine
 
 # The network has no way out and lives for one task: the password keeps nobody out, Postgres and drivers just want one.
 DATABASE_URL = "postgresql://postgres:throwaway@database:5432/service"
@@ -36,32 +35,32 @@ _SCHEMA = 'printf %s "$CREDENTIALS" >"$DATABASE" && exec slipway-migrations "$@"
 
 
 def network_name(purpose: str) -> str:
-    """Give the (templated) name of the run's network for a purpose: `test` or `scan`."""
+    """Give the (templated) name of the run's network for a purpose: the group that it is made for."""
     return f"slipway-{RUN}-{purpose}"
 
 
-def _name(purpose: str) -> str:
-    return network_name(purpose).replace(RUN, label(get_current_context()["dag_run"].run_id))
+def _name(run: Run) -> str:
+    """Give the name of the network of a run, for the group that it is made for."""
+    assert run.stage.group is not None
+    return network_name(run.stage.group.id).replace(RUN, label(run.run_id))
 
 
-def _labels() -> dict[str, str]:
-    return {"slipway": "sidecar", "slipway.run": get_current_context()["dag_run"].run_id}
+def _labels(run: Run) -> dict[str, str]:
+    return {"slipway": "sidecar", "slipway.run": run.run_id}
 
 
-def _pulled(client: APIClient, *images: str) -> None:
+def _pulled(engine: Engine, *images: str) -> None:
     for image in images:
-        engine.ensure_image(client, image)
+        engine.ensure_image(image)
 
 
-def _start_database(
-    client: APIClient, service: Service, name: str, images: dict[str, str], volume: str
-) -> None:
+def _start_database(engine: Engine, run: Run, parts: Parts) -> None:
     """Start Postgres on a new network and bring it to the schema of the checked out changelog."""
-    _pulled(client, images["toolbox-postgres"], images["toolbox-migrations"])
-    engine.remove_network(client, name)
-    engine.network(client, name, _labels())
+    service, name, images = run.service, _name(run), parts.accepted.images
+    _pulled(engine, images["toolbox-postgres"], images["toolbox-migrations"])
+    engine.remove_network(name)
+    engine.network(name, _labels(run))
     engine.start(
-        client,
         f"{name}-database",
         images["toolbox-postgres"],
         network_mode=name,
@@ -73,13 +72,12 @@ def _start_database(
         ],
         memory="768m",
         cpus=2,
-        labels=_labels(),
+        labels=_labels(run),
     )
-    engine.wait_until(client, f"{name}-database", ["/opt/slipway/bin/ready"], timeout_s=30)
+    engine.wait_until(f"{name}-database", ["/opt/slipway/bin/ready"], timeout_s=30)
     if not (migrations := service.deploy.migrations):
         return
     engine.start(
-        client,
         f"{name}-schema",
         images["toolbox-migrations"],
         network_mode=name,
@@ -94,14 +92,14 @@ def _start_database(
             "DATABASE": "/tmp/database.json",
             "RESULT": "/tmp/result.json",
         },
-        mounts=[Mount("/workspace", volume, type="volume", read_only=True), *scratch()],
+        mounts=[Mount("/workspace", parts.sources.volume, type="volume", read_only=True), *scratch()],
         working_dir="/workspace/src",
         memory="768m",
         cpus=2,
-        labels=_labels(),
+        labels=_labels(run),
     )
-    code = engine.wait_exit(client, f"{name}-schema", migrations.timeout_s)
-    said = engine.log_tail(client, f"{name}-schema", 40)
+    code = engine.wait_exit(f"{name}-schema", migrations.timeout_s)
+    said = engine.log_tail(f"{name}-schema", 40)
     print("\n".join(said))
     if code == TIMED_OUT:
         raise PolicyFailed(
@@ -139,83 +137,127 @@ def policy(service: Service) -> str:
     return f"{images} {' '.join([migrations.engine, migrations.changelog, *_chosen(migrations)]) if migrations else ''} "
 
 
-def database(service: Service, purpose: str, gate: str) -> Any:
-    """Give the setup task that makes the network, the database and its schema for the task ``gate``, unless that is known."""
+@dataclass(frozen=True)
+class Parts:
+    """What throwaway parts are made of.
 
-    @stage(task_id="database", task_display_name="Throwaway database", pool="slipway_engine")
-    def start() -> None:
-        context = get_current_context()
-        if evidence_of(context, gate):
-            print(f"{gate} has passed already: nothing is needed for it")
-            return
-        ti = context["ti"]
-        images, volume = xcom.take(ti, given.Accepted).images, xcom.take(ti, given.Workspace).volume
-        _start_database(connections.engine_hook().api_client, service, _name(purpose), images, volume)
+    :param known: evidence that their gate has passed already: then none are needed.
+    """
 
-    return start().operator.as_setup()
+    accepted: given.Accepted
+    sources: given.Workspace
+    gate: str
+    known: Evidence | None
 
 
-def running_service(service: Service, purpose: str, gate: str) -> Any:
-    """Give the setup task that runs the service from its source, with its database, for ``gate``, unless that is known."""
-    plan = service.scan.dynamic
-
-    @stage(task_id="service", task_display_name="Throwaway service", pool="slipway_engine")
-    def start() -> None:
-        context = get_current_context()
-        if evidence_of(context, gate):
-            print(f"{gate} has passed already: nothing is needed for it")
-            return
-        ti = context["ti"]
-        images, sources = xcom.take(ti, given.Accepted).images, xcom.take(ti, given.Workspace)
-        client, name = connections.engine_hook().api_client, _name(purpose)
-        _pulled(client, images["base-python"])
-        environment = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **plan.environment}
-        if plan.database:
-            _start_database(client, service, name, images, sources.volume)
-            environment["DATABASE_URL"] = DATABASE_URL
-        else:
-            engine.network(client, name, _labels())
-        engine.start(
-            client,
-            f"{name}-service",
-            images["base-python"],
-            network_mode=name,
-            command=plan.command,
-            environment=environment,
-            mounts=[
-                Mount("/workspace", sources.volume, type="volume", read_only=True),
-                Mount("/deps", sources.dependencies, type="volume", read_only=True),
-                *scratch(),
-            ],
-            working_dir="/workspace/src",
-            cpus=2,
-            labels=_labels(),
+def _reading(gate: Stage) -> Callable[[Run], Parts]:
+    def read(run: Run) -> Parts:
+        return Parts(
+            run.take(given.Accepted),
+            run.take(given.Workspace),
+            gate.task_id,
+            run.evidence(gate.task_id),
         )
-        probe = f"import socket; socket.create_connection(('127.0.0.1', {plan.port}), 2)"
-        engine.wait_until(client, f"{name}-service", ["/usr/bin/python3", "-c", probe], timeout_s=30)
 
-    return start().operator.as_setup()
+    return read
 
 
-def removed(purpose: str, setup: Any, containers: Sequence[str] = ("database", "schema", "service")) -> Any:
-    """Give the teardown task of ``setup`` that removes containers and network, whatever became of it and of the gate."""
+def _needed(_service: Service, parts: Parts) -> Parts | None:
+    """Give what is to be made; None if nothing is."""
+    if parts.known:
+        print(f"{parts.gate} has passed already: nothing is needed for it")
+        return None
+    return parts
 
-    @stage(
-        task_id="removed",
-        task_display_name="Remove throwaway parts",
-        pool="slipway_engine",
-        retries=DEFAULTS["retries"] + 2,
+
+def _with_database(run: Run, parts: Parts | None) -> None:
+    if parts:
+        _start_database(run.world.engine(), run, parts)
+
+
+def _with_service(run: Run, parts: Parts | None) -> None:
+    """Run the service from its source, with its database."""
+    if parts is None:
+        return
+    plan, engine, name = run.service.scan.dynamic, run.world.engine(), _name(run)
+    image, sources = parts.accepted.images["base-python"], parts.sources
+    _pulled(engine, image)
+    environment = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **plan.environment}
+    if plan.database:
+        _start_database(engine, run, parts)
+        environment["DATABASE_URL"] = DATABASE_URL
+    else:
+        engine.network(name, _labels(run))
+    engine.start(
+        f"{name}-service",
+        image,
+        network_mode=name,
+        command=plan.command,
+        environment=environment,
+        mounts=[
+            Mount("/workspace", sources.volume, type="volume", read_only=True),
+            Mount("/deps", sources.dependencies, type="volume", read_only=True),
+            *scratch(),
+        ],
+        working_dir="/workspace/src",
+        cpus=2,
+        labels=_labels(run),
     )
-    def remove() -> None:
-        client, name = connections.engine_hook().api_client, _name(purpose)
-        for container in containers:
-            engine.remove_container(client, f"{name}-{container}")
-        engine.remove_network(client, name)
-        with engine.explained("looking for what is left"):
-            if engine.networks_of(client, name):
-                raise Transient(f"network {name} is still there", code="engine.network-kept")
+    probe = f"import socket; socket.create_connection(('127.0.0.1', {plan.port}), 2)"
+    engine.wait_until(f"{name}-service", ["/usr/bin/python3", "-c", probe], timeout_s=30)
 
-    ended = remove().operator.as_teardown(setups=setup)
-    # a teardown's own rule wants its setup to have succeeded, but one that failed half-way, or was killed, left something, too
-    ended.trigger_rule = TriggerRule.ALL_DONE
-    return ended
+
+def _remove(run: Run, _decided: None) -> None:
+    """Remove containers and network, whatever became of them and of the gate."""
+    engine, name = run.world.engine(), _name(run)
+    for container in ("database", "schema", "service"):
+        engine.remove_container(f"{name}-{container}")
+    engine.remove_network(name)
+    with explained("looking for what is left"):
+        if engine.networks_of(name):
+            raise Transient(f"network {name} is still there", code="engine.network-kept")
+
+
+def _setup(
+    gate: Stage, id_: str, title: str, act: Callable[[Run, Parts | None], None], **more: Any
+) -> Step[Any, Any]:
+    return Step(
+        id=id_,
+        title=title,
+        group=gate.group,
+        before=(gate,),
+        needs=(given.Accepted, given.Workspace),
+        pool=ENGINE,
+        setup=True,
+        read=_reading(gate),
+        decide=_needed,
+        act=act,
+        **more,
+    )
+
+
+def database(gate: Stage, **more: Any) -> Step[Any, Any]:
+    """Give the setup that makes the network, the database and its schema for a gate, unless that has passed already."""
+    return _setup(gate, "database", "Throwaway database", _with_database, **more)
+
+
+def running_service(gate: Stage, **more: Any) -> Step[Any, Any]:
+    """Give the setup that runs the service from its source, with its database, for a gate, unless that has passed already."""
+    return _setup(gate, "service", "Throwaway service", _with_service, **more)
+
+
+def removed(gate: Stage, setup: Stage, **more: Any) -> Step[Any, Any]:
+    """Give the teardown of a setup, after its gate."""
+    return Step(
+        id="removed",
+        title="Remove throwaway parts",
+        group=gate.group,
+        after=(gate,),
+        undoes=(setup,),
+        pool=ENGINE,
+        retries=5,
+        # a teardown's own rule wants its setup to have succeeded, but one that failed or was killed half-way left something, too
+        trigger_rule=ALWAYS,
+        act=_remove,
+        **more,
+    )

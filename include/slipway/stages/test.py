@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from airflow.sdk import TaskGroup
+from typing import TYPE_CHECKING, Any
 
 from slipway.adapters import engine
 from slipway.errors import PolicyFailed
+from slipway.release import given
 from slipway.stages import sidecar
-from slipway.stages.container import ContainerOperator, toolbox
+from slipway.stages.checkout import DEPENDENCIES
+from slipway.stages.container import toolbox
+from slipway.stages.stage import Container, Group
 
 if TYPE_CHECKING:
     from slipway.catalog import Service
@@ -48,34 +49,51 @@ def verdict(reports: dict[str, bytes]) -> str:
     return f"{ran} tests passed, {suites.skipped} skipped, in {took:.1f} s"
 
 
-def test(service: Service) -> TaskGroup:
-    """Give the group of the two gates, with the database's setup and teardown around the second."""
-    plan = service.test
-    with TaskGroup("test", group_display_name="Test", tooltip="Unit and integration tests") as group:
-        ContainerOperator(
-            task_id="unit",
-            task_display_name="Unit tests",
-            image=toolbox(f"toolbox-{service.toolbox}"),
-            command=["/opt/slipway/bin/unit", plan.unit.path],
-            timeout_s=plan.unit.timeout_s,
-            verdict=verdict,
-            policy="",
-        )
-        integration = ContainerOperator(
-            task_id="integration",
-            task_display_name="Integration tests",
-            image=toolbox(f"toolbox-{service.toolbox}"),
-            command=["/opt/slipway/bin/integration", plan.integration.path],
-            timeout_s=plan.integration.timeout_s,
-            network=sidecar.network_name("test") if plan.integration.database else "none",
-            environment={"DATABASE_URL": sidecar.DATABASE_URL} if plan.integration.database else {},
-            verdict=verdict,
-            policy=sidecar.policy(service) if plan.integration.database else "",
-        )
-        if plan.integration.database:
-            made = sidecar.database(service, "test", gate="test.integration")
-            made >> integration >> sidecar.removed("test", made)
-    return group
+TEST = Group(id="test", title="Test", tooltip="Unit and integration tests", after=(DEPENDENCIES,), gates=True)
 
 
-test.__test__ = False  # type: ignore[attr-defined]  # not a test case for pytest
+def _has_database(service: Service) -> bool:
+    return service.test.integration.database
+
+
+def _toolbox(service: Service) -> str:
+    return toolbox(f"toolbox-{service.toolbox}")
+
+
+UNIT = Container(
+    id="unit",
+    title="Unit tests",
+    group=TEST,
+    needs=(given.Accepted, given.Workspace),
+    image=_toolbox,
+    command=lambda service: ["/opt/slipway/bin/unit", service.test.unit.path],
+    timeout_s=lambda service: service.test.unit.timeout_s,
+    options=lambda service: {"verdict": verdict, "policy": ""},
+)
+
+
+def _beside(service: Service) -> dict[str, Any]:
+    """Give what the integration tests have beside them."""
+    if not _has_database(service):
+        return {"verdict": verdict, "policy": ""}
+    return {
+        "verdict": verdict,
+        "network": sidecar.network_name(TEST.id),
+        "environment": {"DATABASE_URL": sidecar.DATABASE_URL},
+        "policy": sidecar.policy(service),
+    }
+
+
+INTEGRATION = Container(
+    id="integration",
+    title="Integration tests",
+    group=TEST,
+    needs=(given.Accepted, given.Workspace),
+    image=_toolbox,
+    command=lambda service: ["/opt/slipway/bin/integration", service.test.integration.path],
+    timeout_s=lambda service: service.test.integration.timeout_s,
+    options=_beside,
+)
+
+DATABASE = sidecar.database(INTEGRATION, wanted=_has_database)
+REMOVED = sidecar.removed(INTEGRATION, DATABASE, wanted=_has_database)

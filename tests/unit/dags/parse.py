@@ -3,7 +3,6 @@
 parse.py DAGS CATALOG...
 """
 
-import inspect
 import json
 import os
 import socket
@@ -25,11 +24,6 @@ from airflow.dag_processing.dagbag import DagBag  # noqa: E402
 from airflow.serialization.serialized_objects import DagSerialization  # noqa: E402
 
 import slipway.dag  # noqa: E402, F401  # what the dag-processor has imported before: the file alone is timed
-
-
-def bound(function: Any, name: str) -> Any:
-    """A value that a task's function closes over: no argument, so Airflow does not know it."""
-    return inspect.getclosurevars(inspect.unwrap(function)).nonlocals[name]
 
 
 def parsed() -> dict[str, Any]:
@@ -58,9 +52,7 @@ def parsed() -> dict[str, Any]:
         dags[name] = {
             "tasks": tasks,
             "default_args": sorted(dag.default_args),
-            "required": bound(dag.get_task("gate").python_callable, "required")
-            if dag.has_task("gate")
-            else None,
+            "required": dag.get_task("gate").flow.gating if dag.has_task("gate") else None,
             "timetable": repr(dag.timetable),
             "catchup": dag.catchup,
             "max_active_runs": dag.max_active_runs,

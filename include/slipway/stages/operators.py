@@ -1,0 +1,90 @@
+"""The operators that run a stage's functions: recorded, in the real world, with the lane if it holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, PokeReturnValue, get_current_context
+from airflow.sdk.bases.branch import BaseBranchOperator
+
+from slipway.stages import connections, lanes, xcom
+from slipway.stages.container import evidence_of
+from slipway.stages.outcome import recorded
+from slipway.stages.sensor import Waits
+from slipway.stages.stage import Branch, Run, Stage, Step, Watch
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from slipway.catalog import Service
+    from slipway.stages.flow import Flow
+
+
+def run_of(context: Any, stage: Stage, service: Service, flow: Flow) -> Run:
+    """Give a stage's run in the real world."""
+    ti = context["ti"]
+    return Run(
+        stage=stage,
+        service=service,
+        run_id=context["dag_run"].run_id,
+        params=context["params"],
+        world=connections.Outside(),
+        flow=flow,
+        runs=connections.AirflowRuns(ti),
+        evidence=lambda gate: evidence_of(context, gate),
+        ti=ti,
+        context=context,
+    )
+
+
+class StepOperator(BaseOperator):
+    """Runs a :class:`slipway.stages.stage.Step`."""
+
+    def __init__(self, *, step: Step[Any, Any], service: Service, flow: Flow, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.step, self.service, self.flow = step, service, flow
+
+    def execute(self, context: Context) -> Any:
+        """Do the step, and give what it gives as Airflow keeps it."""
+        with recorded(context):
+            if self.step.holds_lane:
+                lanes.held(context)
+            return xcom.returned(self.step.run(run_of(context, self.step, self.service, self.flow)))
+
+
+class BranchOperator(BaseBranchOperator):
+    """Runs a :class:`slipway.stages.stage.Branch`, and skips what runs only if it says so."""
+
+    def __init__(self, *, step: Branch[Any, Any], service: Service, flow: Flow, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.step, self.service, self.flow = step, service, flow
+
+    def choose_branch(self, context: Context) -> list[str]:
+        """Give what goes on."""
+        with recorded(context):
+            wanted = self.step.run(run_of(context, self.step, self.service, self.flow))
+            left_out = frozenset() if wanted else self.flow.optional(self.step)
+            return sorted(self.downstream_task_ids - left_out)
+
+
+def watching(watch: Watch[Any], service: Service, flow: Flow) -> Callable[[], PokeReturnValue]:
+    """Give what a sensor asks: whether it is well, and has been so at every look for as long as the stage says."""
+    well: list[float] = []  # when it was looked at and was well, since it last was not
+
+    def ask() -> PokeReturnValue:
+        run = run_of(get_current_context(), watch, service, flow)
+        found = watch.once(run)
+        if isinstance(found, Waits):
+            well.clear()
+            return PokeReturnValue(False, found)
+        well.append(run.world.monotonic())
+        soak_s = watch.soak_s(service)
+        if well[-1] - well[0] < soak_s:
+            return PokeReturnValue(
+                False, Waits(f"well, which must hold for {soak_s} s", code="health.not-held")
+            )
+        print(f"asked {len(well)} times in {soak_s} s: {found.said}" if soak_s else found.said)
+        return PokeReturnValue(True, found.gives)
+
+    return ask
