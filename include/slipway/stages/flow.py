@@ -122,11 +122,7 @@ def _edges(service: Service, declared: Sequence[Stage], present: Sequence[Stage]
         if isinstance(node, Stage):
             yield from ((one, node) for one in node.undoes)
             if node.follows:
-                yield from (
-                    (one, node)
-                    for one in (*groups, *present)
-                    if one is not node and node.follows(one, service)
-                )
+                yield from ((one, node) for one in nodes if one is not node and node.follows(one, service))
 
 
 def _check(stage: Stage, found: Flow, declared: Sequence[Stage]) -> None:

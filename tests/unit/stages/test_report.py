@@ -1,15 +1,21 @@
-"""The note on a commit."""
+"""How a release ends, and the note on its commit: every task counts, also the one that ended without a word."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
-from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG
+import pytest
 
+from slipway.catalog import Service
 from slipway.ledger import Release, Stage
 from slipway.release import Outcome, Status
-from slipway.stages.report import deciding_order, ending, note
+from slipway.stages.report import REPORT, ending, note, untold
+from slipway.stages.sequence import release_of
+from slipway.stages.stage import Run
 
 
 def release(**known: object) -> Release:
@@ -109,11 +115,122 @@ def test_note_of_a_failure_leads_with_stage_and_reason() -> None:
     assert "image:" not in text
 
 
-def test_what_failed_decides_before_the_teardown_that_failed_after_it() -> None:
-    with DAG("web") as dag:
-        setup, teardown, work = (EmptyOperator(task_id=name) for name in ("take", "give_back", "work"))
-        setup.as_setup() >> work >> teardown.as_teardown(setups=setup)
-    assert deciding_order(dag.task_dict) == ["take", "work", "give_back"]
+def test_stage_that_ended_without_a_word_is_told_as_airflow_saw_it() -> None:
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    kept = (
+        Stage("gate", Outcome.FAILED, 1.0, "no", began),
+        Stage("lane", Outcome.PASSED, 1.0, None, began),
+        Stage("deploy.apply", Outcome.SUPERSEDED, 1.0, "by web.2", began),
+        Stage("rollback", Outcome.ROLLED_BACK, 1.0, "to web.1", began),
+    )
+    states = {
+        "gate": "failed",
+        "lane": "failed",
+        "deploy.apply": "skipped",
+        "rollback": "success",
+        "deploy.plan": "skipped",
+        "verify.health": "running",
+        "report": "failed",
+    }
+    found = {one.name: one for one in untold(release(stages=kept), states, "report", began)}
+    assert {name: one.outcome for name, one in found.items()} == {
+        "lane": Outcome.ERRORED,
+        "deploy.plan": Outcome.SKIPPED,
+    }
+    assert found["lane"].reason == "the task ended without a word: it was killed"
+
+
+class Events:
+    """Airflow's accessors of asset events: those that were sent, and what is sent now."""
+
+    def __init__(self, *sent: dict[str, Any]) -> None:
+        self.sent, self.added = [SimpleNamespace(extra=one) for one in sent], list[dict[str, Any]]()
+
+    def __getitem__(self, _asset: Any) -> Events:
+        return self
+
+    def after(self, _since: str) -> list[Any]:
+        return self.sent
+
+    def add(self, _asset: Any, extra: dict[str, Any]) -> None:
+        self.added.append(extra)
+
+
+def reporting(run: Callable[..., Run], states: dict[str, str], *sent: dict[str, Any], **more: Any) -> Any:
+    """Report on a run, and give what was reported and the event that was sent."""
+    events = Events(*sent)
+    known: dict[str, Any] = {
+        "runs": SimpleNamespace(task_states=lambda dag_id, run_id: states),
+        "context": {"inlet_events": events, "outlet_events": events},
+    }
+    return REPORT.run(run(REPORT, **(known | more))), events.added
+
+
+@pytest.fixture
+def healthy(world: Any) -> Any:
+    began = world.now()
+    for run_id, record in world.of_ledger.releases.items():
+        passed = (Stage("verify.health", Outcome.PASSED, 1.0, None, began),)
+        world.of_ledger.releases[run_id] = replace(record, stages=passed, tree="t", digest="sha256:1")
+    return world
+
+
+def test_healthy_release_is_recorded_noted_and_told_once(
+    run: Callable[..., Run], healthy: Any, source: Any
+) -> None:
+    found, events = reporting(run, {"verify.health": "success"})
+    assert (found.status, found.stage) == ("passed", None)
+    assert healthy.did == [("finish", Status.PASSED)]
+    assert source.notes["a" * 40].startswith("slipway: passed\n")
+    [event] = events
+    assert (event["status"], event["digest"], event["reason"]) == ("passed", "sha256:1", None)
+    assert reporting(run, {"verify.health": "success"}, event)[1] == []
+
+
+def test_task_that_was_killed_is_put_on_record_and_decides(run: Callable[..., Run], healthy: Any) -> None:
+    found, _ = reporting(run, {"verify.health": "success", "lane": "failed"})
+    assert (found.status, found.stage) == ("errored", "lane")
+    assert healthy.did[0][:3] == ("stage", "lane", Outcome.ERRORED)
+
+
+def test_superseded_release_names_by_which(run: Callable[..., Run], healthy: Any) -> None:
+    began = healthy.now()
+    record = next(iter(healthy.of_ledger.releases.values()))
+    ended = (*record.stages, Stage("lane", Outcome.SUPERSEDED, 1.0, "superseded by web.2", began))
+    healthy.of_ledger.releases[record.run_id] = replace(record, stages=ended)
+    ti = SimpleNamespace(xcom_pull=lambda task_ids, key: {("lane", "superseded_by"): "web.2"}[task_ids, key])
+    found, _ = reporting(run, {"lane": "skipped"}, ti=ti)
+    assert (found.status, found.stage) == ("superseded", "lane")
+    assert healthy.of_ledger.releases[record.run_id].superseded_by == "web.2"
+
+
+def test_run_whose_commit_is_not_known_has_nothing_to_report(run: Callable[..., Run], world: Any) -> None:
+    world.of_ledger.releases.clear()
+    found, events = reporting(run, {"accept": "failed"})
+    assert (found.status, found.stage, events) == ("errored", "accept", [])
+    assert world.did == []
+
+
+def test_note_that_cannot_be_written_matters_only_if_there_is_a_commit(
+    run: Callable[..., Run], healthy: Any, source: Any
+) -> None:
+    def refuse(_commit: str, _text: str) -> bool:
+        raise RuntimeError("no such commit")
+
+    source.write_note = refuse
+    with pytest.raises(RuntimeError, match="no such commit"):
+        reporting(run, {"verify.health": "success"})
+    for run_id, record in healthy.of_ledger.releases.items():
+        healthy.of_ledger.releases[run_id] = replace(record, tree=None)
+    assert reporting(run, {"verify.health": "success"})[0].status == "passed"
+
+
+def test_report_comes_last_and_always(service: Service) -> None:
+    order = release_of(service)
+    others = {one for one in order.stages if one is not REPORT}
+    assert order.earlier(REPORT) == others
+    assert REPORT.teardown
+    assert order.deciding[-1] == "report"
 
 
 def test_note_of_a_rollback_says_where_to_and_that_the_commit_is_held() -> None:

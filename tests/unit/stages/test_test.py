@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from slipway.catalog import Service
 from slipway.errors import PolicyFailed
-from slipway.stages.test import verdict
+from slipway.stages.checkout import DEPENDENCIES
+from slipway.stages.sequence import release_of
+from slipway.stages.test import DATABASE, INTEGRATION, REMOVED, UNIT, verdict
 
 
 def junit(cases: str, **counts: int) -> dict[str, bytes]:
@@ -54,3 +59,22 @@ def test_a_hostile_report_is_a_failure(content: bytes) -> None:
 def test_a_report_with_a_failure_fails_though_the_gate_ended_well() -> None:
     with pytest.raises(PolicyFailed, match="1 that failed"):
         verdict(junit(CASE + '<testcase classname="a" name="c"><failure>no</failure></testcase>', failures=0))
+
+
+def test_integration_tests_have_their_database_on_a_private_network(service: Service) -> None:
+    options, order = INTEGRATION.options(service), release_of(service)
+    assert options["network"].endswith("-test")
+    assert DATABASE in order.earlier(INTEGRATION)
+    assert INTEGRATION in order.earlier(REMOVED)
+    assert (DATABASE.gates, REMOVED.gates, INTEGRATION.gates, UNIT.gates) == (False, False, True, True)
+    assert UNIT.command(service) == ["/opt/slipway/bin/unit", service.test.unit.path]
+
+
+def test_service_whose_tests_need_no_database_gets_none(changed: Callable[..., Service]) -> None:
+    integration = changed("test").test.integration.model_copy(update={"database": False})
+    alone = changed("test", integration=integration)
+    order = release_of(alone)
+    assert DATABASE not in order.stages
+    assert REMOVED not in order.stages
+    assert "network" not in INTEGRATION.options(alone)
+    assert DEPENDENCIES in order.earlier(INTEGRATION)

@@ -1,0 +1,49 @@
+"""The gate lets pass what is on record as passed, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given as for_any
+from hypothesis import strategies as st
+
+from slipway.errors import PolicyFailed
+from slipway.ledger import Release, Stage
+from slipway.release import Outcome
+from slipway.stages.gate import GATE, Records, decide
+from slipway.stages.stage import Run
+
+
+def test_every_gate_of_the_run_must_have_passed(
+    run: Callable[..., Run], world: Any, a_release: Callable[..., Release]
+) -> None:
+    at = run(GATE)
+    assert len(at.flow.gating) == 10
+    passed = [Stage(name, Outcome.PASSED, 1.0, None, world.now()) for name in at.flow.gating]
+    world.of_ledger.releases[at.run_id] = a_release(stages=tuple(passed))
+    assert GATE.run(at).passed == at.flow.gating
+    world.of_ledger.releases[at.run_id] = a_release(stages=tuple(passed[1:]))
+    with pytest.raises(PolicyFailed) as e:
+        GATE.run(at)
+    assert (e.value.code, e.value.lines) == ("gate.not-all-passed", ("build.compile: no record",))
+
+
+def test_release_without_a_record_does_not_pass(run: Callable[..., Run], world: Any) -> None:
+    world.of_ledger.releases.clear()
+    with pytest.raises(PolicyFailed, match="not every gate passed"):
+        GATE.run(run(GATE))
+
+
+@for_any(
+    st.lists(st.sampled_from("abc"), unique=True),
+    st.dictionaries(st.sampled_from("abcd"), st.sampled_from(Outcome)),
+)
+def test_only_passed_passes(required: list[str], outcomes: dict[str, Outcome]) -> None:
+    records = Records(required, outcomes)
+    if required and all(outcomes.get(one) is Outcome.PASSED for one in required):
+        assert list(decide(None, records).passed) == required  # type: ignore[arg-type]
+    else:
+        with pytest.raises(PolicyFailed):
+            decide(None, records)  # type: ignore[arg-type]

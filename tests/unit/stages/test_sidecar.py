@@ -1,0 +1,112 @@
+"""Throwaway parts are made for a gate that must run, on a network of their own, and removed whatever became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from slipway.catalog import Service
+from slipway.errors import PolicyFailed, Transient
+from slipway.release import given
+from slipway.stages import scan, test
+from slipway.stages.container import TIMED_OUT
+from slipway.stages.stage import Run
+
+NAME = "slipway-ai-generation-aaaaaaaaaaaa"
+
+
+def started(world: Any) -> dict[str, dict[str, Any]]:
+    return {one[1]: one[2] for one in world.did if one[0] == "start"}
+
+
+@pytest.fixture
+def database(run: Callable[..., Run], accepted: given.Accepted, workspace: given.Workspace) -> Run:
+    return run(test.DATABASE, accepted, workspace)
+
+
+def test_database_gets_the_schema_of_the_source_on_a_network_of_its_own(database: Run, world: Any) -> None:
+    test.DATABASE.run(database)
+    assert [name.rpartition("-")[2] for name in started(world)] == ["database", "schema"]
+    [network] = world.of_engine.networks
+    assert network.endswith("-test")
+    for options in started(world).values():
+        assert options["network_mode"] == network
+        assert options["labels"]["slipway.run"] == database.run_id
+    schema = next(options for name, options in started(world).items() if name.endswith("schema"))
+    assert database.service.deploy.migrations
+    assert database.service.deploy.migrations.changelog in schema["command"]
+
+
+def test_nothing_is_made_for_a_gate_whose_verdict_is_known(
+    run: Callable[..., Run],
+    world: Any,
+    accepted: given.Accepted,
+    workspace: given.Workspace,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked: list[str] = []
+
+    def evidence(gate: str) -> Any:
+        asked.append(gate)
+        return "evidence"
+
+    for stage in (test.DATABASE, scan.SERVICE):
+        stage.run(run(stage, accepted, workspace, evidence=evidence))
+    assert world.did == []
+    assert asked == ["test.integration", "scan.dynamic"]
+    assert "test.integration has passed already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "says"),
+    [
+        (1, PolicyFailed, "cannot be applied to an empty database"),
+        (TIMED_OUT, PolicyFailed, "on an empty database"),
+        (3, Transient, "the throwaway database did not take"),
+    ],
+)
+def test_changelog_that_does_not_apply_is_the_services_fault_unless_the_database_gave_way(
+    database: Run, world: Any, code: int, error: type[Exception], says: str
+) -> None:
+    world.of_engine.exits["schema"] = code
+    with pytest.raises(error, match=says):
+        test.DATABASE.run(database)
+
+
+def test_service_runs_from_its_source_with_its_database(
+    run: Callable[..., Run], world: Any, accepted: given.Accepted, workspace: given.Workspace
+) -> None:
+    at = run(scan.SERVICE, accepted, workspace)
+    scan.SERVICE.run(at)
+    service = next(options for name, options in started(world).items() if name.endswith("-service"))
+    assert service["command"] == at.service.scan.dynamic.command
+    assert ("DATABASE_URL" in service["environment"]) is at.service.scan.dynamic.database
+    assert all(
+        mount["ReadOnly"] for mount in service["mounts"] if mount["Type"] == "volume" and mount["Source"]
+    )
+
+
+def test_service_without_database_has_a_network_all_the_same(
+    run: Callable[..., Run],
+    world: Any,
+    service: Service,
+    accepted: given.Accepted,
+    workspace: given.Workspace,
+) -> None:
+    dynamic = service.scan.dynamic.model_copy(update={"database": False})
+    alone = service.model_copy(update={"scan": service.scan.model_copy(update={"dynamic": dynamic})})
+    scan.SERVICE.run(run(scan.SERVICE, accepted, workspace, of=alone))
+    assert len(world.of_engine.networks) == 1
+    assert [name.rpartition("-")[2] for name in started(world)] == ["service"]
+
+
+def test_all_parts_go_and_a_network_that_stays_is_told(run: Callable[..., Run], world: Any) -> None:
+    at = run(test.REMOVED)
+    test.REMOVED.run(at)
+    assert [one[1].rpartition("-")[2] for one in world.did] == ["database", "schema", "service"]
+    world.of_engine.stuck = True
+    with pytest.raises(Transient, match="is still there"):
+        test.REMOVED.run(at)
+    assert test.REMOVED.trigger_rule == "all_done"
