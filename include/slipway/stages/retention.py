@@ -5,13 +5,13 @@ Nothing is removed that a running release may use: Airflow is asked which run, r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import TaskGroup, get_current_context
 
-from slipway.adapters import cluster, engine, vault
 from slipway.catalog import Retention, load_refresh, retention_of
 from slipway.errors import Permanent, SlipwayError
 from slipway.ledger import refreshes
@@ -22,31 +22,62 @@ from slipway.stages.outcome import stage
 from slipway.stages.rollback import LOOKED_FOR
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
-
+    from slipway.adapters.engine import Stored
     from slipway.adapters.registry import Registry
     from slipway.catalog import Service
+    from slipway.stages.world import Runs, World
 
 WHEELS = "slipway-wheels"
 
 Row = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Cleaning:
+    """What is cleaned up in.
+
+    :param kept: what is kept. :param workspaces: what is checked out of what is deployed, by service.
+    :param goes_on: tells whether a run of a service goes on, by Airflow's word.
+    :param tell: keeps what was done, for the report of a task that then fails.
+    """
+
+    services: Sequence[Service]
+    run_id: str
+    kept: Retention
+    world: World
+    runs: Runs
+    workspaces: Mapping[str, given.CheckedOut]
+    goes_on: Callable[[Service, str], bool]
+    tell: Callable[[given.Cleaned], None]
+
+    @property
+    def environment(self) -> str:
+        """Give the name of the environment."""
+        return self.world.platform().environment
+
+    def running(self, services: Sequence[Service]) -> list[str]:
+        """Give the services of which a release runs, by Airflow's word."""
+        states = ["queued", "running"]
+        return [one.service for one in services if self.runs.count(one.dag_id, states=states)]
+
+
 def clean(services: Sequence[Service]) -> TaskGroup:
     """Give the group: each part is cleaned whatever became of the others."""
-    parts: dict[str, tuple[str, Callable[[], given.Cleaned]]] = {
-        "registry": ("Images in the registry", lambda: _registry(services)),
-        "leftovers": ("What ended runs left", lambda: _leftovers(services)),
-        "engine": ("Volumes, images, build cache", lambda: _engine(services)),
-        "ledger": ("Reports and evidence", _ledger),
+    parts = {
+        "registry": ("Images in the registry", of_registry),
+        "leftovers": ("What ended runs left", of_runs),
+        "engine": ("Volumes, images, build cache", of_engine),
+        "ledger": ("Reports and evidence", of_ledger),
     }
     with TaskGroup("clean", group_display_name="Clean up", tooltip="What is past its days") as group:
         for name, (title, work) in parts.items():
-            _task(name, title, work)
+            _task(name, title, work, services)
     return group
 
 
-def _task(name: str, title: str, work: Callable[[], given.Cleaned]) -> None:
+def _task(
+    name: str, title: str, work: Callable[[Cleaning], given.Cleaned], services: Sequence[Service]
+) -> None:
     @stage(
         task_id=name,
         task_display_name=title,
@@ -54,7 +85,7 @@ def _task(name: str, title: str, work: Callable[[], given.Cleaned]) -> None:
         execution_timeout=timedelta(minutes=15),
     )
     def clean() -> given.Cleaned:
-        done = work()
+        done = work(_cleaning(services))
         told = [f"removed {one['removed']} {one['what']} ({decide.size(one['bytes'])})" for one in done.rows]
         print("\n".join([*told, *done.notes]))
         return done
@@ -62,9 +93,24 @@ def _task(name: str, title: str, work: Callable[[], given.Cleaned]) -> None:
     clean()
 
 
-def _kept() -> Retention:
-    """Give what is kept: as the run was asked to, else as the catalog says."""
-    return retention_of(get_current_context()["params"].get("retention"), load_refresh().retention)
+def _cleaning(services: Sequence[Service]) -> Cleaning:
+    context = get_current_context()
+    ti: Any = context["ti"]
+    made = {
+        one.service: xcom.find(ti, given.CheckedOut, of=f"{one.service}.{given.CheckedOut.by}")
+        for one in services
+    }
+    return Cleaning(
+        services=services,
+        run_id=str(context["dag_run"].run_id),
+        # as the run was asked to, else as the catalog says
+        kept=retention_of(context["params"].get("retention"), load_refresh().retention),
+        world=connections.Outside(),
+        runs=connections.AirflowRuns(ti),
+        workspaces={name: found for name, found in made.items() if found},
+        goes_on=lambda service, run: lane.runs(context, service, run),
+        tell=lambda done: xcom.give(ti, done),
+    )
 
 
 def _row(what: str, sizes: Iterable[int]) -> Row:
@@ -72,19 +118,13 @@ def _row(what: str, sizes: Iterable[int]) -> Row:
     return {"what": what, "removed": len(known), "bytes": sum(known)}
 
 
-def _running(context: Context, services: Sequence[Service]) -> list[str]:
-    """Give the services of which a release runs, by Airflow's word."""
-    states = ["queued", "running"]
-    return [one.service for one in services if context["ti"].get_dr_count(dag_id=one.dag_id, states=states)]
-
-
-def _registry(services: Sequence[Service]) -> given.Cleaned:
-    kept, ledger, context = _kept(), connections.ledger(), get_current_context()
-    registry, _ = connections.registry()
-    environment = connections.platform().environment
+def of_registry(at: Cleaning) -> given.Cleaned:
+    """Remove images that nobody goes back to."""
+    ledger, environment = at.world.ledger(), at.environment
+    registry, _ = at.world.registry()
     freed: list[int] = []
     notes = []
-    for service in services:
+    for service in at.services:
         repository, name = service.image.repository, service.service
         tags = registry.tags(repository)
         present = {digest for tag in tags if (digest := registry.digest(repository, tag))}
@@ -95,9 +135,8 @@ def _registry(services: Sequence[Service]) -> given.Cleaned:
         ]
         needed = {one.digest for one in in_use if one and one.digest}
         published = [(commit, digest) for commit, digest, _ in refreshes.published(ledger, name)]
-        past = decide.images_past(present, published, keep=kept.images, needed=needed)
-        for digest in past:
-            if _running(context, [service]):
+        for digest in decide.images_past(present, published, keep=at.kept.images, needed=needed):
+            if at.running([service]):
                 notes.append(f"a release of {name} runs: the rest of its images waits for the next refresh")
                 break
             size, unread = _size(registry, repository, digest)
@@ -119,80 +158,77 @@ def _size(registry: Registry, repository: str, digest: str) -> tuple[int, list[s
     return image.size if image else 0, []
 
 
-def _engine(services: Sequence[Service]) -> given.Cleaned:
-    kept, context, platform = _kept(), get_current_context(), connections.platform()
-    client, now, notes = connections.engine_hook().api_client, datetime.now(UTC), []
-    deployed = {
-        name
-        for one in services
-        if (made := xcom.find(context["ti"], given.CheckedOut, of=f"{one.service}.{given.CheckedOut.by}"))
-        for name in (made.volume, made.dependencies)
-    }
+def is_past(at: Cleaning, thing: Stored, now: datetime) -> bool:
+    """Tell whether something on the engine may go: nothing of what is deployed needs it, and its days are over."""
+    platform = at.world.platform()
+    deployed = {name for one in at.workspaces.values() for name in (one.volume, one.dependencies)}
     wheels = {f"{WHEELS}:{name.rpartition('-')[2]}" for name in deployed}
-    needed = deployed | wheels
+    if thing.name in deployed | wheels or set(thing.digests) & set(platform.images.values()):
+        return False
+    if thing.name.startswith(("slipway-src-", "slipway-deps-", f"{WHEELS}:")):
+        return decide.expired(thing.created, now, at.kept.workspaces_days)
+    own = thing.kind == "image" and thing.name.startswith(f"{platform.registry.address}/")
+    return own and decide.expired(thing.created, now, at.kept.engine_days)
 
-    def past(thing: engine.Stored) -> bool:
-        if thing.name in needed or set(thing.digests) & set(platform.images.values()):
-            return False
-        if thing.name.startswith(("slipway-src-", "slipway-deps-", f"{WHEELS}:")):
-            return decide.expired(thing.created, now, kept.workspaces_days)
-        own = thing.kind == "image" and thing.name.startswith(f"{platform.registry.address}/")
-        return own and decide.expired(thing.created, now, kept.engine_days)
 
+def of_engine(at: Cleaning) -> given.Cleaned:
+    """Remove volumes and images that are past their days, and what builds have kept."""
+    engine, now, notes = at.world.engine(), at.world.now(), []
     freed: dict[str, list[int]] = {"volumes": [], "images": []}
-    for thing in filter(past, engine.stored(client)):
-        if running := _running(context, services):
+    for thing in engine.stored():
+        if not is_past(at, thing, now):
+            continue
+        if running := at.running(at.services):
             notes.append(f"a release of {', '.join(running)} runs: the rest waits for the next refresh")
             break
-        if engine.remove(client, thing):
+        if engine.remove(thing):
             print(f"{thing.kind} {thing.name} removed, made {thing.created:%Y-%m-%d}")
             freed[f"{thing.kind}s"].append(thing.bytes)
-    layers, size = engine.prune_builds(client, kept.engine_days)
+    layers, size = engine.prune_builds(at.kept.engine_days)
     rows = [_row(what, sizes) for what, sizes in freed.items()]
     return given.Cleaned(
         rows=[*rows, {"what": "build layers", "removed": layers, "bytes": size}], notes=notes
     )
 
 
-def _leftovers(services: Sequence[Service]) -> given.Cleaned:
-    """Remove what belongs to runs that have ended, on the engine and in the services' namespaces."""
-    context, now = get_current_context(), datetime.now(UTC)
-    known = refreshes.known(connections.ledger(), [one.service for one in services])
-    known[context["dag_run"].run_id] = ""  # this run
-    by_name = {one.service: one for one in services}
-    asked: dict[str, bool] = {}
+class _Owners:
+    """Tells whether something is left over: its run has ended, or nobody knows it any more. Airflow is asked once per run."""
 
-    def left_over(name: str, run: str | None, created: datetime) -> bool:
-        owner = decide.owner(name, run, known)
-        alive = None if owner is None else asked.get(owner)
+    def __init__(self, at: Cleaning) -> None:
+        self._at, self._now = at, at.world.now()
+        self.known = refreshes.known(at.world.ledger(), [one.service for one in at.services])
+        self.known[at.run_id] = ""  # this run
+        self._asked: dict[str, bool] = {}
+        self._services = {one.service: one for one in at.services}
+
+    def left_over(self, name: str, run: str | None, created: datetime) -> bool:
+        """Tell it of what is called so, and says that it is of a run."""
+        owner = decide.owner(name, run, self.known)
+        alive = None if owner is None else self._asked.get(owner)
         if owner is not None and alive is None:
-            service = by_name.get(known[owner])
-            alive = asked[owner] = lane.runs(context, service, owner) if service else True
-        return decide.left_over(alive, created, now)
+            service = self._services.get(self.known[owner])
+            alive = self._asked[owner] = self._at.goes_on(service, owner) if service else True
+        return decide.left_over(alive, created, self._now)
 
+
+def of_runs(at: Cleaning) -> given.Cleaned:
+    """Remove what belongs to runs that have ended, on the engine and in the services' namespaces.
+
+    :raises Permanent: if a service's namespace could not be cleaned; the others are all the same.
+    """
+    owners, engine = _Owners(at), at.world.engine()
     removed: dict[str, int] = dict.fromkeys(("containers", "networks", "pods", "secrets", "config_maps"), 0)
     problems: list[SlipwayError] = []
-    client = connections.engine_hook().api_client
     # containers first: a network goes when nothing is on it
-    for thing in sorted(engine.of_runs(client), key=lambda one: one.kind):
-        if left_over(thing.name, thing.run, thing.created) and engine.remove(client, thing):
+    for thing in sorted(engine.of_runs(), key=lambda one: one.kind):
+        if owners.left_over(thing.name, thing.run, thing.created) and engine.remove(thing):
             print(f"{thing.kind} {thing.name} removed")
             removed[f"{thing.kind}s"] += 1
-    released = set(known.values())
-    for service in services:
-        namespace = service.deploy.namespace
+    released = set(owners.known.values())
+    # of a service that was never released there is nothing, perhaps not even the namespace
+    for service in (one for one in at.services if one.service in released):
         try:
-            # of a service that was never released there is nothing, perhaps not even the namespace
-            made = cluster.of_runs(connections.cluster(), namespace) if service.service in released else []
-            for one in made:
-                if not left_over(one.name, one.run, one.created):
-                    continue
-                if one.lease:
-                    vault.revoke(connections.vault_client(), one.lease)
-                    print(f"lease of {namespace}/{one.name} revoked")
-                cluster.delete(connections.cluster(), one.kind, namespace, one.name)
-                print(f"{one.kind} {namespace}/{one.name} removed")
-                removed[f"{one.kind}s"] += 1
+            _of_namespace(at, service.deploy.namespace, owners, removed)
         except SlipwayError as e:  # one service must not keep the others from being cleaned
             problems.append(e)
     rows = [
@@ -200,7 +236,7 @@ def _leftovers(services: Sequence[Service]) -> given.Cleaned:
     ]
     done = given.Cleaned(rows=rows)
     if problems:
-        xcom.give(context["ti"], done)
+        at.tell(done)
         # not tried again: the next night does, and a second try could not tell what the first has removed
         raise Permanent(
             "; ".join(one.message for one in problems),
@@ -210,7 +246,21 @@ def _leftovers(services: Sequence[Service]) -> given.Cleaned:
     return done
 
 
-def _ledger() -> given.Cleaned:
-    forgotten = refreshes.forget(connections.ledger(), _kept().evidence_days)
+def _of_namespace(at: Cleaning, namespace: str, owners: _Owners, removed: dict[str, int]) -> None:
+    cluster = at.world.cluster()
+    for one in cluster.of_runs(namespace):
+        if not owners.left_over(one.name, one.run, one.created):
+            continue
+        if one.lease:
+            at.world.revoke(one.lease)
+            print(f"lease of {namespace}/{one.name} revoked")
+        cluster.delete(one.kind, namespace, one.name)
+        print(f"{one.kind} {namespace}/{one.name} removed")
+        removed[f"{one.kind}s"] += 1
+
+
+def of_ledger(at: Cleaning) -> given.Cleaned:
+    """Forget reports and evidence past their days."""
+    forgotten = refreshes.forget(at.world.ledger(), at.kept.evidence_days)
     rows = [{"what": what, "removed": number, "bytes": size} for what, (number, size) in forgotten.items()]
     return given.Cleaned(rows=rows)
