@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-from airflow.sdk import DAG, Param, TaskGroup, TriggerRule
+from airflow.sdk import DAG, Param
 
 from slipway.catalog import catalog_directory, load_service
 from slipway.stages import xcom
+from slipway.stages.operators import compose
 from slipway.stages.outcome import DEFAULTS
 from slipway.stages.sequence import release_of
-from slipway.stages.stage import Stage
-
-if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
-
-    from slipway.catalog import Service
-    from slipway.stages.flow import Flow
 
 _DOC = """
 ### {title}: release
@@ -83,28 +75,5 @@ def release_dag(name: str) -> DAG:
             ),
         },
     ) as dag:
-        _compose(service, release_of(service))
+        compose(service, release_of(service))
     return dag
-
-
-def _compose(service: Service, flow: Flow) -> None:
-    """Make the tasks and groups of the stages, within the DAG that is open."""
-    groups = {
-        one: TaskGroup(one.id, group_display_name=one.title, tooltip=one.tooltip)
-        for one in dict.fromkeys(stage.group for stage in flow.stages)
-        if one
-    }
-    made: dict[Stage, BaseOperator] = {}
-    for stage in flow.stages:
-        with groups[stage.group] if stage.group else nullcontext():
-            operator = made[stage] = stage.operator(service, flow)
-        operator.is_setup = stage.setup
-        if stage.links:
-            operator.operator_extra_links = tuple(link() for link in stage.links)
-        if stage.teardown:
-            operator.as_teardown(setups=[made[one] for one in stage.undoes])
-            operator.trigger_rule = TriggerRule(stage.trigger_rule or operator.trigger_rule)
-    # those of groups last: what begins and ends one is known when its own stages are in order
-    for first, then in sorted(flow.edges, key=lambda edge: any(node in groups for node in edge)):
-        one, other = (made[node] if isinstance(node, Stage) else groups[node] for node in (first, then))
-        one >> other

@@ -8,7 +8,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, Param
 
 from slipway.catalog import catalog_directory, load_refresh, load_service
 from slipway.errors import CatalogError
-from slipway.stages import refresh, retention, xcom
+from slipway.stages import refresh, refresh_report, retention, xcom
 from slipway.stages.outcome import DEFAULTS
 
 DAG_ID = "staging_refresh"
@@ -63,6 +63,6 @@ def refresh_dag() -> DAG:
             groups.append(refresh.service_group(service))
             names.append(service.service)
         cleaned = retention.clean(services)
-        reported = refresh.report(names, [one.task_id for one in cleaned.iter_tasks()])
-        groups >> cleaned >> reported >> refresh.verdict()
+        reported = refresh_report.report(names, [one.task_id for one in cleaned.iter_tasks()])
+        groups >> cleaned >> reported >> refresh_report.verdict()
     return dag

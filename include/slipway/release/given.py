@@ -372,6 +372,12 @@ class Repaired(Given):
     differences: tuple[dict[str, Any], ...] = ()
 
 
+class StillHealthy(RolledOut):
+    """The pods of a service that is well, and the images that they run, in a refresh."""
+
+    by = "healthy"
+
+
 class Cleaned(Given):
     """What was removed past its days: ``what``, ``removed`` and ``bytes`` of each kind."""
 

@@ -11,6 +11,7 @@ from slipway.stages.stage import Group, Stage
 
 if TYPE_CHECKING:
     from slipway.catalog import Service
+    from slipway.release.given import Given
 
     Node = Stage | Group
     Edge = tuple[Node, Node]
@@ -38,6 +39,10 @@ class Flow:
     def deciding(self) -> tuple[str, ...]:
         """Give the ids in the order in which they decide how a release ended: what only gives back comes last."""
         return tuple(one.task_id for one in sorted(self.stages, key=lambda one: one.teardown))
+
+    def giver(self, kind: type[Given]) -> str | None:
+        """Give the id of the stage that gives something; None if none of these does."""
+        return next((one.task_id for one in self.stages if one.gives is kind), None)
 
     def optional(self, branch: Stage) -> frozenset[str]:
         """Give the ids of what runs only if a branch says so."""
@@ -139,5 +144,5 @@ def _check(stage: Stage, found: Flow, declared: Sequence[Stage]) -> None:
         if kind in stage.asks and elsewhere and not any(one in found.stages for one in elsewhere):
             continue
         raise ValueError(f"{stage.task_id} takes {kind.__name__}, which nothing before it gives")
-    if stage.gives and stage.gives.by != stage.task_id:
+    if stage.gives and stage.gives.by not in (stage.task_id, stage.id):
         raise ValueError(f"{stage.gives.__name__} says that {stage.gives.by} gives it, not {stage.task_id}")

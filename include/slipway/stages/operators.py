@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, PokeReturnValue, get_current_context
+from airflow.sdk import BaseOperator, PokeReturnValue, TaskGroup, TriggerRule, get_current_context
 from airflow.sdk.bases.branch import BaseBranchOperator
 
 from slipway.stages import connections, lanes, xcom
@@ -88,3 +89,27 @@ def watching(watch: Watch[Any], service: Service, flow: Flow) -> Callable[[], Po
         return PokeReturnValue(True, found.gives)
 
     return ask
+
+
+def compose(service: Service, flow: Flow) -> list[TaskGroup]:
+    """Make the tasks of the stages, within the DAG that is open, and give their groups."""
+    groups = {
+        one: TaskGroup(one.id, group_display_name=one.title, tooltip=one.tooltip)
+        for one in dict.fromkeys(stage.group for stage in flow.stages)
+        if one
+    }
+    made: dict[Stage, BaseOperator] = {}
+    for stage in flow.stages:
+        with groups[stage.group] if stage.group else nullcontext():
+            operator = made[stage] = stage.operator(service, flow)
+        operator.is_setup = stage.setup
+        if stage.links:
+            operator.operator_extra_links = tuple(link() for link in stage.links)
+        if stage.teardown:
+            operator.as_teardown(setups=[made[one] for one in stage.undoes])
+            operator.trigger_rule = TriggerRule(stage.trigger_rule or operator.trigger_rule)
+    # those of groups last: what begins and ends one is known when its own stages are in order
+    for first, then in sorted(flow.edges, key=lambda edge: any(node in groups for node in edge)):
+        one, other = (made[node] if isinstance(node, Stage) else groups[node] for node in (first, then))
+        one >> other
+    return list(groups.values())

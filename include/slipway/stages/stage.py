@@ -1,20 +1,7 @@
 """A stage says itself what it is; :mod:`slipway.stages.flow` puts stages in order, :mod:`slipway.dag` makes a DAG of that.
 
-How to write one (``stages/settle.py``, with its test in ``tests/unit/stages/test_settle.py``)::
-
-    def read(run: Run) -> Seen: ...                       # asks the world, changes nothing
-    def decide(service: Service, seen: Seen) -> Plan: ... # pure; raises PolicyFailed
-    def act(run: Run, plan: Plan) -> given.Settled: ...   # changes the world, and gives what follows need
-
-    SETTLE = Step(
-        id="settle", title="Settle", group=DEPLOY, after=(APPLY,), before=(ROLLOUT,),
-        needs=(given.Pushed,), gives=given.Settled, pool=CLUSTER, timeout_s=lambda service: 60,
-        holds_lane=True, rolls_back=True, read=read, decide=decide, act=act,
-    )
-
-and one line in :data:`slipway.stages.release.STAGES`. A test calls ``SETTLE.run(run(service, world, given.Pushed(…)))`` with the
-fakes of ``tests/unit/stages/conftest.py``. What decides nothing or changes nothing leaves the function out: a step gives what it
-decided, or decides on what it has read.
+Reading the world, deciding and acting are three functions of a stage, and the world is an argument, so that a unit test runs the
+real ones in a world of its own. docs/stages.md shows how to write one.
 """
 
 from __future__ import annotations
@@ -75,17 +62,17 @@ class Run:
     runs: Runs
     evidence: Callable[[str], Evidence | None]
     ti: Any = field(repr=False)
-    context: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    context: Any = field(default_factory=dict, repr=False)
 
     def take(self, kind: type[G]) -> G:
         """Give what an earlier stage gave; see :func:`slipway.stages.xcom.take`. The stage must say that it needs it."""
         assert kind in self.stage.needs, f"{self.stage.task_id} does not say that it needs {kind.__name__}"
-        return xcom.take(self.ti, kind)
+        return xcom.take(self.ti, kind, of=self.flow.giver(kind))
 
     def find(self, kind: type[G], *, of: str | None = None) -> G | None:
         """Give what an earlier stage gave, if it did. The stage must say that it asks for it."""
         assert kind in self.stage.asks, f"{self.stage.task_id} does not say that it asks for {kind.__name__}"
-        return xcom.find(self.ti, kind, of=of)
+        return xcom.find(self.ti, kind, of=of or self.flow.giver(kind))
 
     @property
     def environment(self) -> str:
