@@ -1,89 +1,54 @@
-"""All stages of a release, one line each.
+"""All stages of a release: the modules that declare them, one line each.
 
 What comes before what they say themselves. The order here is that in which they are shown, and of several that failed side by
-side the first decides how the release ended.
+side the first decides how the release ended. A module comes after those whose stages it names.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from slipway.stages import (
-    accept,
-    apply,
-    build,
-    checkout,
-    config,
-    contract,
-    gate,
-    health,
-    image,
-    infrastructure,
-    lane,
-    migrate,
-    pending,
-    plan,
-    prune,
-    report,
-    rollback,
-    rollout,
-    scan,
-    secrets,
-    smoke,
-    test,
-    verified,
-)
 from slipway.stages.flow import Flow, flow
+from slipway.stages.stage import Stage
 
 if TYPE_CHECKING:
     from slipway.catalog import Service
-    from slipway.stages.stage import Stage
 
-STAGES: tuple[Stage, ...] = (
-    accept.ACCEPT,
-    checkout.CHECKOUT,
-    checkout.DEPENDENCIES,
-    build.COMPILE,
-    build.LINT,
-    build.ANALYZE,
-    test.UNIT,
-    test.INTEGRATION,
-    test.DATABASE,
-    test.REMOVED,
-    scan.SAST,
-    scan.VULNERABLE,
-    scan.SECRETS,
-    scan.DOCKERFILE,
-    scan.SERVICE,
-    scan.DYNAMIC,
-    scan.REMOVED,
-    gate.GATE,
-    image.BUILT,
-    image.SBOM,
-    image.PUSH,
-    lane.LANE,
-    config.CONFIG,
-    infrastructure.CHANGED,
-    infrastructure.CHECK,
-    pending.PENDING,
-    plan.PLAN,
-    infrastructure.INFRA,
-    secrets.SECRETS,
-    migrate.NEEDED,
-    migrate.MIGRATE,
-    apply.APPLY,
-    rollout.ROLLOUT,
-    migrate.SETTLED,
-    smoke.SMOKE,
-    health.HEALTH,
-    contract.NEEDED,
-    contract.CONTRACT,
-    prune.PRUNE,
-    verified.VERIFIED,
-    rollback.ROLLBACK,
-    lane.UNLANE,
-    report.REPORT,
+MODULES = (
+    "accept",
+    "checkout",
+    "build",
+    "test",
+    "scan",
+    "gate",
+    "image",
+    "lane",
+    "config",
+    "infrastructure",
+    "pending",
+    "plan",
+    "apply",
+    "secrets",
+    "rollout",
+    "migrate",
+    "smoke",
+    "health",
+    "contract",
+    "prune",
+    "verified",
+    "rollback",
+    "report",
 )
+
+
+def _declared() -> dict[Stage, None]:
+    """Give the stages in order: of those that a module names, the others were declared by the modules before it."""
+    modules = [import_module(f"slipway.stages.{name}") for name in MODULES]
+    return {one: None for module in modules for one in vars(module).values() if isinstance(one, Stage)}
+
+
+STAGES: tuple[Stage, ...] = tuple(_declared())
 
 
 def release_of(service: Service) -> Flow:

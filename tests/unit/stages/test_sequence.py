@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +39,18 @@ STILL_WITHOUT = {"accept", "lane", "lanes", "outcome", "reconcile"}
 def test_every_stage_that_there_is_is_in_the_sequence() -> None:
     found = {
         value
-        for module in vars(sequence).values()
-        if getattr(module, "__name__", "").startswith("slipway.stages.")
-        for value in vars(module).values()
+        for file in MODULES.glob("*.py")
+        for value in vars(import_module(f"slipway.stages.{file.stem}")).values()
         if isinstance(value, Stage)
     }
     assert found == set(STAGES)
+
+
+def test_module_comes_after_those_whose_stages_it_names() -> None:
+    for number, name in enumerate(sequence.MODULES):
+        text = (MODULES / f"{name}.py").read_text()
+        named = re.findall(r"^from slipway\.stages\.(\w+) import .*\b[A-Z]{3,}\b", text, re.M)
+        assert {one for one in named if one in sequence.MODULES} <= set(sequence.MODULES[:number]), name
 
 
 @pytest.mark.parametrize("name", sorted(load_catalog()))
