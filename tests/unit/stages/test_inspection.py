@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -182,3 +183,83 @@ def test_stage_after_a_look_that_found_nothing_is_skipped(run: Callable[..., Run
     with pytest.raises(AirflowSkipException, match="nothing is known to be deployed"):
         looked(run(workspace, flow=flow(service, stages)))
     assert given.Looked in workspace.asks
+
+
+@pytest.fixture
+def configured(
+    world: Any,
+    service: Service,
+    config: Any,
+    a_release: Callable[..., Release],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Release]:
+    """Gives what is deployed by the configuration that there is, in a world where nobody has gone back from any."""
+    secret, images = service.deploy.secret, world.platform().images
+    keys = dict.fromkeys((*service.config.variables, *([secret.key] if secret else [])), "s")
+    world.vault[f"services/{service.service}"] = (keys, "3")
+    playbook = service.config.playbook or "infra/site.yaml"
+    config.content = {playbook: b"", f"{service.config.manifests}/web.yaml": b"one"}
+    config.on_branch = lambda _commit, _branch: True
+    past: list[Release] = []
+    ledger = SimpleNamespace(releases=lambda *_: past, held=lambda *_: None, past=past)
+    monkeypatch.setattr(world, "ledger", lambda: ledger)
+
+    def made(**changed: Any) -> Release:
+        infra = inspection.infra_hash(service, config.at, {playbook: b""}, "3", images)
+        known: dict[str, Any] = {"config_revision": config.at, "infra_hash": infra, "images": images}
+        return a_release(run_id="web.1", digest="sha256:1", manifests=[], **{**known, **changed})
+
+    return made
+
+
+def test_configuration_that_is_as_it_was_is_not_stale(
+    run: Callable[..., Run], look: Step[Any, Any], configured: Callable[..., Release]
+) -> None:
+    found = inspection._configured(run(look), configured())
+    assert (found.stale, found.left) == ((), ())
+
+
+def test_changed_playbook_is_stale(
+    run: Callable[..., Run], look: Step[Any, Any], configured: Callable[..., Release]
+) -> None:
+    assert inspection._configured(run(look), configured(infra_hash="sha256:other")).stale
+
+
+def test_newer_revision_matters_only_if_the_manifests_are_others(
+    run: Callable[..., Run], look: Step[Any, Any], configured: Callable[..., Release], config: Any
+) -> None:
+    older = configured(config_revision="0" * 40)
+    assert inspection._configured(run(look), older).stale == ()
+    config.files = lambda revision, folder: {
+        path: revision.encode() if path.endswith("web.yaml") else text
+        for path, text in config.content.items()
+        if path.startswith(folder)
+    }
+    assert inspection._configured(run(look), older).stale
+
+
+def test_revision_that_was_left_is_said_and_not_released_again(
+    run: Callable[..., Run],
+    look: Step[Any, Any],
+    configured: Callable[..., Release],
+    config: Any,
+    world: Any,
+    a_release: Callable[..., Release],
+) -> None:
+    config.files = lambda revision, folder: {
+        path: revision.encode() if path.endswith("web.yaml") else text
+        for path, text in config.content.items()
+        if path.startswith(folder)
+    }
+    older = configured(config_revision="0" * 40)
+    world.ledger().past.append(
+        a_release(
+            run_id="web.2",
+            rolled_back_to="web.1",
+            config_revision=config.at,
+            started_at=older.started_at + timedelta(hours=1),
+        )
+    )
+    found = inspection._configured(run(look), older)
+    assert found.stale == ()
+    assert "web.2" in found.left[0]
