@@ -7,7 +7,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param
 
 from slipway.catalog import load_sound
-from slipway.stages import lane, report, rollback
+from slipway.stages import by_hand, lane, report, restoring
 from slipway.stages.outcome import DEFAULTS
 
 DAG_ID = lane.ROLLBACK
@@ -36,7 +36,7 @@ def rollback_dag() -> DAG:
         catchup=False,
         max_active_runs=8,
         is_paused_upon_creation=False,
-        dagrun_timeout=timedelta(hours=1, seconds=max(map(rollback.longest_s, services), default=0)),
+        dagrun_timeout=timedelta(hours=1, seconds=max(map(restoring.longest_s, services), default=0)),
         tags=["rollback"],
         default_args={**DEFAULTS, "owner": "slipway"},
         params={
@@ -62,9 +62,9 @@ def rollback_dag() -> DAG:
             ),
         },
     ) as dag:
-        restored = rollback.by_hand(services)
-        left = rollback.unlane()
-        restored >> rollback.tell(services, report.note) >> left
+        restored = by_hand.by_hand(services)
+        left = by_hand.unlane()
+        restored >> by_hand.tell(services, report.note) >> left
         restored >> left
         left.operator.as_teardown()
     return dag

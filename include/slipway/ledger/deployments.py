@@ -58,6 +58,25 @@ class Deployments(Database):
             )
             return frozen(row, stages_of(session, row.run_id)) if row else None
 
+    def overtaken_by(self, run_id: str) -> str | None:
+        """Gives the newest release that was asked for later than this one, was deployed here, and was not left again."""
+        with self.transaction() as session:
+            own = session.get(ReleaseRow, run_id)
+            if own is None:
+                return None
+            return session.scalar(
+                select(ReleaseRow.run_id)
+                .join(DeploymentRow, DeploymentRow.run_id == ReleaseRow.run_id)
+                .where(
+                    ReleaseRow.service == own.service,
+                    ReleaseRow.environment == own.environment,
+                    ReleaseRow.requested_at > own.requested_at,
+                    ReleaseRow.rolled_back_to.is_(None),
+                )
+                .order_by(ReleaseRow.requested_at.desc(), ReleaseRow.run_id.desc())
+                .limit(1)
+            )
+
     def last_good(self, service: str, environment: str) -> Release | None:
         """Gives the release last deployed here that passed: what a rollback returns to.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from slipway.ledger import refreshes
 from slipway.release import given
-from slipway.stages import connections, lane, rollback
+from slipway.stages import connections, lane, restoring
 from slipway.stages.inspection import looked
 from slipway.stages.lanes import MARGIN_S
 from slipway.stages.stage import ALWAYS, CLUSTER, Group, Run, Stage, Step, Watch, Well
@@ -65,7 +65,7 @@ def act(run: Run, now: Now) -> given.Repaired:
         ]
         done = [f"re-applied {one}" for one in run.world.cluster().apply(again, force=True)]
         print("\n".join(done))
-        rollback.settle(connections.cluster(), service, str(now.release.digest))
+        restoring.settle(connections.cluster(), service, str(now.release.digest))
     finally:
         ledger.lane_release(service.service, environment, run.run_id)
     return told(now.differences, done)

@@ -9,8 +9,9 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk.exceptions import AirflowSkipException
 
 from slipway.ledger import wishes
-from slipway.release import obstacles
-from slipway.stages import connections
+from slipway.release import Status, obstacles
+from slipway.release.where import Where
+from slipway.stages import connections, lane, position
 from slipway.stages.outcome import recorded
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ def why_not(context: Context, service: Service, head: str) -> str | None:
         return f"{name} was never released; the first time is somebody's to say: slipway release {name}"
     answer, status = found
     if status:
+        is_open = status is Status.RUNNING
+        goes_on = lane.runs(context, service, answer.run_id) if is_open else None
+        place = position.of(ledger, answer.run_id, name, environment, goes_on=goes_on)
+        if place.where is Where.ABANDONED:
+            return f"{answer.run_id} is {place}; clear its task `report`"
         return f"{answer.run_id} is {status}"
     dag = obstacles.Dag(service.dag_id, is_paused=ti.get_dag(service.dag_id).is_paused)
     hold = ledger.held(name, environment, head)

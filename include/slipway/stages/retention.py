@@ -19,7 +19,7 @@ from slipway.release import given
 from slipway.release import refresh as decide
 from slipway.stages import connections, lane, xcom
 from slipway.stages.outcome import stage
-from slipway.stages.rollback import LOOKED_FOR
+from slipway.stages.restoring import LOOKED_FOR
 
 if TYPE_CHECKING:
     from slipway.adapters.engine import Stored

@@ -138,3 +138,17 @@ def test_many_deploy_at_once_and_one_is_active(ledger: Ledger, begin: Callable[.
     assert failures == []
     with ledger.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM deployments WHERE ended_at IS NULL")) == 1
+
+
+def test_a_release_is_overtaken_by_the_newest_that_was_deployed_since_and_not_left_again(
+    ledger: Ledger, begin: Callable[..., str], good: Callable[..., str]
+) -> None:
+    first = good(A)
+    assert ledger.overtaken_by(first) is None
+    assert ledger.overtaken_by("svc.nothing") is None
+    waits, second = begin(A, 1), good(B)
+    begin(C)  # asked for later, and not deployed
+    assert (ledger.overtaken_by(first), ledger.overtaken_by(waits)) == (second, second)
+    assert ledger.overtaken_by(second) is None
+    ledger.rolled_back(second, first, "no")
+    assert ledger.overtaken_by(first) is None

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from slipway.errors import Permanent
-from slipway.ledger import Ledger, rollbacks, upgrade
-from slipway.release import Status, run_id
-from slipway.stages import rollback as stage
+from slipway.errors import Permanent, PolicyFailed
+from slipway.ledger import Ledger, Release, rollbacks, upgrade
+from slipway.release import Choice, Status, run_id
+from slipway.stages import by_hand, restoring
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 MINE = "rollback.svc.20261126T120000.000001"
@@ -26,23 +26,28 @@ def good(ledger: Ledger, commit: str) -> str:
     return run
 
 
-def restored(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+def restored(ledger: Ledger) -> tuple[str, str]:
     """Let the rollback `MINE` go as far as what it would apply; give what it leaves, and for what."""
     went: list[tuple[str, str]] = []
-    monkeypatch.setattr(stage, "_published", lambda *_: True)
-    monkeypatch.setattr(stage, "restore", lambda _l, _s, left, to, _r: went.append((left.run_id, to.run_id)))
-    service: Any = SimpleNamespace(
-        service="svc",
-        deploy=SimpleNamespace(migrations=None, rollout=SimpleNamespace(timeout_s=1)),
-        verify=SimpleNamespace(health=SimpleNamespace(timeout_s=1)),
-    )
+    service: Any = SimpleNamespace(service="svc", deploy=SimpleNamespace(migrations=None))
+
+    def choose(leaving: Release, to: str | None) -> Choice:
+        return restoring.chosen(ledger, service, "staging", leaving, to)
+
     asked = rollbacks.begin(ledger, MINE, "svc", "staging", "anna", "a test")
-    stage._restored({}, ledger, service, asked, None)
+    asked = by_hand.decided(ledger, asked, None, take=lambda: None, choose=choose)
+    by_hand.returned(ledger, asked, apply=lambda left, to, _: went.append((left.run_id, to.run_id)))
     return went[0]
 
 
+@pytest.fixture(autouse=True)
+def published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every image be in the registry."""
+    monkeypatch.setattr(restoring, "_published", lambda *_: True)
+
+
 def test_a_stage_that_prints_the_run_of_a_rollback_decides_nothing(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger,
 ) -> None:
     first, second, bad = good(ledger, A), good(ledger, B), run_id("svc", C)
     ledger.begin("svc", "staging", C, bad, "refs/heads/main")
@@ -51,17 +56,31 @@ def test_a_stage_that_prints_the_run_of_a_rollback_decides_nothing(
     ledger.rolled_back(bad, second, f"verify.smoke failed: rolled back by hand ({MINE}): so it says")
     ledger.finish(bad, Status.ROLLED_BACK)
     ledger.hold("svc", "staging", "d" * 40, f"somebody's own words ({MINE})")
-    assert restored(ledger, monkeypatch) == (second, first)
+    assert restored(ledger) == (second, first)
 
 
 def test_a_try_after_a_kill_goes_on_with_what_was_chosen(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger,
 ) -> None:
     first, second = good(ledger, A), good(ledger, B)
     rollbacks.begin(ledger, MINE, "svc", "staging", "anna", "a test")
     rollbacks.chosen(ledger, MINE, second, first)
     ledger.rolled_back(second, first, "whatever is said of it")  # and there it was killed
-    assert restored(ledger, monkeypatch) == (second, first)
+    assert restored(ledger) == (second, first)
+
+
+def test_a_rollback_that_another_release_has_overtaken_changes_nothing(ledger: Ledger) -> None:
+    first, second = good(ledger, A), good(ledger, B)
+    rollbacks.begin(ledger, MINE, "svc", "staging", "anna", "a test")
+    rollbacks.chosen(ledger, MINE, second, first)  # and there it was killed
+    newer = good(ledger, C)
+    with pytest.raises(
+        PolicyFailed, match=f"{second}, which was to be left for {first}, is not what is deployed"
+    ):
+        restored(ledger)
+    active = ledger.active("svc", "staging")
+    assert active is not None
+    assert active.run_id == newer
 
 
 def test_who_from_where_to_why_and_how_it_ended_are_kept(ledger: Ledger) -> None:

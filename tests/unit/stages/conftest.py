@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from types import SimpleNamespace
@@ -18,6 +18,7 @@ import pytest
 from slipway.adapters.cluster import Rollout
 from slipway.catalog import Service, catalog_directory, load_service
 from slipway.ledger import Release, Stage
+from slipway.ledger.records import Hold
 from slipway.release import Outcome, Status, given
 from slipway.stages.sequence import release_of
 from slipway.stages.stage import Run
@@ -404,3 +405,83 @@ def changed(service: Service) -> Callable[..., Service]:
 @pytest.fixture
 def a_release() -> Callable[..., Release]:
     return release
+
+
+class Books:
+    """Releases of one service in one environment, in the order in which they were asked for; ``told`` is what was changed."""
+
+    def __init__(self) -> None:
+        self.releases: dict[str, Release] = {}
+        self.deployed: list[str] = []
+        self.told: list[tuple[Any, ...]] = []
+        self.reasons: dict[str, str] = {}
+
+    def add(self, run_id: str, status: Status, *, deployed: bool = False, **stages: Outcome) -> Release:
+        """Record a release; each of ``stages`` ended as given, and says so."""
+        blank: dict[str, Any] = {one.name: None for one in fields(Release)}
+        at = NOW + timedelta(minutes=len(self.releases))
+        ran = tuple(
+            Stage(name.replace("_", "."), outcome, 1.0, f"{name} says {outcome}", at)
+            for name, outcome in stages.items()
+        )
+        known = {"run_id": run_id, "service": "svc", "environment": "staging", "commit": run_id[-1] * 40}
+        known |= {
+            "status": status,
+            "requested_at": at,
+            "started_at": at,
+            "stages": ran,
+            "digest": f"sha256:{run_id}",
+        }
+        self.releases[run_id] = Release(**{**blank, **known})
+        if deployed:
+            self.deployed.append(run_id)
+        return self.releases[run_id]
+
+    def change(self, run_id: str, **known: Any) -> None:
+        """Change what is recorded of a release."""
+        self.releases[run_id] = replace(self.releases[run_id], **known)
+
+    # what stages ask and tell
+
+    def record(self, run_id: str) -> Release | None:
+        return self.releases.get(run_id)
+
+    def active(self, service: str, environment: str) -> Release | None:
+        return self.releases[self.deployed[-1]] if self.deployed else None
+
+    def overtaken_by(self, run_id: str) -> str | None:
+        later = list(self.releases)[list(self.releases).index(run_id) + 1 :]
+        since = [one for one in later if one in self.deployed and not self.releases[one].rolled_back_to]
+        return since[-1] if since else None
+
+    def held(self, service: str, environment: str, commit: str, *_: Any) -> Hold | None:
+        reason = self.reasons.get(commit)
+        return Hold(service, environment, commit, "", "", None, reason, NOW) if reason else None
+
+    def hold(self, service: str, environment: str, commit: str, reason: str, run_id: str | None) -> None:
+        self.reasons[commit] = reason
+        self.told.append(("hold", commit, reason))
+
+    def let_go(self, service: str, environment: str, commit: str) -> bool:
+        self.told.append(("let_go", commit))
+        return self.reasons.pop(commit, None) is not None
+
+    def rolled_back(self, run_id: str, to: str, reason: str) -> None:
+        self.change(run_id, rolled_back_to=to)
+        self.reasons[self.releases[run_id].commit] = reason
+        self.deployed.append(to)
+        self.told.append(("rolled_back", run_id, to, reason))
+
+    def finish(self, run_id: str, status: Status, reason: str | None = None) -> Release:
+        self.change(run_id, status=status)
+        self.told.append(("finish", run_id, status))
+        return self.releases[run_id]
+
+
+@pytest.fixture
+def books() -> Books:
+    """Give records of `svc.a`, which was good, and of `svc.b`, which was deployed after it."""
+    books = Books()
+    books.add("svc.a", Status.PASSED, deployed=True)
+    books.add("svc.b", Status.RUNNING, deployed=True)
+    return books

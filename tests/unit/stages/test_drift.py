@@ -38,7 +38,7 @@ def deployed(world: Any, a_release: Callable[..., Release], monkeypatch: pytest.
     release = a_release(run_id="web.1", digest="sha256:1", manifests=[DEPLOYMENT, SERVICE_])
     monkeypatch.setattr(module.refreshes, "active", lambda *_: release)
     monkeypatch.setattr(module.connections, "cluster", lambda: None)
-    monkeypatch.setattr(module.rollback, "settle", lambda *_: world.did.append("settled"))
+    monkeypatch.setattr(module.restoring, "settle", lambda *_: world.did.append("settled"))
     ledger = world.of_ledger
     ledger.lane_acquire = lambda *_: world.did.append("lane taken")
     ledger.lane_release = lambda *_: world.did.append("lane left")
@@ -102,7 +102,7 @@ def test_lane_is_left_when_what_was_re_applied_does_not_settle(
     def refuse(*_: Any) -> None:
         raise RuntimeError("not so")
 
-    monkeypatch.setattr(module.rollback, "settle", refuse)
+    monkeypatch.setattr(module.restoring, "settle", refuse)
     with pytest.raises(RuntimeError):
         stages["drift"].run(at("drift"))
     assert deployed.did[-1] == "lane left"
