@@ -66,10 +66,14 @@ class World:
 
 @dataclass(frozen=True)
 class Position:
-    """Where a release is, and why that is said, in words for a log."""
+    """Where a release is, and why that is said, in words for a log.
+
+    :param by: run id of the release that was asked for later and deployed, if that is why nothing is this one's to change.
+    """
 
     where: Where
     why: str
+    by: str | None = None
 
     def __str__(self) -> str:
         return f"{self.where}: {self.why}"
@@ -83,12 +87,14 @@ def where(world: World) -> Position:
         return Position(Where.DEPLOYED, f"{world.run_id} is what is deployed")
     if world.left_for:
         if world.active not in (world.left_for, None):
-            return Position(Where.OVERTAKEN, f"{world.active} was deployed since {world.left_for} was")
+            why = f"{world.active} was deployed since {world.left_for} was"
+            return Position(Where.OVERTAKEN, why, world.overtaken_by)
         if world.serves:
             return Position(Where.RETURNED, f"{world.left_for} serves again")
         return Position(Where.RETURNING, f"it was left for {world.left_for}")
     if world.overtaken_by:
-        return Position(Where.OVERTAKEN, f"{world.overtaken_by}, which was asked for later, was deployed")
+        why = f"{world.overtaken_by}, which was asked for later, was deployed"
+        return Position(Where.OVERTAKEN, why, world.overtaken_by)
     if world.status is not Status.RUNNING:
         return Position(Where.ENDED, f"it has ended {world.status}, and nothing of it is deployed")
     if world.goes_on is False:

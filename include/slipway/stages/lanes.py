@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from slipway.errors import PolicyFailed, Superseded, Transient
 from slipway.release import Contender, superseded_by
-from slipway.stages import connections
+from slipway.stages import connections, position
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +56,9 @@ def held(context: Context, *, going_back: bool = False) -> None:
         refuse_held(service, environment, record.commit, record.config_revision, record.digest)
     if ledger.lane_renew(service, environment, run_id, ttl_s):
         return
-    give_way(one for one in ledger.newer(run_id) if one.deployed)
+    place = position.of(ledger, run_id, service, environment)
+    if place.by and (newer := ledger.record(place.by)):
+        raise superseded(newer.run_id, newer.commit, is_deployed=True)
     if holder := ledger.lane_acquire(service, environment, run_id, ttl_s):
         raise Transient(
             f"{holder.run_id} has the lane of {service} in {environment}, and this run's has expired",
@@ -71,10 +73,14 @@ def give_way(newer: Iterable[Contender]) -> None:
     :raises Superseded: naming it.
     """
     if by := superseded_by(newer):
-        what = "was deployed" if by.deployed else "is ready"
-        raise Superseded(
-            f"superseded by {by.run_id}: commit {by.commit}, asked for later, {what}",
-            code="release.superseded",
-            by=by.run_id,
-            remedy="nothing; to deploy this commit all the same: `slipway release SERVICE COMMIT --again`",
-        )
+        raise superseded(by.run_id, by.commit, is_deployed=by.deployed)
+
+
+def superseded(by: str, commit: str, *, is_deployed: bool) -> Superseded:
+    """Give how a release ends that gives way to the run ``by``."""
+    return Superseded(
+        f"superseded by {by}: commit {commit}, asked for later, {'was deployed' if is_deployed else 'is ready'}",
+        code="release.superseded",
+        by=by,
+        remedy="nothing; to deploy this commit all the same: `slipway release SERVICE COMMIT --again`",
+    )

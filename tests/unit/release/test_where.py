@@ -56,6 +56,7 @@ def test_every_world_has_one_place_and_a_reason(world: World) -> None:
     assert (found.where is Where.DEPLOYED) == (world.status is not None and world.active == ME)
     if found.where is Where.OVERTAKEN:
         assert world.active == OTHER or world.overtaken_by == OTHER
+    assert (found.by is None) or (found.where is Where.OVERTAKEN and found.by == world.overtaken_by)
 
 
 @given(worlds, st.booleans())
