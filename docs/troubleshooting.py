@@ -107,7 +107,7 @@ def literals(expression: ast.expr | None) -> list[str] | None:
     match expression:
         case ast.Constant(value=str(text)):
             return [text]
-        case ast.Attribute(attr="code"):
+        case ast.Attribute(attr="code") | ast.Name(id="code") | ast.Constant(value=None):
             return []
         case ast.Call(
             func=ast.Attribute(attr="get"), args=[ast.Constant(value="code"), ast.Constant(value=str(text))]

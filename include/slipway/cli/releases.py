@@ -190,6 +190,7 @@ def _print(found: Release, held_at: datetime | None = None, undone: Rollback | N
     known = {
         "commit": found.commit,
         "environment": found.environment,
+        "code": found.code,
         "run": found.run_id + (f", begun {found.attempts} times" if found.attempts > 1 else ""),
         "image": f"{found.image}@{found.digest}" if found.image and found.digest else None,
         "config": found.config_revision,

@@ -34,7 +34,10 @@ class ReleaseFields(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Stage:
-    """How a stage of a release ended, and which Slipway ran it; None is an earlier one, which did not say."""
+    """How a stage of a release ended, and why: in words, and by the code of the error (see :mod:`slipway.errors`).
+
+    :param slipway: which Slipway ran it; None is an earlier one, which did not say.
+    """
 
     name: str
     outcome: Outcome
@@ -42,6 +45,7 @@ class Stage:
     reason: str | None
     started_at: datetime
     slipway: str | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class Release:
     plan_hash: str | None = None
     works_from: str | None = None
     rolled_back_to: str | None = None
+    code: str | None = None
     slipway: str | None = None
     catalog: str | None = None
 
@@ -108,6 +113,7 @@ class Release:
             "plan_hash": self.plan_hash,
             "plan": self.plan,
             "stage": self.stage,
+            "code": self.code,
             "reason": self.reason,
             "attempts": self.attempts,
             "run_id": self.run_id,
@@ -120,6 +126,7 @@ class Release:
                     "name": one.name,
                     "outcome": one.outcome.value,
                     "seconds": round(one.seconds, 3),
+                    "code": one.code,
                     "reason": one.reason,
                 }
                 for one in self.stages

@@ -48,7 +48,7 @@ def stages_of(session: Session, run_id: str) -> Sequence[StageRow]:
 def frozen(row: ReleaseRow, stages: Iterable[StageRow] = ()) -> Release:
     """Give the value of a row, apart from the session that read it."""
     known = tuple(
-        Stage(one.name, Outcome(one.outcome), one.seconds, one.reason, one.started_at, one.slipway)
+        Stage(one.name, Outcome(one.outcome), one.seconds, one.reason, one.started_at, one.slipway, one.code)
         for one in stages
     )
     return Release(**{name: getattr(row, name) for name in _COLUMNS}, status=Status(row.status), stages=known)
@@ -117,7 +117,7 @@ class Releases(Database):
                 )
             row.status, row.ref, row.attempts = decide.begin(Status(row.status)).value, ref, row.attempts + 1
             row.slipway, row.catalog = this(), catalog
-            row.finished_at = row.reason = row.stage = row.superseded_by = row.ready_at = None
+            row.finished_at = row.reason = row.code = row.stage = row.superseded_by = row.ready_at = None
             return frozen(row, stages_of(session, run_id))
 
     def update(self, run_id: str, **known: Unpack[ReleaseFields]) -> None:
@@ -140,16 +140,20 @@ class Releases(Database):
         seconds: float,
         reason: str | None = None,
         started_at: datetime | None = None,
+        *,
+        code: str | None = None,
     ) -> None:
         """Records how a stage ended; the last run of a stage counts.
 
         :param seconds: how long it took.
+        :param code: of the reason, if it is an error's.
         :param started_at: None is `seconds` ago.
         """
         values = {
             "outcome": Outcome(outcome).value,
             "seconds": seconds,
             "reason": reason,
+            "code": code,
             "started_at": started_at or NOW - timedelta(seconds=seconds),
             "slipway": this(),
         }
@@ -167,10 +171,11 @@ class Releases(Database):
         reason: str | None = None,
         stage: str | None = None,
         superseded_by: str | None = None,
+        code: str | None = None,
     ) -> Release:
         """Records how a release ended, and makes its deployment a good one if it passed.
 
-        :param reason: why, if it did not pass; `stage`: where.
+        :param reason: why, if it did not pass, and the `code` of that; `stage`: where.
         :param superseded_by: run id of the release that went instead.
         :raises Permanent: when the release cannot end so (see `slipway.release.states`).
         """
@@ -178,7 +183,7 @@ class Releases(Database):
             row = locked(session, run_id)
             now = session.scalar(select(NOW))
             row.status, row.finished_at = decide.finish(Status(row.status), Status(str(status))).value, now
-            row.reason, row.stage, row.superseded_by = reason, stage, superseded_by
+            row.reason, row.code, row.stage, row.superseded_by = reason, code, stage, superseded_by
             session.flush()
             if row.status == Status.PASSED:
                 row.rolled_back_to = None

@@ -22,6 +22,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from slipway.release import Outcome, Status
 
 _Time = TIMESTAMP(timezone=True)
+_CODE = "code ~ '^[a-z]+(-[a-z]+)*[.][a-z]+(-[a-z]+)*$'"  # as slipway.errors has them
 
 
 def _among(column: str, values: type[Outcome] | type[Status]) -> str:
@@ -72,6 +73,7 @@ class ReleaseRow(Table):
     rolled_back_to: Mapped[str | None] = mapped_column(ForeignKey("releases.run_id"))
     superseded_by: Mapped[str | None] = mapped_column(ForeignKey("releases.run_id"))
     reason: Mapped[str | None]
+    code: Mapped[str | None]
     stage: Mapped[str | None]
     requested_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ready_at: Mapped[datetime | None]
@@ -86,6 +88,7 @@ class ReleaseRow(Table):
             "superseded_by IS NULL OR (status = 'superseded' AND superseded_by <> run_id)", "superseded"
         ),
         CheckConstraint("commit ~ '^([0-9a-f]{40}|[0-9a-f]{64})$'", "commit"),
+        CheckConstraint(_CODE, "code"),
         CheckConstraint("digest ~ '^sha256:[0-9a-f]{64}$'", "digest"),
         Index("releases_service_environment_started_idx", "service", "environment", text("started_at DESC")),
         Index("releases_queue_idx", "service", "environment", text("requested_at DESC")),
@@ -105,11 +108,13 @@ class StageRow(Table):
     outcome: Mapped[str]
     seconds: Mapped[float]
     reason: Mapped[str | None]
+    code: Mapped[str | None]
     started_at: Mapped[datetime]
     slipway: Mapped[str | None]
 
     __table_args__ = (
         CheckConstraint(_among("outcome", Outcome), "outcome"),
+        CheckConstraint(_CODE, "code"),
         CheckConstraint("seconds >= 0 AND seconds < 'infinity'", "seconds"),
     )
 

@@ -94,6 +94,7 @@ class Ended(Given):
 
     outcome: str
     reason: str | None = None
+    code: str | None = None
 
 
 class Yielded(Given):

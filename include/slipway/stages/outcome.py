@@ -65,18 +65,20 @@ def recorded(context: Any) -> Iterator[Ending]:
     """
     started = datetime.now(UTC)
 
-    def record(outcome: Outcome, reason: str | None = None) -> None:
+    def record(outcome: Outcome, reason: str | None = None, *, code: str | None = None) -> None:
         ti = context["ti"]
         if not is_release(context):
             # for its DAG's own report
-            xcom.give(ti, given.Ended(outcome=outcome.value, reason=reason))
+            xcom.give(ti, given.Ended(outcome=outcome.value, reason=reason, code=code))
             return
         seconds = (datetime.now(UTC) - started).total_seconds()
-        connections.ledger().stage(ti.run_id, ti.task_id, outcome, seconds, reason, started_at=started)
+        connections.ledger().stage(
+            ti.run_id, ti.task_id, outcome, seconds, reason, started_at=started, code=code
+        )
 
-    def record_safely(outcome: Outcome, reason: str) -> None:
+    def record_safely(outcome: Outcome, reason: str, *, code: str) -> None:
         try:
-            record(outcome, reason)
+            record(outcome, reason, code=code)
         except Exception:
             # the fault that is about to be raised matters more than that it could not be recorded
             log.exception("the ledger does not take the outcome of this stage")
@@ -88,23 +90,25 @@ def recorded(context: Any) -> Iterator[Ending]:
         record(Outcome.SKIPPED, str(e))
         raise
     except Superseded as e:
-        record(Outcome.SUPERSEDED, str(e))
+        record(Outcome.SUPERSEDED, str(e), code=e.code)
         xcom.give(context["ti"], given.Yielded(to=e.by))
         raise AirflowSkipException(e.message) from None
     except SlipwayError as e:
         _across_upgrade(context, e)
         outcome = Outcome.FAILED if isinstance(e, PolicyFailed) else Outcome.ERRORED
-        record_safely(outcome, str(e))
+        record_safely(outcome, str(e), code=e.code)
         log.error("%s: %s", outcome.upper(), e)
         raise (AirflowException if isinstance(e, Transient) else AirflowFailException)(e.message) from None
     except AirflowTaskTimeout as e:
-        record_safely(Outcome.ERRORED, f"the task took longer than its execution_timeout: {e}")
+        record_safely(
+            Outcome.ERRORED, f"the task took longer than its execution_timeout: {e}", code="stage.timed-out"
+        )
         raise
     except Exception as e:
         if unreadable := _across_upgrade(context, e):
-            record_safely(Outcome.ERRORED, str(unreadable))
+            record_safely(Outcome.ERRORED, str(unreadable), code=unreadable.code)
             raise AirflowFailException(unreadable.message) from e
-        record_safely(Outcome.ERRORED, f"{type(e).__name__}: {e}")
+        record_safely(Outcome.ERRORED, f"{type(e).__name__}: {e}", code="stage.broke")
         raise
     record(ending.outcome, ending.reason)
 

@@ -38,7 +38,17 @@ def asset(service: Service) -> Asset:
     return Asset(name=f"release/{service.service}", uri=f"slipway://releases/{service.service}")
 
 
-EVENT = ("environment", "commit", "status", "digest", "run_id", "config_revision", "schema_revision", "stage")
+EVENT = (
+    "environment",
+    "commit",
+    "status",
+    "digest",
+    "run_id",
+    "config_revision",
+    "schema_revision",
+    "stage",
+    "code",
+)
 
 
 def same(event: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
@@ -66,7 +76,12 @@ def note(release: Release) -> str:
         if value:
             lines.append(f"{name}: {value}")
     if release.stage:
-        lines += [f"stage: {release.stage}", "", *(release.reason or "").splitlines()[:20]]
+        lines += [
+            f"stage: {release.stage}",
+            *([f"code: {release.code}"] if release.code else []),
+            "",
+            *(release.reason or "").splitlines()[:20],
+        ]
     steps = advice(release.service, release.commit, release.status, release.stage, release.superseded_by)
     lines += [f"How to go on: {step}" for step in steps]
     return "\n".join(lines) + "\n"
@@ -137,6 +152,7 @@ class Verdict:
     status: Status
     stage: str | None
     reason: str | None
+    code: str | None = None
     untold: tuple[Stage, ...] = ()
 
 
@@ -159,7 +175,7 @@ def untold(record: Release, states: Mapping[str, str], own: str, now: datetime) 
         )
         if not agrees:
             why = "the task ended without a word: it was killed" if state == "failed" else None
-            yield Stage(name, outcome, 0.0, why, now)
+            yield Stage(name, outcome, 0.0, why, now, code="stage.killed" if why else None)
 
 
 def read(run: Run) -> Story:
@@ -195,7 +211,8 @@ def decide(_service: Service, story: Story) -> Verdict:
         is_active=story.is_active,
         is_cut="upstream_failed" in story.states.values(),
     )
-    return Verdict(status, worst, reason, more)
+    code = known[worst].code if worst in known else None
+    return Verdict(status, worst, reason, code, more)
 
 
 def act(run: Run, verdict: Verdict) -> given.Reported:
@@ -208,7 +225,7 @@ def act(run: Run, verdict: Verdict) -> given.Reported:
         )
         return told
     for one in verdict.untold:
-        ledger.stage(run.run_id, one.name, one.outcome, one.seconds, one.reason)
+        ledger.stage(run.run_id, one.name, one.outcome, one.seconds, one.reason, code=one.code)
     superseded = verdict.status is Status.SUPERSEDED
     newer = run.find(given.Yielded, of=verdict.stage) if superseded else None
     release = ledger.finish(
@@ -217,6 +234,7 @@ def act(run: Run, verdict: Verdict) -> given.Reported:
         reason=verdict.reason,
         stage=verdict.stage,
         superseded_by=newer.to if newer else None,
+        code=verdict.code,
     )
     _note(run, release)
     _tell(run, release)

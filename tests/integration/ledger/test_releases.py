@@ -48,6 +48,7 @@ def test_release_is_shown_with_exactly_the_promised_words(
         "plan_hash",
         "plan",
         "stage",
+        "code",
         "reason",
         "attempts",
         "run_id",
@@ -58,8 +59,8 @@ def test_release_is_shown_with_exactly_the_promised_words(
         "stages",
     ]
     assert shown["stages"] == [
-        {"name": "checkout", "outcome": "passed", "seconds": 0.5, "reason": None},
-        {"name": "test.unit", "outcome": "passed", "seconds": 2.5, "reason": None},
+        {"name": "checkout", "outcome": "passed", "seconds": 0.5, "code": None, "reason": None},
+        {"name": "test.unit", "outcome": "passed", "seconds": 2.5, "code": None, "reason": None},
     ]
     assert (shown["status"], shown["digest"], shown["superseded_by"]) == ("passed", DIGEST, None)
     assert datetime.fromisoformat(shown["started_at"]) <= datetime.fromisoformat(shown["finished_at"])
@@ -70,10 +71,11 @@ def test_cleared_run_begins_again_and_keeps_its_stages(
 ) -> None:
     run = begin()
     ledger.update(run, tree="t")
-    ledger.stage(run, "unit", "failed", 1, "2 tests failed")
-    ledger.finish(run, "failed", "2 tests failed", "unit")
+    ledger.stage(run, "unit", "failed", 1, "2 tests failed", code="gate.failed")
+    ledger.finish(run, "failed", "2 tests failed", "unit", code="gate.failed")
     first = record(run)
     assert (first.status, first.reason, first.stage) == (Status.FAILED, "2 tests failed", "unit")
+    assert (first.code, [one.code for one in first.stages]) == ("gate.failed", ["gate.failed"])
     begin()
     again = record(run)
     assert (again.status, again.reason, again.finished_at, again.attempts) == (Status.RUNNING, None, None, 2)

@@ -43,6 +43,7 @@ FAILED = replace(
     status=Status.FAILED,
     stage="test.unit",
     reason=WHY,
+    code="gate.failed",
     attempts=2,
     stages=(Stage("test.unit", Outcome.FAILED, 1.0, WHY, BEGAN),),
 )
@@ -81,6 +82,7 @@ def test_failure_leads_with_what_where_why_and_how_to_go_on(capsys: pytest.Captu
         "In Airflow: http://airflow/dags/release_web/runs/web.0123456789ab/tasks/test.unit",
         "",
     ]
+    assert "code         gate.failed" in lines
     assert "run          web.0123456789ab, begun 2 times" in lines
     assert lines[-1] == "test.unit  failed       1.0  test.unit failed: tests/unit/test_a.py:8: assert 1 == 2"
 

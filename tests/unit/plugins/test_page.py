@@ -17,7 +17,7 @@ class Moment:
 def rendered(plan: str = "", held: object = None, undone: object = None, **known: object) -> str:
     fixed = {
         "service": "web", "commit": "0123456789abcdef", "environment": "staging", "status": "failed",
-        "superseded_by": None, "stage": "test.unit", "reason": "test.unit failed: <b>1</b> finding",
+        "superseded_by": None, "stage": "test.unit", "code": "gate.failed", "reason": "test.unit failed: <b>1</b> finding",
         "run_id": "web.0123456789ab", "ref": "refs/heads/main", "tree": None, "digest": None, "image": None,
         "config_revision": None, "schema_revision": None, "schema_revision_before": None, "manifests": None,
         "attempts": 1, "rolled_back_to": None, "works_from": None, "plan_hash": None,
@@ -43,6 +43,7 @@ def test_page_leads_with_status_stage_reason_and_how_to_go_on() -> None:
         "failed</span>",
         ">test.unit</a></h1>",
         "test.unit failed: ",
+        "<code>gate.failed</code>",
         "How to go on",
         "push a commit",
         "Commit</th>",

@@ -1,4 +1,4 @@
-"""How a stage ends is on record before Airflow hears of it, and an upgrade in the middle of its release is said."""
+"""How a stage ends is on record, with the code of its reason, before Airflow hears of it, and an upgrade in the middle of its release is said."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 
 from slipway import version
-from slipway.errors import Transient
+from slipway.errors import Permanent, PolicyFailed, Superseded, Transient
 from slipway.release import Outcome
 from slipway.stages import connections
 from slipway.stages.outcome import recorded
@@ -83,3 +88,74 @@ def test_what_keeps_the_ledger_from_answering_is_what_is_told(monkeypatch: pytes
     monkeypatch.setattr(connections, "ledger", gone)
     with pytest.raises(AirflowException, match="the engine is away"), recorded(CONTEXT):
         raise Transient("the engine is away", code="engine.unreachable")
+
+
+Row = tuple[Outcome, str | None, str | None]
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
+    """Gives outcome, first line of the reason, and code of each record of a stage."""
+    found: list[Row] = []
+
+    class Ledger:
+        def stage(
+            self, run: str, name: str, outcome: Outcome, seconds: float, reason: str | None, **known: Any
+        ) -> None:
+            found.append((outcome, reason.splitlines()[0] if reason else None, known["code"]))
+
+        def record(self, run: str) -> None:
+            return None
+
+    monkeypatch.setattr(connections, "ledger", Ledger)
+    return found
+
+
+@pytest.fixture
+def context() -> dict[str, Any]:
+    ti = SimpleNamespace(run_id="web.0123456789ab", task_id="gate", xcom_push=lambda **_: None)
+    return {"ti": ti, "dag": SimpleNamespace(tags={"release"})}
+
+
+@pytest.mark.parametrize(
+    ("error", "row", "told"),
+    [
+        (PolicyFailed("no", code="gate.failed"), (Outcome.FAILED, "no", "gate.failed"), AirflowFailException),
+        (
+            Permanent("denied", code="vault.path-denied", remedy="allow it"),
+            (Outcome.ERRORED, "denied", "vault.path-denied"),
+            AirflowFailException,
+        ),
+        (
+            Transient("away", code="engine.unreachable"),
+            (Outcome.ERRORED, "away", "engine.unreachable"),
+            AirflowException,
+        ),
+        (
+            Superseded("by 2", code="release.superseded", by="2"),
+            (Outcome.SUPERSEDED, "by 2", "release.superseded"),
+            AirflowSkipException,
+        ),
+        (AirflowSkipException("not needed"), (Outcome.SKIPPED, "not needed", None), AirflowSkipException),
+        (
+            AirflowTaskTimeout("60 s"),
+            (Outcome.ERRORED, "the task took longer than its execution_timeout: 60 s", "stage.timed-out"),
+            AirflowTaskTimeout,
+        ),
+        (KeyError("x"), (Outcome.ERRORED, "KeyError: 'x'", "stage.broke"), KeyError),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, BaseException) else "",
+)
+def test_an_end_is_recorded_with_its_code_before_airflow_hears_of_it(
+    error: BaseException, row: Row, told: type[BaseException], rows: list[Row], context: dict[str, Any]
+) -> None:
+    with pytest.raises(told) as caught, recorded(context):
+        raise error
+    assert type(caught.value) is told
+    assert rows == [row]
+
+
+def test_what_ends_well_has_no_code(rows: list[Row], context: dict[str, Any]) -> None:
+    with recorded(context):
+        pass
+    assert rows == [(Outcome.PASSED, None, None)]

@@ -50,6 +50,13 @@ def release(**known: object) -> Release:
     return Release(**{**nothing, **fixed, **known})  # type: ignore[arg-type]
 
 
+def test_note_names_the_code_beside_the_stage() -> None:
+    said = note(
+        release(status=Status.FAILED, stage="gate", code="gate.not-all-passed", reason="no")
+    ).splitlines()
+    assert said[4:8] == ["stage: gate", "code: gate.not-all-passed", "", "no"]
+
+
 def ended(
     known: Release, is_active: bool = True, is_cut: bool = False, **stages: str
 ) -> tuple[Status, str | None, str | None]:
