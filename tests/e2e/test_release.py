@@ -203,6 +203,7 @@ def test_push_with_a_failing_test_changes_nothing_and_the_next_good_one_passes(
     bad = project.push("Break a unit test", "failing-test")
     assert bad.state == "failed"
     assert (bad.release.status, bad.release.stage) == (Status.FAILED, "test.unit")
+    assert bad.release.code == "gate.failed"
     assert bad.release.reason is not None
     assert "test_text_always_ends_with_its_sentence" in bad.release.reason
     assert bad.tasks["test.unit"]["try_number"] == 1  # the verdict stands: no retry
@@ -212,7 +213,7 @@ def test_push_with_a_failing_test_changes_nothing_and_the_next_good_one_passes(
     note = project.clone.note(bad.commit)
     assert note is not None
     assert note.startswith("slipway: failed")
-    assert "stage: test.unit" in note
+    assert "stage: test.unit\ncode: gate.failed\n" in note
     assert outcomes(bad)["report"] == Outcome.PASSED
 
     good = project.push("Mend it")

@@ -86,6 +86,7 @@ def test_what_was_deployed_and_fails_is_rolled_back_though_it_added_to_the_schem
 ) -> None:
     assert bad.state == "failed"
     assert (bad.release.status, bad.release.stage) == (Status.ROLLED_BACK, "verify.smoke")
+    assert bad.release.code == "pod.failed"
     assert bad.states["deploy.migrate"] == "success"
     assert bad.states["rollback"] == "success"
     assert bad.release.rolled_back_to == project.run_id(good.commit)
