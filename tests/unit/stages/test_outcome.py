@@ -1,4 +1,4 @@
-"""How a stage ends is on record, with the code of its reason, before Airflow hears of it, and an upgrade in the middle of its release is said."""
+"""How a stage ends is on record with its code before Airflow hears of it; an upgrade in the middle of its release is said."""
 
 from __future__ import annotations
 
