@@ -9,8 +9,9 @@ down_revision = "0008"
 def upgrade() -> None:
     """Plain SQL: what a migration did must not change when the models do."""
     for table in ("releases", "stages"):
-        op.execute(f"ALTER TABLE {table} ADD COLUMN code text")
-        op.execute(
-            f"ALTER TABLE {table} ADD CONSTRAINT {table}_code_check "
-            "CHECK (code ~ '^[a-z]+(-[a-z]+)*[.][a-z]+(-[a-z]+)*$')"
-        )
+        op.execute(f"""
+            ALTER TABLE {table} ADD COLUMN IF NOT EXISTS code text;
+            ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {table}_code_check;
+            ALTER TABLE {table} ADD CONSTRAINT {table}_code_check
+                CHECK (code ~ '^[a-z]+(-[a-z]+)*[.][a-z]+(-[a-z]+)*$');
+        """)
