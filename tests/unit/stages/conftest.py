@@ -89,11 +89,20 @@ class Ledger:
         self.did.append(("update", known))
         self.releases[run_id] = replace(self.releases[run_id], **known)
 
-    def stage(self, run_id: str, name: str, outcome: Outcome, seconds: float, reason: str | None) -> None:
+    def stage(
+        self,
+        run_id: str,
+        name: str,
+        outcome: Outcome,
+        seconds: float,
+        reason: str | None,
+        *,
+        code: str | None = None,
+    ) -> None:
         self.did.append(("stage", name, outcome, reason))
         known = self.releases[run_id]
         self.releases[run_id] = replace(
-            known, stages=(*known.stages, Stage(name, outcome, seconds, reason, NOW))
+            known, stages=(*known.stages, Stage(name, outcome, seconds, reason, NOW, code=code))
         )
 
     def finish(self, run_id: str, status: Status, **known: Any) -> Release:

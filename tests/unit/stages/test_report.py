@@ -198,6 +198,7 @@ def test_task_that_was_killed_is_put_on_record_and_decides(run: Callable[..., Ru
     found, _ = reporting(run, {"verify.health": "success", "lane": "failed"})
     assert (found.status, found.stage) == ("errored", "lane")
     assert healthy.did[0][:3] == ("stage", "lane", Outcome.ERRORED)
+    assert next(iter(healthy.of_ledger.releases.values())).code == "stage.killed"
 
 
 def test_superseded_release_names_by_which(run: Callable[..., Run], healthy: Any) -> None:
