@@ -42,4 +42,6 @@ def test_running_release_is_shown_without_an_end() -> None:
     shown = release.show()
     assert (shown["status"], shown["finished_at"], shown["digest"]) == ("running", None, None)
     assert shown["started_at"] == "2026-01-01T00:00:00+00:00"
-    assert shown["stages"] == [{"name": "unit", "outcome": "failed", "seconds": 1.235, "reason": "1 failed"}]
+    assert shown["stages"] == [
+        {"name": "unit", "outcome": "failed", "seconds": 1.235, "code": None, "reason": "1 failed"}
+    ]
