@@ -51,6 +51,16 @@ def test_folder_is_there(folder: str) -> None:
     assert all((ROOT / path).exists() for path in re.findall(r"`(.*?)`", folder)), folder
 
 
+def test_every_module_that_is_named_is_there() -> None:
+    named = set(re.findall(r"`([a-z_/]+\.py)`", TEXT))
+    assert len(named) > 3
+    assert [
+        one
+        for one in sorted(named)
+        if not ((ROOT / one).exists() or (ROOT / "include/slipway" / one).exists())
+    ] == []
+
+
 def test_every_folder_of_the_checkout_has_its_line() -> None:
     named = {path.split("/")[0] for path in re.findall(r"`(.*?)`", section("Where things lie"))}
     there = {
