@@ -162,27 +162,34 @@ def clear_machine(sandbox: Sandbox) -> None:
             )
     for state in others:
         sweep(sandbox, state)
-        MARKER.unlink(missing_ok=True)
+        if marker and marker["state"] == str(state):
+            MARKER.unlink(missing_ok=True)
     if sandbox.supervisor.pid() is None:
         sweep(sandbox, layout.state)
 
 
 def sweep(sandbox: Sandbox, state: Path) -> None:
-    """Take away what a sandbox that is no longer supervised left on the machine; its data stays."""
+    """Take away what a sandbox that is no longer supervised left on the machine; its data stays.
+
+    Bridges, addresses and chains of the firewall have one owner on a machine: while this sandbox lives, they are its own.
+    """
     start = time.monotonic()
-    is_own = state == sandbox.layout.state
+    is_own, lives = state == sandbox.layout.state, sandbox.supervisor.pid() is not None
     other = Layout(state, sandbox.layout.cache, sandbox.layout.checkout)
     ended = leftovers.end_processes(state, patience_s=2)
     mounts = leftovers.unmount_below(state)
     if ended or mounts or not is_own:
         took = time.monotonic() - start
         sandbox.say("sandbox", f"cleared {ended} processes and {mounts} mounts of {state} ({took:.1f} s)")
-    dead = parts_of(Sandbox(other, Supervisor(other), sandbox.services, {}, sandbox.say))
-    dead["docker"].clean()
-    if ended or mounts or not is_own:
-        dead["kubernetes"].clean()
-    if not is_own:
-        dead["network"].clean()
+    if lives:
+        leftovers.remove_cgroups(f"{leftovers.cgroup_name(state)}-docker")
+    else:
+        dead = parts_of(Sandbox(other, Supervisor(other), sandbox.services, {}, sandbox.say))
+        dead["docker"].clean()
+        if ended or mounts or not is_own:
+            dead["kubernetes"].clean()
+        if not is_own:
+            dead["network"].clean()
     leftovers.remove_cgroup_of(state)
     for name in ("supervisord.pid", "supervisor.sock"):
         (state / "supervisor" / name).unlink(missing_ok=True)

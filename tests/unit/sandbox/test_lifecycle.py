@@ -56,6 +56,23 @@ def test_down_leaves_everything_of_a_sandbox_that_lives_elsewhere(
     assert any("/other/state (process 4711)" in line for line in said)
 
 
+def test_what_a_dead_one_left_is_cleared_without_taking_the_network_of_the_one_that_lives(
+    sandbox: Sandbox, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lifecycle.MARKER.write_text(json.dumps({"state": str(sandbox.layout.state), "checkout": "/mine"}))
+    monkeypatch.setattr(leftovers, "sandboxes", lambda: {Path("/dead/state"): None})
+    monkeypatch.setattr(leftovers, "end_processes", lambda state, patience_s: 3)
+    monkeypatch.setattr(Supervisor, "pid", lambda self: 4711)
+    monkeypatch.setattr(
+        lifecycle,
+        "parts_of",
+        lambda sandbox: dict.fromkeys(("network", "docker", "kubernetes"), Untouchable(sandbox)),
+    )
+    lifecycle.clear_machine(sandbox)
+    assert any(line.startswith("cleared 3 processes") and "/dead/state" in line for line in said)
+    assert lifecycle.MARKER.is_file()
+
+
 def test_up_from_another_checkout_says_whose_code_runs_before_and_after(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
