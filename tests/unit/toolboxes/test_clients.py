@@ -46,31 +46,6 @@ def test_apt_sources_keep_debians_own_and_leave_out_the_rest(tmp_path: Path) -> 
     )
 
 
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A machine whose only settings are in a home folder of its own."""
-    for name in (
-        "PIP_INDEX_URL",
-        "PIP_EXTRA_INDEX_URL",
-        "PIP_CERT",
-        "UV_INDEX_URL",
-        "UV_DEFAULT_INDEX",
-        "SSL_CERT_FILE",
-        "REQUESTS_CA_BUNDLE",
-        "CURL_CA_BUNDLE",
-        "VIRTUAL_ENV",
-        "PIP_CONFIG_FILE",
-        "XDG_CONFIG_HOME",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "NO_PROXY",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(clients, "_apt_conf", lambda: "")
-    return tmp_path
-
-
 def test_settings_of_files_and_environment_become_secrets(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
