@@ -22,17 +22,6 @@ WRITTEN = 1_700_000_000  # as in the tars of `tar_of`
 ABROAD = "198.51.100.1"  # RFC 5737: nobody has it
 
 
-TRIED = """
-import socket, sys, json, time
-def tried(host, port):
-    try:
-        socket.create_connection((host, int(port)), timeout=2).close()
-        return "connected"
-    except OSError as e:
-        return f"{type(e).__name__} {e.errno}"
-"""
-
-
 Build = Callable[..., list[str]]
 
 
