@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from slipway_sandbox.layout import SandboxError
 
@@ -57,6 +58,12 @@ class Engine:
         return subprocess.CompletedProcess(
             done.args, done.returncode, done.stdout.decode(errors="replace"), ""
         )
+
+
+def client_environment() -> dict[str, str]:
+    """The environment of the product's own use of docker: Debian's client first, whatever engine this shell is set to."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
+    return {**kept, "PATH": f"{Path(DOCKER).parent}:{os.environ.get('PATH', '/bin')}"}
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from slipway.toolboxes import engine
 from slipway.toolboxes.building import Builder, Target
 from slipway.toolboxes.recipes import Recipes
 from slipway_sandbox import image_store
-from slipway_sandbox.engine import DOCKER, ImageError
+from slipway_sandbox.engine import ImageError, client_environment
 
 PREFIX = "slipway"
 Log = Callable[[str], None]
@@ -42,14 +42,11 @@ def ensure(
     :raises ImageError: with the image, the last lines of its log, and what to do
     """
     password = Path(password_file).read_text(encoding="utf-8").strip()
-    # the sandbox's engine and Debian's client, whatever this shell is set to
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
-    environment["PATH"] = f"{Path(DOCKER).parent}:{os.environ.get('PATH', '/bin')}"
     kept = image_store.Kept(
         Path(cache) / "pushed", image_store.Registry.of(registry, ca_file, username, password_file)
     )
     try:
-        with engine.opened(docker_host, registry, username, password, environment) as opened:
+        with engine.opened(docker_host, registry, username, password, client_environment()) as opened:
             builder = Builder(
                 Recipes.of(),
                 opened,

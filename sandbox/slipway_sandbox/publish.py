@@ -10,6 +10,7 @@ import yaml
 from slipway_sandbox.layout import write_file
 from slipway_sandbox.part import Sandbox
 from slipway_sandbox.parts.docker import Docker
+from slipway_sandbox.parts.packages import Packages
 from slipway_sandbox.parts.postgres import Postgres
 
 # The sandbox's advisories come out of a package whose newest data are of July 2026; a team mirrors its own daily.
@@ -37,6 +38,7 @@ def _platform(sandbox: Sandbox) -> None:
         "registry": {"address": sandbox.registry, "ca_file": str(sandbox.registry_ca)},
         "images": layout.recorded("images.json") or {},
         "package_index": index,
+        "packages": Packages(sandbox).recorded() or None,
         "database": {"host": host, "port": port},
         "advisories": {"max_age_days": ADVISORIES_MAX_AGE_DAYS},
         "airflow": {"url": sandbox.airflow_url},

@@ -6,6 +6,8 @@ import difflib
 import os
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
+from xml.sax.saxutils import escape
 
 from pydantic import Field
 
@@ -23,6 +25,9 @@ Address = Annotated[
 ImagePlatform = Annotated[
     str,
     Word(r"[a-z0-9]+/[a-z0-9]+(?:/[a-z0-9]+)?", "must be <os>/<architecture>, such as linux/amd64", 40),
+]
+ContainerName = Annotated[
+    str, Word(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "must be the name of a Docker container", 128)
 ]
 Volume = Annotated[str, Word(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "must be the name of a Docker volume", 128)]
 
@@ -49,6 +54,74 @@ class PackageIndex(Entry):
 
     ca_volume: Volume | None = None
     environment: dict[Variable, str] = Field(default_factory=dict)
+
+
+class Packages(Entry):
+    """The package proxies: all that pushed code reaches where it has a network.
+
+    `container` is the engine's container that is joined to each job's private network; the others are the addresses at
+    which it has packages there, as clients are told them. What is not named is not to be had.
+    """
+
+    container: ContainerName
+    pypi: HttpUrl | None = None
+    npm: HttpUrl | None = None
+    go: HttpUrl | None = None
+    maven: HttpUrl | None = None
+    debian: HttpUrl | None = None
+    debian_security: HttpUrl | None = None
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Give the addresses that are named, by whose packages are there."""
+        kinds = ("pypi", "npm", "go", "maven", "debian", "debian_security")
+        return {kind: address for kind in kinds if (address := getattr(self, kind))}
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Give the host names by which jobs ask for them, sorted."""
+        return tuple(sorted({_host(address) for address in self.addresses.values()}))
+
+    def environment(self) -> dict[str, str]:
+        """Give what tells pip, uv, npm and go where to ask; Maven and apt are told by files."""
+        found: dict[str, str] = {}
+        if self.pypi:
+            found |= {
+                "PIP_INDEX_URL": self.pypi,
+                "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+                "UV_DEFAULT_INDEX": self.pypi,
+            }
+            if self.pypi.startswith("http:"):
+                found["PIP_TRUSTED_HOST"] = _host(self.pypi)
+        if self.npm:
+            quiet = ("AUDIT", "FUND", "UPDATE_NOTIFIER")  # what they ask is not to be had
+            found |= {"NPM_CONFIG_REGISTRY": self.npm, **{f"NPM_CONFIG_{one}": "false" for one in quiet}}
+        if self.go:
+            found["GOPROXY"] = self.go  # its checksum database is asked through it, too
+        return found
+
+    def maven_settings(self) -> str:
+        """Give a settings.xml by which Maven asks here, whatever repositories a project names; empty if there is none."""
+        if not self.maven:
+            return ""
+        return (
+            "<settings><mirrors><mirror><id>packages</id><mirrorOf>*</mirrorOf>"
+            f"<url>{escape(self.maven)}</url></mirror></mirrors></settings>\n"
+        )
+
+    def debian_sources(self, suite: str) -> str:
+        """Give apt's sources (deb822) of a suite such as `bookworm`; empty if there are none."""
+        found = [(self.debian, f"{suite} {suite}-updates"), (self.debian_security, f"{suite}-security")]
+        return "\n".join(
+            f"Types: deb\nURIs: {address}\nSuites: {suites}\nComponents: main\n"
+            "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+            for address, suites in found
+            if address
+        )
+
+
+def _host(address: str) -> str:
+    return urlsplit(address).hostname or ""
 
 
 class Database(Entry):
@@ -78,6 +151,7 @@ class Platform(Entry):
     registry: Registry
     images: dict[Name, ImageDigest]
     package_index: PackageIndex = Field(default_factory=PackageIndex)
+    packages: Packages | None = None
     database: Database
     advisories: Advisories = Field(default_factory=Advisories)
     airflow: Airflow

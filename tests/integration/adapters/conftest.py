@@ -26,7 +26,7 @@ def sandbox() -> Sandbox:
 def parts(sandbox: Sandbox) -> dict[str, Part]:
     """Gives the parts that adapters talk to, all of them working."""
     found = parts_of(sandbox)
-    for name in ("postgres", "vault", "registry", "git", "docker", "kubernetes"):
+    for name in ("postgres", "vault", "registry", "git", "docker", "kubernetes", "packages"):
         if problem := found[name].ready():
             pytest.fail(f"part {name} of the sandbox does not work: {problem}. Run `make up`")
     return found

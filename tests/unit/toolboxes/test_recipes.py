@@ -38,7 +38,7 @@ def test_what_tools_leave_in_a_checkout_is_no_part_of_the_key(folder: Path) -> N
     [
         ("toolbox-scan/bin/sast", {"toolbox-scan"}),
         ("shared/gate/gate.py", {"toolbox-scan", "toolbox-python"}),
-        ("base-python/Dockerfile", IMAGES - {"base-debian"}),
+        ("base-python/Dockerfile", IMAGES - {"base-debian", "package-proxy"}),
         ("base-debian/Dockerfile", IMAGES),
         ("shared/build/apt-install", IMAGES - {"base-debian"}),
     ],

@@ -5,10 +5,19 @@ Everything is given to the engine as a stream: it may run on another machine.
 """
 
 from slipway.adapters.engine.builds import build
-from slipway.adapters.engine.containers import BOUNDS, UID, remove_container, start, wait_exit, wait_until
+from slipway.adapters.engine.containers import (
+    BOUNDS,
+    UID,
+    remove_container,
+    resolver,
+    start,
+    wait_exit,
+    wait_until,
+)
 from slipway.adapters.engine.images import ensure_image, image_exists, image_of_folder, push, tag
 from slipway.adapters.engine.networks import network, networks_of, remove_network
 from slipway.adapters.engine.output import LOG_HEAD, LOG_TAIL, bounded, log_tail
+from slipway.adapters.engine.packages import package_network
 from slipway.adapters.engine.refusals import APIClient, explained
 from slipway.adapters.engine.report_files import REPORT_LIMIT, REPORTS_LIMIT, reports
 from slipway.adapters.engine.storage import Stored, of_runs, prune_builds, remove, stored
@@ -35,6 +44,7 @@ __all__ = [
     "network",
     "networks_of",
     "of_runs",
+    "package_network",
     "prepare_volume",
     "prune_builds",
     "push",
@@ -42,6 +52,7 @@ __all__ = [
     "remove_container",
     "remove_network",
     "reports",
+    "resolver",
     "start",
     "stored",
     "tag",

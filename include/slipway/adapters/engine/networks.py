@@ -8,6 +8,9 @@ from typing import Any
 from slipway.adapters.engine.containers import remove_container
 from slipway.adapters.engine.refusals import APIClient, explained
 
+JOINED = "slipway.joined"
+"""Label of a network with the name of a container that is on it, and on others: it leaves when the network goes."""
+
 
 def network(client: APIClient, name: str, labels: Mapping[str, str]) -> None:
     """Make a private network without a way out; there already is fine.
@@ -33,9 +36,14 @@ def networks_of(client: APIClient, name: str) -> list[dict[str, Any]]:
 
 
 def remove_network(client: APIClient, name: str) -> None:
-    """Remove a network and whatever container is still on it; none is fine."""
+    """Remove a network and whatever container is still on it, but for one that is only joined to it; none is fine."""
     with explained(f"removing network {name}"):
         for found in networks_of(client, name):
-            for container in client.inspect_network(found["Id"]).get("Containers") or {}:
-                remove_container(client, container)
+            joined = (found["Labels"] or {}).get(JOINED)
+            on_it = client.inspect_network(found["Id"]).get("Containers") or {}
+            for container, endpoint in on_it.items():
+                if endpoint["Name"] == joined:
+                    client.disconnect_container_from_network(container, found["Id"], force=True)
+                else:
+                    remove_container(client, container)
             client.remove_network(found["Id"])
