@@ -11,7 +11,7 @@ settings.load_profile("slipway")
 
 KINDS = ("unit", "integration", "e2e")
 GROUPED = ("integration", "e2e")
-SPLIT = ("images", "toolboxes")
+SPLIT = ("toolboxes",)
 """Folders of integration tests of which each file is a group; the files of any other share what they look at."""
 LIMITS_S = {"unit": 20, "integration": 300, "e2e": 1_200}
 
