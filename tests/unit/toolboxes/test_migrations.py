@@ -309,6 +309,7 @@ def test_flyways_report_is_found_behind_other_words() -> None:
         ("ERROR: canceling statement due to lock timeout", True),
         ("FATAL: password authentication failed for user", True),
         ("Connection to 127.0.0.1:1 refused. Check that", True),
+        ("Connection could not be created to jdbc:postgresql://… Connection attempt timed out.", True),
         ("ERROR: deadlock detected", True),
         ("Number of retries exceeded while attempting to acquire PostgreSQL advisory lock.", True),
         ("An I/O error occurred while sending to the backend.", True),

@@ -24,8 +24,8 @@ _KEY = int.from_bytes(hashlib.sha256(b"slipway-migrations").digest()[:8], "big",
 # What the server and its drivers say where the same changelog may pass later.
 _PASSING = re.compile(
     r"canceling statement due to lock timeout|deadlock detected|could not obtain lock|could not serialize access"
-    r"|terminating connection|connection (?:attempt failed|refused|reset)|connection to \S+ refused|could not connect"
-    r"|i/o error occurred while sending|this connection has been closed|server closed the connection"
+    r"|terminating connection|connection (?:attempt (?:failed|timed out)|refused|reset)|connection to \S+ refused"
+    r"|could not connect|i/o error occurred while sending|this connection has been closed|server closed the connection"
     r"|the database system is|(?:password|ident|peer|gss|ldap) authentication failed|no pg_hba\.conf entry|unknown host"
     r"|too many (?:clients|connections)|remaining connection slots|no space left on device|could not extend file"
     r"|out of (?:shared )?memory|cannot execute .* in a read-only transaction|could not acquire change log lock"
