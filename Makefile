@@ -7,7 +7,7 @@ PYTHON ?= python3
 # groups of tests that run side by side; more of them do not help on two cores
 WORKERS ?= 2
 # in the order of folders: the long ones come before the many short ones
-SIDE_BY_SIDE := --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses $(WORKERS) --no-loadscope-reorder
 SLOWEST := --durations=20 --durations-min=5
 
 .PHONY: machine demo test check unit lint integration e2e up down status bench faults lock help
