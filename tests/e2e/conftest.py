@@ -1,9 +1,13 @@
-"""Pushes of the example service through the whole sequence. The sandbox must run (`make up`): a missing part is a failure."""
+"""Pushes of the example service through the whole sequence. The sandbox must run (`make up`): a missing part is a failure.
+
+Each release of the example's story is pushed once a session, when the first test asks for it, and after those before it.
+"""
 
 from __future__ import annotations
 
 import pytest
 
+from e2e import story
 from slipway_sandbox.lifecycle import Progress, open_sandbox, status
 from slipway_sandbox.part import Sandbox
 from slipway_sandbox.project import Project, Pushed
@@ -31,6 +35,24 @@ def project(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Proje
 
 
 @pytest.fixture(scope="session")
-def first(project: Project) -> Pushed:
-    """A good push that has been released."""
-    return project.push("Release the example")
+def migrated(project: Project) -> story.Migrated:
+    """A push of new source with a new changeset, which has been released."""
+    return story.migrate(project)
+
+
+@pytest.fixture(scope="session")
+def first(migrated: story.Migrated) -> Pushed:
+    """A good push that has been released: the same."""
+    return migrated.pushed
+
+
+@pytest.fixture(scope="session")
+def failing(project: Project, first: Pushed) -> story.Failing:
+    """A push of a test that fails, after it."""
+    return story.push_failing(project)
+
+
+@pytest.fixture(scope="session")
+def unheard(project: Project, failing: story.Failing) -> story.Unheard:
+    """A push of code alone after both, which the reconciler found."""
+    return story.push_unheard(project)

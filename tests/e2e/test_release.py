@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
-from kubernetes import client
+from e2e.story import Failing, Migrated, Unheard
 from slipway.release import Outcome, Status
 from slipway_sandbox.part import Sandbox
 from slipway_sandbox.parts.postgres import Postgres
@@ -21,8 +18,8 @@ def outcomes(pushed: Pushed) -> dict[str, str]:
     return {one.name: one.outcome for one in pushed.release.stages}
 
 
-def test_push_is_released_healthy_and_reported(project: Project) -> None:
-    first = project.push("Release the example, and look at what serves now")
+def test_push_is_released_healthy_and_reported(project: Project, migrated: Migrated) -> None:
+    first, look = migrated.pushed, migrated.look
     assert first.state == "success", first.release.reason
     assert first.release.status == Status.PASSED
     assert f"release {project.run_id(first.commit)} started" in first.said
@@ -31,13 +28,11 @@ def test_push_is_released_healthy_and_reported(project: Project) -> None:
         not_passed
     )  # whether those were needed depends on what was there before
     assert set(not_passed.values()) <= {"skipped"}
-    found = project.digests(first.commit)
-    assert len(set.union(*found.values())) == 1, found
-    assert project.version()["commit"] == first.commit
-    note = project.clone.note(first.commit)
-    assert note is not None
-    assert note.startswith("slipway: passed")
-    assert str(first.release.digest) in note
+    assert len(set.union(*look.digests.values())) == 1, look.digests
+    assert look.version["commit"] == first.commit
+    assert look.note is not None
+    assert look.note.startswith("slipway: passed")
+    assert str(first.release.digest) in look.note
     assert None not in (first.release.digest, first.release.config_revision, first.release.schema_revision)
 
 
@@ -63,73 +58,24 @@ def test_push_to_another_branch_is_ignored_and_says_so(project: Project, first: 
     assert "refs/heads/feature/other is ignored" in said
 
 
-@contextmanager
-def bystanders(project: Project) -> Iterator[None]:
-    """Have a pod that has ended, and a Deployment whose image is another, under the labels of the service's own pods."""
-    plan, api = project.service.deploy, project.cluster()
-    core, apps = client.CoreV1Api(api), client.AppsV1Api(api)
-    served = apps.read_namespaced_deployment(plan.deployment, plan.namespace)
-    labels, name = served.spec.selector.match_labels, f"{plan.deployment}-bystander"
-    pod = {
-        "automountServiceAccountToken": False,
-        "imagePullSecrets": [{"name": "registry-pull"}],
-        "terminationGracePeriodSeconds": 1,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 10001,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [
-            {
-                "name": "app",
-                "image": served.spec.template.spec.containers[0].image,
-                "command": ["sleep", "infinity"],
-                "resources": {
-                    "requests": {"cpu": "10m", "memory": "16Mi"},
-                    "limits": {"cpu": "100m", "memory": "32Mi"},
-                },
-                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-            }
-        ],
-    }
-    ended = {
-        **pod,
-        "restartPolicy": "Never",
-        "containers": [{**pod["containers"][0], "command": ["/bin/false"]}],
-    }
-    own = {**labels, "role": "worker"}
-    template = {"metadata": {"labels": own}, "spec": pod}
-    worker = {"metadata": {"name": name}, "spec": {"selector": {"matchLabels": own}, "template": template}}
-    core.create_namespaced_pod(plan.namespace, {"metadata": {"name": name, "labels": labels}, "spec": ended})
-    try:
-        apps.create_namespaced_deployment(plan.namespace, worker)
-        yield
-        assert core.read_namespaced_pod(name, plan.namespace).status.phase == "Failed"
-        assert apps.read_namespaced_deployment(name, plan.namespace).status.replicas == 1
-    finally:
-        core.delete_namespaced_pod(name, plan.namespace)
-        with suppress(client.ApiException):
-            apps.delete_namespaced_deployment(name, plan.namespace, propagation_policy="Background")
-
-
-def test_push_of_code_alone_skips_migrations_and_infrastructure(project: Project, first: Pushed) -> None:
-    with bystanders(project):  # which are no affair of the release's
-        pushed = project.push("Change only code", "code-only")
+def test_push_of_code_alone_skips_migrations_and_infrastructure(first: Pushed, unheard: Unheard) -> None:
+    """What else is in the namespace is no affair of it."""
+    pushed = unheard.pushed
     assert pushed.state == "success", pushed.release.reason
     assert {name for name, state in pushed.states.items() if state == "skipped"} == BRANCHES
     assert {
         name: str(found) for name, found in outcomes(pushed).items() if name in BRANCHES
     } == dict.fromkeys(BRANCHES, "skipped")
     assert pushed.release.schema_revision == first.release.schema_revision
-    assert project.version()["commit"] == pushed.commit
+    assert unheard.look.version["commit"] == pushed.commit
 
 
 def test_branch_that_is_moved_back_by_force_is_released_again_and_waits_while_the_dag_is_paused(
-    project: Project, first: Pushed
+    project: Project, first: Pushed, unheard: Unheard
 ) -> None:
-    if project.clone.head() == first.commit:
-        project.push("Go forward")
     dag_id, head = project.service.dag_id, project.clone.head()
+    if project.version()["commit"] != head or head == first.commit:
+        head = project.push("Go forward").commit
     assert project.version()["commit"] == head
     with project.unheard():
         project.clone.git("push", "--force", "origin", f"{first.commit}:refs/heads/main")
@@ -156,27 +102,12 @@ def test_branch_that_is_moved_back_by_force_is_released_again_and_waits_while_th
     assert project.reconcile() == "skipped"
 
 
-def test_push_with_a_changeset_migrates_before_the_rollout(
-    project: Project, first: Pushed, sandbox: Sandbox
-) -> None:
-    # one that no database has yet, whatever ran on this sandbox before
-    name = f"e2e-{time.time_ns()}"
-    changelog = (
-        project.examples / "ai-generation-scenarios/new-changeset/migrations/changelog.yaml"
-    ).read_text()
-    files = {
-        "migrations/changelog.yaml": f"{changelog}  - include: {{file: changesets/{name}.sql, relativeToChangelogFile: true}}\n",
-        f"migrations/changesets/{name}.sql": f"--liquibase formatted sql logicalFilePath:{name}.sql\n"
-        f"--changeset e2e:{name} labels:expand\ncomment on table generations is '{name}';\n--rollback empty\n"
-        f'--changeset e2e:{name}-made-up labels:expand context:test\ncreate table "{name}" (id bigint);\n--rollback empty\n',
-    }
-    pushed = project.push("Add a changeset", "new-changeset", files=files)
+def test_push_with_a_changeset_migrates_before_the_rollout(sandbox: Sandbox, migrated: Migrated) -> None:
+    pushed, name = migrated.pushed, migrated.changeset
     assert pushed.state == "success", pushed.release.reason
     assert pushed.states["deploy.migrate"] == "success"
-    assert pushed.states["deploy.infra"] == "skipped"
     assert pushed.tasks["deploy.migrate"]["end_date"] < pushed.tasks["deploy.apply"]["start_date"]
     assert name in str(pushed.release.schema_revision)
-    assert pushed.release.schema_revision_before == first.release.schema_revision
     # it did what it had planned, which was recorded before
     assert [one["id"].split("::")[1] for one in pushed.release.plan["changesets"]][-1:] == [name]
     assert pushed.release.plan_hash == pushed.release.plan["hash"]
@@ -197,10 +128,9 @@ def test_push_with_a_changeset_migrates_before_the_rollout(
 
 
 def test_push_with_a_failing_test_changes_nothing_and_the_next_good_one_passes(
-    project: Project, first: Pushed
+    first: Pushed, failing: Failing, unheard: Unheard
 ) -> None:
-    serving = project.version()["commit"]
-    bad = project.push("Break a unit test", "failing-test")
+    bad, look = failing.pushed, failing.look
     assert bad.state == "failed"
     assert (bad.release.status, bad.release.stage) == (Status.FAILED, "test.unit")
     assert bad.release.code == "gate.failed"
@@ -208,14 +138,14 @@ def test_push_with_a_failing_test_changes_nothing_and_the_next_good_one_passes(
     assert "test_text_always_ends_with_its_sentence" in bad.release.reason
     assert bad.tasks["test.unit"]["try_number"] == 1  # the verdict stands: no retry
     assert bad.release.digest is None
-    assert project.digests(bad.commit)["registry"] == {"none (404)"}
-    assert project.version()["commit"] == serving
-    note = project.clone.note(bad.commit)
-    assert note is not None
-    assert note.startswith("slipway: failed")
-    assert "stage: test.unit\ncode: gate.failed\n" in note
+    assert look.digests["registry"] == {"none (404)"}
+    assert look.version["commit"] == first.commit
+    assert look.note is not None
+    assert look.note.startswith("slipway: failed")
+    assert "stage: test.unit\ncode: gate.failed\n" in look.note
     assert outcomes(bad)["report"] == Outcome.PASSED
+    assert not failing.held
 
-    good = project.push("Mend it")
+    good = unheard.pushed
     assert good.state == "success", good.release.reason
-    assert project.version()["commit"] == good.commit
+    assert unheard.look.version["commit"] == good.commit

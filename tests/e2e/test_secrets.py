@@ -12,10 +12,7 @@ import json
 import re
 import secrets as random
 import tarfile
-import threading
-import time
 import zlib
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -26,12 +23,13 @@ from urllib.parse import quote, urlsplit
 import pytest
 import yaml
 
+from e2e.story import Migrated
 from slipway_sandbox.lifecycle import parts_of
 from slipway_sandbox.local_http import session
 from slipway_sandbox.part import Sandbox
 from slipway_sandbox.parts.postgres import Postgres
 from slipway_sandbox.parts.vault import Vault
-from slipway_sandbox.project import Project, Pushed
+from slipway_sandbox.project import Project
 
 PUBLIC = {"username", "address"}  # keys of Vault's kv
 CHUNK = 8 << 20  # bytes
@@ -107,68 +105,10 @@ def secrets_of(sandbox: Sandbox) -> dict[str, str]:
     return found
 
 
-@dataclass(frozen=True)
-class Migrated:
-    """A release that migrated, and the database passwords that were leased for it: one for each attempt."""
-
-    pushed: Pushed
-    passwords: frozenset[str]
-
-
-def all_but_ignored(project: Project) -> dict[str, str]:
-    """Give the files of a service whose image takes all that `.dockerignore` does not keep out."""
-    dockerfile = (project.examples / project.name / "Dockerfile").read_text()
-    one_by_one = "COPY src /app/src\nCOPY migrations /app/migrations\nCOPY smoke /app/smoke\n"
-    assert one_by_one in dockerfile
-    return {
-        "Dockerfile": dockerfile.replace(one_by_one, "COPY . /app\n"),
-        ".dockerignore": "# not for the image\ntests\n**/*.pem\n!src/shipped.pem\n",
-        "src/kept-out.pem": "for the team only\n",
-        "src/shipped.pem": "for everybody\n",
-    }
-
-
-@pytest.fixture(scope="module")
-def migrated(project: Project) -> Migrated:
-    """Gives a release with a new changeset; its leased password is seen in the Secret that holds it for a moment."""
-    from kubernetes import client
-
-    core, seen, ended = (
-        client.CoreV1Api(project.cluster()),
-        defaultdict[str, set[str]](set),
-        threading.Event(),
-    )
-
-    def watch() -> None:
-        while not ended.wait(0.3):
-            held = core.list_namespaced_secret(
-                project.service.deploy.namespace, label_selector="slipway/purpose=release"
-            )
-            for one in held.items:
-                run = (one.metadata.annotations or {}).get("slipway/run")
-                if run:  # also of runs that were killed
-                    given = json.loads(base64.b64decode(one.data["database.json"]))
-                    seen[run].add(given["password"])
-
-    name = f"secrets-{time.time_ns()}"
-    files = project.changesets(name, expand=f"comment on table generations is '{name}';")
-    files |= all_but_ignored(project)
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        pushed = project.push("Lease a password", files=files)
-    finally:
-        ended.set()
-        watcher.join(10)
-    assert pushed.state == "success", pushed.release.reason
-    passwords = seen[project.run_id(pushed.commit)]
-    assert passwords, "no leased password was seen"
-    return Migrated(pushed, frozenset(passwords))
-
-
 @pytest.fixture(scope="module")
 def search(sandbox: Sandbox, migrated: Migrated) -> Search:
     """Gives the search for every secret, after the releases, which may have made some."""
+    assert migrated.passwords, "no leased password was seen"
     leased = {f"leased password {number}": one for number, one in enumerate(sorted(migrated.passwords))}
     return Search.of({**secrets_of(sandbox), **leased})
 
