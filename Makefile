@@ -45,7 +45,8 @@ integration: up ## each adapter against the real part
 	$(BIN)/pytest tests/integration $(SIDE_BY_SIDE) $(SLOWEST)
 
 e2e: up ## pushes through the whole sequence
-	$(BIN)/pytest tests/e2e $(SLOWEST)
+	$(BIN)/pytest tests/e2e -m "not alone" $(SIDE_BY_SIDE) $(SLOWEST)
+	$(BIN)/pytest tests/e2e -m alone $(SLOWEST)
 
 bench: up ## push new and known source in turn, five times each; how long until the first task runs and until healthy
 	$(BIN)/python -m slipway_sandbox.bench

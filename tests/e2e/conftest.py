@@ -56,3 +56,9 @@ def failing(project: Project, first: Pushed) -> story.Failing:
 def unheard(project: Project, failing: story.Failing) -> story.Unheard:
     """A push of code alone after both, which the reconciler found."""
     return story.push_unheard(project)
+
+
+@pytest.fixture(scope="session")
+def deployed(project: Project) -> str:
+    """Whatever commit serves and was released well; one is pushed if there is none."""
+    return story.deployed(project)

@@ -14,6 +14,7 @@ from typing import Any
 
 from faults.scene import Scene
 from kubernetes import client
+from slipway.release import Status
 from slipway_sandbox.developer import Developer
 from slipway_sandbox.project import Project, Pushed
 from slipway_sandbox.run import run
@@ -254,3 +255,15 @@ def bystanders(project: Project) -> Iterator[None]:
         core.delete_namespaced_pod(name, plan.namespace)
         with suppress(client.ApiException):
             apps.delete_namespaced_deployment(name, plan.namespace, propagation_policy="Background")
+
+
+# --- whatever serves ---
+def deployed(project: Project) -> str:
+    """Give the commit that serves and was released well; push one if there is none."""
+    with suppress(Exception):  # no deployment yet, no pod that is ready: whatever it is, nothing serves
+        serving = str(project.version()["commit"])
+        if project.release(serving).status is Status.PASSED:
+            return serving
+    pushed = project.push("Release the example")
+    assert pushed.release.status is Status.PASSED, pushed.release.reason
+    return pushed.commit

@@ -10,6 +10,8 @@ from faults.__main__ import Result, cases, run
 from faults.scene import Scene
 from slipway_sandbox.project import Project
 
+pytestmark = pytest.mark.alone
+
 FAST = [case for case in cases() if case.fast]
 
 

@@ -27,10 +27,10 @@ from slipway.release.sources import source_volume
 from slipway_sandbox.developer import Developer
 from slipway_sandbox.part import Sandbox
 from slipway_sandbox.parts.vault import Vault
-from slipway_sandbox.project import NAME, Project, Pushed
+from slipway_sandbox.project import NAME, Project
 from slipway_sandbox.runs import Airflow
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.timeout(400), pytest.mark.alone]
 
 DAG = "staging_refresh"
 ABSENT = "absent"
@@ -110,7 +110,7 @@ def wait(condition: Callable[[], bool], what: str, timeout_s: float = 60) -> Non
 
 
 @pytest.fixture(scope="module")
-def night(sandbox: Sandbox, project: Project, first: Pushed) -> Iterator[Night]:
+def night(sandbox: Sandbox, project: Project, deployed: str) -> Iterator[Night]:
     """Gives refreshes; the example is deployed."""
     user, password = sandbox.registry_account("push")
     ledger = Ledger((sandbox.layout.credentials / "ledger-url").read_text().strip())
