@@ -137,7 +137,7 @@ class Project:
         message: str,
         *scenarios: str,
         files: Mapping[str, str] | None = None,
-        tell: Callable[[str, str, float], None] = lambda *_: None,
+        tell: Callable[[str, str, float], None] | None = None,
     ) -> Pushed:
         """Commit, push, and wait until the release ends.
 
@@ -146,9 +146,7 @@ class Project:
         commit = self.commit(message, *scenarios, files=files)
         return self.follow(commit, self.clone.push(), tell)
 
-    def follow(
-        self, commit: str, said: str, tell: Callable[[str, str, float], None] = lambda *_: None
-    ) -> Pushed:
+    def follow(self, commit: str, said: str, tell: Callable[[str, str, float], None] | None = None) -> Pushed:
         """Wait until the release of a pushed commit ends."""
         dag_id, run_id = self.service.dag_id, self.run_id(commit)
         state = self.airflow.follow(dag_id, run_id, timeout_s=1800, tell=tell)

@@ -147,7 +147,7 @@ def _in_the_middle(
         state = (airflow.run(scene.dag_id, run) or {}).get("state")
         if state in ("success", "failed") and all(one["state"] in ENDED for one in found.values()):
             return {one for one, tries in met.items() if not again or found[one]["try_number"] > tries}
-        time.sleep(0.02)
+        time.sleep(0.1)
     raise SandboxError(f"{run} has not ended after 1200 s")
 
 
