@@ -1,8 +1,8 @@
-"""What is heavy in the stages, imported once in the process that forks the tasks or the parsing of DAG files.
+"""What is heavy in the stages, imported once in the process that forks the tasks.
 
-Airflow's LocalExecutor forks each task from the scheduler, a Celery worker from its parent, the dag-processor each parsing of a
-file: what those have imported is free for the child. Measured: KubernetesPodOperator alone costs 2.9 s of a task that imports
-it itself; a DAG file of five lines 1.1 s of CPU without, and 0.3 s with the providers imported before, at each interval.
+Airflow's LocalExecutor forks each task from the scheduler, a Celery worker from its parent: what those have imported is free for
+the child. Measured: KubernetesPodOperator alone costs 2.9 s of a task that imports it itself. The dag-processor needs none of it:
+a DAG file imports nothing that only its tasks need.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ import os
 import signal
 import sys
 
-from slipway import version
-
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-_TASKS, _FILES = ("scheduler", "celery"), ("dag-processor",)
+_TASKS = ("scheduler", "celery")
 _LIBRARIES = (
     "airflow.providers.cncf.kubernetes.operators.pod",
     "airflow.providers.docker.operators.docker",
@@ -39,24 +37,23 @@ _LIBRARIES = (
 )
 _OURS = (
     *("slipway.dag", "slipway.reconcile", "slipway.refresh", "slipway.rollback"),
+    *("slipway.stages.container_run", "slipway.stages.engine_hook", "slipway.stages.pod_run"),
     *("slipway.ledger.reports", "slipway.ledger.whole"),
 )
 
 
 def preload(argv: list[str] | None = None) -> bool:
-    """Import what is heavy if this process forks tasks or the parsing of files; give whether it did.
-
-    The dag-processor gets other people's packages only: what is ours may change while it runs, and it is to see that.
-    """
+    """Import what is heavy if this process forks tasks; give whether it did."""
     arguments = (sys.argv if argv is None else argv)[1:2]
-    if not any(word in arguments for word in (*_TASKS, *_FILES)):
+    if not any(word in arguments for word in _TASKS):
         return False
-    forks_tasks = any(word in arguments for word in _TASKS)
-    for name in (*_LIBRARIES, *(_OURS if forks_tasks else ())):
+    for name in (*_LIBRARIES, *_OURS):
         importlib.import_module(name)
-    if forks_tasks:
-        end_with_parent()
-        version.this()  # of the code that was imported, not of what lies there when a task asks
+    # not above: a dag-processor, which imports this module, too, is to see it change
+    from slipway import version
+
+    end_with_parent()
+    version.this()  # of the code that was imported, not of what lies there when a task asks
     # what is there now stays: the children's garbage collector need not copy its pages by looking at them
     gc.freeze()
     return True

@@ -14,6 +14,7 @@ from datetime import datetime
 
 import click
 
+from slipway_sandbox import idle
 from slipway_sandbox.lifecycle import Progress, open_sandbox
 from slipway_sandbox.project import NAME, Project, Pushed
 
@@ -41,6 +42,9 @@ def working_share(pushed: Pushed) -> tuple[float, float]:
     whole = end - datetime.fromisoformat(pushed.run["queued_at"]).timestamp()
     return covered / whole, sum(stop - start for start, stop in intervals) / whole
 
+
+QUIET_S = 60
+"""Seconds before the first push over which it is measured what the control plane costs while nothing is to do."""
 
 KINDS = ("new source", "known source")
 """A commit whose files no gate has seen, and one with the same files again, whose verdicts are on record."""
@@ -79,6 +83,10 @@ def bench(pushes: int, as_json: bool) -> None:
     project.configure()
     project.clone.clone()
     figures: dict[str, list[float]] = {}
+    quiet = idle.shares(sandbox.supervisor, QUIET_S)
+    for name, share in {**quiet, "control plane": sum(quiet.values())}.items():
+        figures[f"idle: {name} (of a core)"] = [round(share, 3)]
+        click.echo(f"idle: {name} {share:.3f} of a core", err=True)
     for number in range(1, pushes + 1):
         both = {kind: _pushed(project, kind, number) for kind in KINDS}
         for kind, found in both.items():

@@ -31,7 +31,8 @@ class Given(BaseModel):
         added without a default, renamed, or means something else; then :meth:`upgraded` reads the version before.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    # deferred: a DAG that is parsed names fields, and reads none
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, defer_build=True)
 
     by: ClassVar[str] = ""
     key: ClassVar[str] = RESULT

@@ -16,14 +16,11 @@ import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
-from airflow.providers.docker.hooks.docker import DockerHook
-from airflow.providers.hashicorp.hooks.vault import VaultHook
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
@@ -33,13 +30,14 @@ from slipway.adapters.git import Repository
 from slipway.adapters.registry import Registry
 from slipway.catalog import Platform, load_platform
 from slipway.errors import Permanent, Transient
-from slipway.ledger import Ledger
 
 if TYPE_CHECKING:
     import hvac
+    from airflow.providers.docker.hooks.docker import DockerHook
     from kubernetes.client import ApiClient
 
     from slipway.catalog.service import Cloned
+    from slipway.ledger import Ledger
     from slipway.stages.world import Cluster, Engine
 
 ENGINE, VAULT, LEDGER = "slipway_engine", "slipway_vault", "slipway_ledger"
@@ -63,6 +61,7 @@ def vault_client() -> hvac.Client:
     """
     import hvac.exceptions
     import requests
+    from airflow.providers.hashicorp.hooks.vault import VaultHook
 
     try:
         return VaultHook(vault_conn_id=VAULT).get_conn()
@@ -112,25 +111,10 @@ def registry() -> tuple[Registry, dict[str, Any]]:
     ), account
 
 
-class EngineHook(DockerHook):
-    """The provider's hook, which says why there is no connection."""
-
-    @cached_property
-    def api_client(self) -> Any:
-        """Give the client, signed in to the registry.
-
-        :raises Transient: if engine or registry do not answer.
-        """
-        import docker
-
-        with engine.explained("signing in to the registry"):
-            # the provider's hook tells its log alone why an engine does not answer
-            docker.APIClient(base_url=engine_url(), version="auto", timeout=30).close()
-            return super().api_client
-
-
 def engine_hook() -> DockerHook:
     """Give the provider's hook to the engine; it signs in to the registry with the pull account."""
+    from slipway.stages.engine_hook import EngineHook
+
     connection = BaseHook.get_connection(ENGINE)
     url = engine_url()
     if connection.password:
@@ -155,6 +139,8 @@ def engine_url() -> str:
 
 def cluster(environment: str = "staging") -> ApiClient:
     """Give a client of the environment's cluster, from the provider's hook."""
+    from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+
     client: ApiClient = KubernetesHook(conn_id=cluster_id(environment)).get_conn()
     return client
 
@@ -162,6 +148,8 @@ def cluster(environment: str = "staging") -> ApiClient:
 @cache
 def ledger() -> Ledger:
     """Give the ledger; its connection is looked up once in each process."""
+    from slipway.ledger import Ledger
+
     connection = BaseHook.get_connection(LEDGER)
     if connection.password:
         mask_secret(connection.password)

@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from kubernetes.client import V1EnvVar
-
 from slipway.errors import PolicyFailed
 from slipway.release import Changeset, given, linted
 from slipway.release.schema import CONTRACT, EXPAND
@@ -104,7 +102,7 @@ class MigrationPod(ReleasePod):
         """Say which contexts hold: without any, Liquibase would run what is for others."""
         if self.plan.engine == "liquibase":
             held = self.plan.contexts or (connections.platform().environment,)
-            self.env_vars = [*self.env_vars, V1EnvVar(name="CONTEXTS", value=",".join(held))]
+            self.late_environment["CONTEXTS"] = ",".join(held)
 
 
 class PendingPod(MigrationPod):

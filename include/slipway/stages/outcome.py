@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
-from airflow.sdk import get_current_context, task
+from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
@@ -124,6 +124,9 @@ def _across_upgrade(context: Any, error: Exception) -> SlipwayError | None:
 
 def stage(**options: Any) -> Callable[[Callable[P, R]], Callable[..., Any]]:
     """Make a task of a function: recorded, errors translated. Options are those of Airflow's ``@task``."""
+    # here, as it imports Airflow's operators of Python, which a release has none of
+    from airflow.sdk import task
+
     kind = options.pop("kind", None)
 
     def decorate(function: Callable[P, R]) -> Callable[..., Any]:

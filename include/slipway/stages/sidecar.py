@@ -7,13 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from docker.types import Mount
-
 from slipway.adapters.engine import explained
 from slipway.errors import PolicyFailed, Transient
 from slipway.release import given, label
 from slipway.release.telling import telling
-from slipway.stages.container import RUN, TIMED_OUT, scratch, toolbox
+from slipway.stages.container import RUN, toolbox
 from slipway.stages.stage import ALWAYS, ENGINE, Run, Stage, Step
 
 if TYPE_CHECKING:
@@ -56,6 +54,10 @@ def _pulled(engine: Engine, *images: str) -> None:
 
 def _start_database(engine: Engine, run: Run, parts: Parts) -> None:
     """Start Postgres on a new network and bring it to the schema of the checked out changelog."""
+    from docker.types import Mount
+
+    from slipway.stages.container_run import TIMED_OUT, scratch
+
     service, name, images = run.service, _name(run), parts.accepted.images
     _pulled(engine, images["toolbox-postgres"], images["toolbox-migrations"])
     engine.remove_network(name)
@@ -179,6 +181,10 @@ def _with_service(run: Run, parts: Parts | None) -> None:
     """Run the service from its source, with its database."""
     if parts is None:
         return
+    from docker.types import Mount
+
+    from slipway.stages.container_run import scratch
+
     plan, engine, name = run.service.scan.dynamic, run.world.engine(), _name(run)
     image, sources = parts.accepted.images["base-python"], parts.sources
     _pulled(engine, image)

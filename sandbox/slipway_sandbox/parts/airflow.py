@@ -51,7 +51,6 @@ class Airflow(Part):
             "PYTHONPATH": f"{self.layout.checkout}/include:{self.layout.checkout}/sandbox",
             "SLIPWAY_PLATFORM": str(self.layout.platform_file),
             "PATH": f"{self.layout.bin}:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin",  # Debian's docker first
-            "PYTHONDONTWRITEBYTECODE": "1",
             "MALLOC_ARENA_MAX": "2",
             "NO_PROXY": "127.0.0.1,localhost,10.200.0.1,10.96.0.0/16",
         }
@@ -69,7 +68,7 @@ class Airflow(Part):
             "core": {
                 "dags_folder": checkout / "dags",
                 "plugins_folder": checkout / "plugins",
-                "executor": "LocalExecutor",
+                "executor": "slipway.executor.WakingExecutor",
                 "parallelism": 8,
                 "load_examples": False,
                 "dags_are_paused_at_creation": False,
@@ -110,7 +109,7 @@ class Airflow(Part):
                 "max_failed_heartbeats": 60,
             },
             "scheduler": {
-                "scheduler_idle_sleep_time": 0.1,
+                "scheduler_idle_sleep_time": 0,  # the executor waits
                 "enable_health_check": False,
                 # what a killed scheduler or worker leaves is found within a minute, not after five
                 "task_instance_heartbeat_timeout": 60,
@@ -119,10 +118,13 @@ class Airflow(Part):
                 "task_queued_timeout_check_interval": 20,
             },
             "dag_processor": {
-                # a changed DAG file is parsed at the next look at the folder, its imports at the interval
+                # a changed DAG file is parsed at the next look at the folder; so are all if catalog or code have changed
+                "dag_bundle_config_list": json.dumps(
+                    [{"name": "dags-folder", "classpath": "slipway.bundle.WatchingBundle", "kwargs": {}}]
+                ),
                 "refresh_interval": 5,
-                "bundle_refresh_check_interval": 2,
-                "min_file_process_interval": 20,
+                "bundle_refresh_check_interval": 5,
+                "min_file_process_interval": 3600,
                 "parsing_processes": 1,
                 "dag_version_inflation_check_level": "error",
                 "print_stats_interval": 300,

@@ -89,7 +89,7 @@ def test_lock_that_the_commit_lacks_is_named(
 def test_only_what_fetches_has_a_network(service: Service) -> None:
     order = release_of(service)
     networks = {
-        one.task_id: one.operator(service, order).network_mode  # type: ignore[attr-defined]
+        one.task_id: one.operator(service, order).network  # type: ignore[attr-defined]
         for one in order.stages
         if isinstance(one, Container)
     }

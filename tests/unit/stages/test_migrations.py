@@ -52,7 +52,7 @@ def test_evidence_of_a_gate_is_of_the_contexts_that_its_database_had() -> None:
 def test_pods_say_what_the_catalog_chose() -> None:
     service = _service(labels="!slow", baseline="::first::me")
     pod = migrations.PendingPod(service=service, task_id="pending")
-    command = pod.pod_template_dict["spec"]["containers"][0]["command"]
+    command = pod.manifest["spec"]["containers"][0]["command"]
     assert command[command.index("--labels") + 1] == "!slow"
     assert command[command.index("--baseline") + 1] == "::first::me"
 
@@ -65,11 +65,11 @@ def test_pods_context_is_the_environments_unless_the_catalog_names_others(
 
     monkeypatch.setattr("slipway.stages.connections.platform", lambda: Staging)
 
-    def held(**words: Any) -> list[str]:
+    def held(**words: Any) -> str | None:
         pod = migrations.PendingPod(service=_service(**words), task_id="pending")
         pod.begins({})  # type: ignore[arg-type]
-        return [one.value for one in pod.env_vars if one.name == "CONTEXTS"]
+        return pod.late_environment.get("CONTEXTS")
 
-    assert held() == ["staging"]
-    assert held(contexts=("staging", "eu")) == ["staging,eu"]
-    assert held(engine="flyway") == []
+    assert held() == "staging"
+    assert held(contexts=("staging", "eu")) == "staging,eu"
+    assert held(engine="flyway") is None

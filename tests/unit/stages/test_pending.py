@@ -16,7 +16,7 @@ def test_it_is_asked_before_the_plan_and_changes_nothing(
     order = release_of(service)
     assert PENDING in order.earlier(PLAN)
     operator = PENDING.operator(service, order)
-    command = operator.pod_template_dict["spec"]["containers"][0]["command"]  # type: ignore[attr-defined]
+    command = operator.manifest["spec"]["containers"][0]["command"]  # type: ignore[attr-defined]
     assert command[:2] == ["slipway-migrations", "status"]
     assert not PENDING.wanted(changed("deploy", migrations=None))
     assert not PENDING.rolls_back(service)

@@ -30,7 +30,7 @@ def test_group_is_called_as_the_service_and_its_tasks_take_what_its_own_look_gav
     assert group.group_id == service.service
     checked: Any = dag.get_task(f"{service.service}.dependencies")
     assert f"task_ids='{service.service}.look'" in checked.image
-    assert f"task_ids='{service.service}.workspace'" in checked.mounts[0]["Source"]
+    assert f"task_ids='{service.service}.workspace'" in checked.volume
 
 
 def test_what_is_deployed_is_checked_out_as_a_release_would(

@@ -11,7 +11,7 @@ from slipway.catalog import Service
 from slipway.errors import PolicyFailed, Transient
 from slipway.release import given
 from slipway.stages import scan, test
-from slipway.stages.container import TIMED_OUT
+from slipway.stages.container_run import TIMED_OUT
 from slipway.stages.stage import Run
 
 NAME = "slipway-ai-generation-aaaaaaaaaaaa"

@@ -22,7 +22,7 @@ def test_it_is_told_where_the_service_is_and_which_commit_it_must_be(service: Se
 def test_its_pod_is_restricted_and_its_failure_rolls_back(
     service: Service, changed: Callable[..., Service]
 ) -> None:
-    pod = SMOKE.operator(service, release_of(service)).pod_template_dict["spec"]  # type: ignore[attr-defined]
+    pod = SMOKE.operator(service, release_of(service)).manifest["spec"]  # type: ignore[attr-defined]
     assert pod["securityContext"]["runAsNonRoot"]
     assert SMOKE.rolls_back(service)
     assert not SMOKE.wanted(changed("verify", smoke=None))
