@@ -6,7 +6,10 @@ imports what leads here.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from importlib.util import LazyLoader, find_spec, module_from_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,19 +25,19 @@ _SUBJECTS = ("refreshes", "reports", "rollbacks", "wishes")
 """Modules that stages import by name."""
 
 
-class _Subject:
-    """A module of the ledger that is imported when it is first used."""
-
-    def __init__(self, name: str) -> None:
-        self._module = name
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(import_module(self._module), name)
+def _later(name: str) -> ModuleType:
+    """Give a module of the ledger that is executed when something of it is first used."""
+    spec = find_spec(f"{__name__}.{name}")
+    assert spec and spec.loader, name
+    spec.loader = loader = LazyLoader(spec.loader)
+    module = sys.modules[spec.name] = module_from_spec(spec)
+    loader.exec_module(module)
+    return module
 
 
 def __getattr__(name: str) -> Any:
     if name in _SUBJECTS:
-        return _Subject(f"{__name__}.{name}")
+        return sys.modules.get(f"{__name__}.{name}") or _later(name)
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'records')}"), name)

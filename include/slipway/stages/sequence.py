@@ -45,7 +45,8 @@ MODULES = (
 def _declared() -> dict[Stage, None]:
     """Give the stages in order: of those that a module names, the others were declared by the modules before it."""
     modules = [import_module(f"slipway.stages.{name}") for name in MODULES]
-    return {one: None for module in modules for one in vars(module).values() if isinstance(one, Stage)}
+    # isinstance would ask a module that is imported on first use for its class, and so import it
+    return {one: None for module in modules for one in vars(module).values() if issubclass(type(one), Stage)}
 
 
 STAGES: tuple[Stage, ...] = tuple(_declared())
