@@ -221,7 +221,10 @@ class Airflow(Part):
             "triggerer": [airflow, "triggerer", "--skip-serve-logs"],
             "logs": logs,
         }
-        reads = [self.home / "airflow.cfg", self.home / "passwords.json"]
+        checkout = self.layout.checkout
+        # who forks tasks has imported our code, and a page's code is the plugin's: what lies there now is not what runs
+        code = sorted((*checkout.glob("include/slipway/**/*.py"), *checkout.glob("plugins/*")))
+        reads = [self.home / "airflow.cfg", self.home / "passwords.json", *code]
         return [
             Program(
                 f"airflow-{name}",
