@@ -28,7 +28,8 @@ _SUBJECTS = ("refreshes", "reports", "rollbacks", "wishes")
 def _later(name: str) -> ModuleType:
     """Give a module of the ledger that is executed when something of it is first used."""
     spec = find_spec(f"{__name__}.{name}")
-    assert spec and spec.loader, name
+    assert spec is not None
+    assert spec.loader is not None
     spec.loader = loader = LazyLoader(spec.loader)
     module = sys.modules[spec.name] = module_from_spec(spec)
     loader.exec_module(module)
