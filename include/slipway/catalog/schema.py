@@ -66,7 +66,13 @@ def _kind(field: dict[str, Any]) -> str:
     return {"string": "text", "boolean": "true or false"}[field["type"]]
 
 
-def _rows(schema: dict[str, Any], part: dict[str, Any], prefix: str) -> list[str]:
+_LONG = 4
+"""Of a mapping with more words than this all are listed once, where it comes first."""
+
+
+def _rows(
+    schema: dict[str, Any], part: dict[str, Any], prefix: str, told: dict[str, str], section: str = ""
+) -> list[str]:
     rows = []
     for name, field in part["properties"].items():
         choices = [field, *field.get("anyOf", [])]
@@ -74,14 +80,24 @@ def _rows(schema: dict[str, Any], part: dict[str, Any], prefix: str) -> list[str
         described = field.get("description") or schema["$defs"][reference]["description"]
         if reference:
             needed = "yes" if name in part.get("required", ()) else "optional"
+            model = schema["$defs"][reference]
+            first = told.setdefault(reference, f"{section}{prefix}{name}")
+            if len(model["properties"]) > _LONG and first != f"{section}{prefix}{name}":
+                rows.append(f"| **`{prefix}{name}`** | as `{first}` | {needed} | {described} |")
+                continue
             rows.append(f"| **`{prefix}{name}`** | | {needed} | {described} |")
-            rows += _rows(schema, schema["$defs"][reference], f"{prefix}{name}.")
+            rows += _rows(schema, model, f"{prefix}{name}.", told, section)
         else:
             default = f"`{json.dumps(field['default'])}`" if field.get("default") is not None else "optional"
             needed = "yes" if name in part.get("required", ()) else default
             rows.append(f"| `{prefix}{name}` | {_kind(field)} | {needed} | {described} |")
             if of := field.get("items", {}).get("$ref"):
-                rows += _rows(schema, schema["$defs"][of.rpartition("/")[2]], f"{prefix}{name}[].")
+                of = of.rpartition("/")[2]
+                first = told.setdefault(of, f"{section}{prefix}{name}")
+                if first != f"{section}{prefix}{name}":
+                    rows[-1] = f"| `{prefix}{name}` | as `{first}` | {needed} | {described} |"
+                    continue
+                rows += _rows(schema, schema["$defs"][of], f"{prefix}{name}[].", told, section)
     return rows
 
 
@@ -90,11 +106,20 @@ def _sections(model: type[BaseModel], title: str) -> list[str]:
     heads = {name: field for name, field in schema["properties"].items() if "$ref" in field}
     plain = {name: field for name, field in schema["properties"].items() if name not in heads}
     table = ["| word | value | needed, or default | meaning |", "|---|---|---|---|"]
-    lines = [f"## {title}", "", *table, *_rows(schema, {**schema, "properties": plain}, ""), ""]
+    told: dict[str, str] = {}
+    lines = [f"## {title}", "", *table, *_rows(schema, {**schema, "properties": plain}, "", told), ""]
     for name, field in heads.items():
         part = schema["$defs"][field["$ref"].rpartition("/")[2]]
         needed = "" if name in schema.get("required", ()) else " (optional)"
-        lines += [f"## `{name}`{needed}", "", part["description"], "", *table, *_rows(schema, part, ""), ""]
+        lines += [
+            f"## `{name}`{needed}",
+            "",
+            part["description"],
+            "",
+            *table,
+            *_rows(schema, part, "", told, f"{name}."),
+            "",
+        ]
     return lines
 
 

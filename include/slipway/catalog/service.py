@@ -6,14 +6,17 @@ import hashlib
 import json
 import re
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from slipway.catalog.words import (
     Branch,
+    CommitHash,
     DataKey,
+    HeaderName,
+    HeaderValue,
     Identifier,
     ImageRepository,
     LiquibaseContext,
@@ -42,6 +45,89 @@ class Timed(Entry):
     """A stage of which only the time is said."""
 
     timeout_s: Timeout = Field(300, description="Longest time of the stage, in seconds.")
+
+
+class FindingWaiver(Entry):
+    """A finding of a gate that is accepted, for a reason and for a time."""
+
+    rule: Annotated[str, Field(min_length=1, max_length=200)] = Field(
+        description="The rule, or the advisory's id (GHSA, CVE, …), as the finding names it."
+    )
+    path: Annotated[str, Field(min_length=1, max_length=500)] = Field(
+        description="The file, as the finding names it. All findings of this rule in this file are accepted, and no others."
+    )
+    reason: Annotated[str, Field(min_length=10, max_length=500)] = Field(
+        description="Why it does no harm here, for those who read it later."
+    )
+    owner: Annotated[str, Field(min_length=1, max_length=100)] = Field(
+        description="Who answers for it, and is asked when it ends."
+    )
+    until: Annotated[date, Field(strict=False)] = Field(
+        description="The last day on which it holds, as YYYY-MM-DD. The day after, the finding stops releases again."
+    )
+
+
+class Gate(Timed):
+    """A gate that gives findings, and what follows from them ([gates.md](gates.md))."""
+
+    policy: Literal["enforce", "warn", "off"] = Field(
+        "enforce",
+        description='`enforce`: findings stop the release. `warn`: they are told. `"off"` (in quotes): the gate does not run; '
+        "wants `reason` and `until`.",
+    )
+    reason: Annotated[str, Field(min_length=10, max_length=500)] | None = Field(
+        None, description="Why the policy is not `enforce`, for those who read it later."
+    )
+    until: Annotated[date, Field(strict=False)] | None = Field(
+        None,
+        description="The last day on which the policy holds, as YYYY-MM-DD; after it the gate is enforced.",
+    )
+    severity: Literal["low", "medium", "high", "critical"] = Field(
+        "low",
+        description="The least severity that stops; what is less bad is told. What nobody has rated stops.",
+    )
+    baseline: CommitHash | None = Field(
+        None,
+        description="The commit whose findings are old: they are told, and only new ones stop. Kept in the ledger, where it "
+        "shrinks as they go, and never grows.",
+    )
+    waivers: Annotated[tuple[FindingWaiver, ...], Field(strict=False, max_length=500)] = Field(
+        (), description="Findings that are accepted; `slipway waive` writes one."
+    )
+
+    @property
+    def stops_for_development(self) -> bool:
+        """Tell whether findings in what is not shipped stop."""
+        return True
+
+    @model_validator(mode="after")
+    def _said_why(self) -> Self:
+        if self.policy == "off" and not (self.reason and self.until):
+            raise PydanticCustomError(
+                "policy", 'policy "off" wants `reason` and `until`: why, and the last day on which it holds'
+            )
+        if self.policy == "enforce" and (self.reason or self.until):
+            raise PydanticCustomError(
+                "policy", "`reason` and `until` say why and how long a policy other than `enforce` holds"
+            )
+        return self
+
+
+class DependencyGate(Gate):
+    """Known vulnerabilities of what the lock files name."""
+
+    severity: Literal["low", "medium", "high", "critical"] = Field(
+        "high",
+        description="The least severity that stops; what is less bad is told. What nobody has rated stops.",
+    )
+    development: Literal["enforce", "warn"] = Field(
+        "warn", description="Whether advisories of what only `source.dependencies.development` names stop."
+    )
+
+    @property
+    def stops_for_development(self) -> bool:
+        """Tell whether findings in what is not shipped stop."""
+        return self.development == "enforce"
 
 
 class Dependencies(Entry):
@@ -93,8 +179,8 @@ class Build(Entry):
     """The stages of build: each runs in the toolbox, without network."""
 
     compile: Timed = Field(default_factory=Timed, description="Does every file compile?")
-    lint: Timed = Field(default_factory=Timed, description="Style and common faults.")
-    analyze: Timed = Field(default_factory=Timed, description="Types.")
+    lint: Gate = Field(default_factory=Gate, description="Style and common faults.")
+    analyze: Gate = Field(default_factory=Gate, description="Types.")
 
 
 class Unit(Timed):
@@ -124,29 +210,52 @@ class Test(Entry):
     )
 
 
-class Dynamic(Timed):
+class Dynamic(Gate):
     """The dynamic scan: the service runs in a throwaway container and is attacked by its OpenAPI."""
 
-    command: Annotated[tuple[str, ...], Field(strict=False, min_length=1, max_length=64)] = Field(
-        description="Argument list that starts the service, in /workspace/src; dependencies in /deps/venv."
+    command: Annotated[tuple[str, ...], Field(strict=False, max_length=64)] = Field(
+        (),
+        description="Argument list that starts the service, in /workspace/src; dependencies in /deps/venv. Needed unless the "
+        "gate is off.",
     )
     environment: dict[Variable, str] = Field(
         default_factory=dict, description="Its environment. No secrets: the file is public."
     )
     port: Port = Field(8000, description="Where it listens, on 127.0.0.1.")
+    openapi: UrlPath = Field("/openapi.json", description="Where it describes itself, in OpenAPI's JSON.")
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict,
+        description="Headers of every request: what the throwaway service takes for signed in, such as `Authorization`. No "
+        "secrets: the file is public.",
+    )
+    severity: Literal["low", "medium", "high", "critical"] = Field(
+        "medium",
+        description="The least severity that stops; what is less bad is told. What nobody has rated stops.",
+    )
     database: bool = Field(
         False, description="Whether a throwaway Postgres, migrated, runs beside it (DATABASE_URL)."
     )
+
+    @model_validator(mode="after")
+    def _started_by(self) -> Self:
+        if not self.command and self.policy != "off":
+            raise PydanticCustomError(
+                "dynamic",
+                '`command` is missing: what starts the service. A worker without HTTP says policy "off", reason and until',
+            )
+        return self
 
 
 class Scan(Entry):
     """The stages of scan."""
 
-    sast: Timed = Field(default_factory=Timed, description="Static analysis for security.")
-    dependencies: Timed = Field(default_factory=Timed, description="Known vulnerabilities in the lock files.")
-    secrets: Timed = Field(default_factory=Timed, description="Secrets in the source.")
-    dockerfile: Timed = Field(
-        default_factory=Timed, description="What the image is built from, and how its Dockerfile is written."
+    sast: Gate = Field(default_factory=Gate, description="Static analysis for security.")
+    dependencies: DependencyGate = Field(
+        default_factory=DependencyGate, description="Known vulnerabilities in the lock files."
+    )
+    secrets: Gate = Field(default_factory=Gate, description="Secrets in the source.")
+    dockerfile: Gate = Field(
+        default_factory=Gate, description="What the image is built from, and how its Dockerfile is written."
     )
     dynamic: Dynamic = Field(description="Attack on the running service.")
 

@@ -90,6 +90,10 @@ ImageDigest = Annotated[
 UrlPath = Annotated[
     str, Word(r"/[A-Za-z0-9._~/-]*", "must be a URL path that starts with `/`, without a query")
 ]
+HeaderName = Annotated[
+    str, Word(r"[A-Za-z0-9-]+", "must be the name of an HTTP header: letters, digits and `-`", 100)
+]
+HeaderValue = Annotated[str, Word(r"[!-~](?:[ -~]*[!-~])?", "must be one line of printable ASCII", 2_000)]
 HttpUrl = Annotated[
     str,
     Word(r"https?://[^\s/@'\"]+(?:/[^\s'\"]*)?", "must be an http(s) URL without a user or password in it"),
@@ -106,6 +110,9 @@ Identifier = Annotated[
 ]
 LiquibaseContext = Annotated[
     str, Word(r"[A-Za-z0-9][A-Za-z0-9_.-]*", "must be one context: letters, digits, `-`, `_` and `.`", 60)
+]
+CommitHash = Annotated[
+    str, Word(r"[0-9a-f]{40}", "must be the full hash of a commit: 40 hexadecimal digits", 40)
 ]
 VaultRole = Annotated[
     str, Word(r"[a-z0-9][a-z0-9_-]*", "must be a role name: lower-case letters, digits, `-` and `_`", 100)

@@ -11,6 +11,7 @@ from slipway import __version__
 from slipway.cli.adopt import adopt
 from slipway.cli.answers import Told
 from slipway.cli.catalog import lint, new, schema
+from slipway.cli.findings import findings, waive
 from slipway.cli.refresh import refresh
 from slipway.cli.releases import releases
 from slipway.cli.rollback import holds, rollback
@@ -62,5 +63,7 @@ def main() -> None:
     """
 
 
-for _command in (adopt, holds, lint, new, refresh, release, releases, rollback, schema, toolboxes):
+for _command in (
+    *(adopt, findings, holds, lint, new, refresh, release, releases, rollback, schema, toolboxes, waive),
+):
     main.add_command(_command)

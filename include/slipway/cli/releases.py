@@ -106,6 +106,26 @@ def _seconds(release: Release) -> str:
     return f"{(release.finished_at - release.started_at).total_seconds():.0f}" if release.finished_at else ""
 
 
+def recorded(ledger: Ledger, service: str, commit: str | None) -> Release:
+    """Gives the newest release of a service, or that of a commit: a prefix is enough, COMMIT.r1 is its first repeat.
+
+    :raises CatalogError: if there is none.
+    """
+    from slipway.errors import CatalogError
+
+    if commit and "." in commit:
+        found = ledger.record(f"{service}.{commit.removeprefix(f'{service}.')}")
+    else:
+        found = ledger.release(service, commit)
+    if not found:
+        raise CatalogError(
+            f"No release of {plain(service)}{f' at {plain(commit)}' if commit else ''} is recorded.",
+            code="release.not-recorded",
+            remedy=f"`slipway releases list {plain(service)}` shows those that are.",
+        )
+    return found
+
+
 @click.group()
 def releases() -> None:
     """Look at the releases of a service."""
@@ -152,24 +172,14 @@ def list_(service: str, limit: int, as_json: bool) -> None:
 @json_option("Print it as JSON: the words are a contract.")
 def show(service: str, commit: str | None, with_plan: bool, as_json: bool) -> None:
     """Show the newest release of SERVICE, or that of COMMIT: a prefix is enough, COMMIT.r1 is its first repeat."""
-    from slipway.errors import CatalogError
     from slipway.ledger import rollbacks
 
     with open_ledger() as ledger:
-        if commit and "." in commit:
-            found = ledger.record(f"{service}.{commit.removeprefix(f'{service}.')}")
-        else:
-            found = ledger.release(service, commit)
-        held = found and ledger.held(
+        found = recorded(ledger, service, commit)
+        held = ledger.held(
             found.service, found.environment, found.commit, found.config_revision, found.digest
         )
-        undone = rollbacks.newest_from(ledger, found.run_id) if found else None
-    if not found:
-        raise CatalogError(
-            f"No release of {plain(service)}{f' at {plain(commit)}' if commit else ''} is recorded.",
-            code="release.not-recorded",
-            remedy=f"`slipway releases list {plain(service)}` shows those that are.",
-        )
+        undone = rollbacks.newest_from(ledger, found.run_id)
     if as_json:
         told = {**found.show(), "rollback": undone.show() if undone else None}
         click.echo(json.dumps(told, indent=2))

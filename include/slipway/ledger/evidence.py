@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.dialects.postgresql import insert
 
-from slipway.ledger.database import Database
+from slipway.ledger.database import NOW, Database
 from slipway.ledger.records import Evidence
 from slipway.ledger.tables import EvidenceRow
 from slipway.release import Outcome
@@ -15,7 +15,7 @@ from slipway.version import this
 
 
 class Verdicts(Database):
-    """The verdicts of gates. The first one under a key stands."""
+    """What gates found. The newest under a key stands."""
 
     def evidence(self, key: str) -> Evidence | None:
         """Gives the verdict kept under a key (see `slipway.release.evidence_key`)."""
@@ -34,25 +34,27 @@ class Verdicts(Database):
         reason: str | None = None,
         report: Any = None,
     ) -> Evidence:
-        """Keeps a verdict (passed or failed). The first one under a key stands; gives the one that stands.
+        """Keeps what a gate said, in place of what it said before: asked again on purpose, it may have found more.
 
+        :param outcome: passed, or failed if it found something, whatever follows from that.
         :param report: any JSON value; bounded by the caller.
         """
+        values = {
+            "gate": gate,
+            "outcome": Outcome(outcome).value,
+            "run_id": run_id,
+            "tree": tree,
+            "seconds": seconds,
+            "reason": reason,
+            "report": report,
+            "slipway": this(),
+            "recorded_at": NOW,
+        }
         with self.transaction() as session:
             session.execute(
                 insert(EvidenceRow)
-                .values(
-                    key=key,
-                    gate=gate,
-                    outcome=Outcome(outcome).value,
-                    run_id=run_id,
-                    tree=tree,
-                    seconds=seconds,
-                    reason=reason,
-                    report=report,
-                    slipway=this(),
-                )
-                .on_conflict_do_nothing(index_elements=["key"])
+                .values(key=key, **values)
+                .on_conflict_do_update(index_elements=["key"], set_=values)
             )
             return _frozen(session.get_one(EvidenceRow, key))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from slipway.release import given
 from slipway.stages.checkout import DEPENDENCIES
 from slipway.stages.container import toolbox
@@ -16,7 +18,7 @@ BUILD = Group(
 )
 
 
-def _gate(name: str, title: str) -> Container:
+def _gate(name: str, title: str, **more: Any) -> Container:
     return Container(
         id=name,
         title=title,
@@ -26,11 +28,12 @@ def _gate(name: str, title: str) -> Container:
         command=lambda service: [f"/opt/slipway/bin/{name}"],
         timeout_s=lambda service: getattr(service.build, name).timeout_s,
         options=lambda service: {"policy": ""},
+        **more,
     )
 
 
 COMPILE, LINT, ANALYZE = (
     _gate("compile", "Compile"),
-    _gate("lint", "Lint"),
-    _gate("analyze", "Analyze types"),
+    _gate("lint", "Lint", rules=lambda service: service.build.lint),
+    _gate("analyze", "Analyze types", rules=lambda service: service.build.analyze),
 )

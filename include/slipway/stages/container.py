@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from slipway.ledger import reports
+from slipway.ledger import findings, reports
 from slipway.release import Outcome, evidence_key, given
-from slipway.stages import connections, links, xcom
-from slipway.stages.outcome import is_release, recorded, seconds
+from slipway.release.findings import OFF, Finding, Verdict
+from slipway.stages import connections, links, verdicts, xcom
+from slipway.stages.outcome import Ending, is_release, recorded, seconds
+from slipway.stages.verdicts import Judge
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from slipway.catalog.service import Gate
     from slipway.ledger import Evidence
-    from slipway.stages.container_run import GateContainer
+    from slipway.stages.container_run import GateContainer, Ran
 
 RUN = "{{ run_id | label }}"
 """The run's id as names of containers and pods may have it (templated, with the DAG's own filter)."""
@@ -30,12 +33,12 @@ def toolbox(name: str) -> str:
     return xcom.templated(given.Accepted, "images", name)
 
 
-def evidence_of(context: Context, task_id: str) -> Evidence | None:
-    """Give the evidence that the gate ``task_id`` of this run has passed already, to whom it would be work to prepare it."""
+def settled(context: Context, task_id: str) -> str | None:
+    """Give why the gate ``task_id`` of this run does not run, to whom it would be work to prepare it; None if it does."""
     gate = context["dag"].get_task(task_id)
     assert isinstance(gate, ContainerOperator)
     gate.render_template_fields(context)
-    return gate.known(context)
+    return gate.settled(context)
 
 
 class ContainerOperator(BaseOperator):
@@ -52,9 +55,11 @@ class ContainerOperator(BaseOperator):
         package index, and may write to /deps.
     :param network: a network's name, ``container:<name>``, ``host`` or ``none``. (templated)
     :param workspace: id of the task that gave the volumes of source and dependencies, if that is not the checkout.
+    :param rules: the catalog's words on what follows from the gate's findings; None: whatever it finds stops.
+    :param service: whose gate it is. :param judged_as: id of the gate's task in a release, if the run is none.
     :param policy: what decides the verdict besides source, dependencies, image, command and environment: the parts beside
-        it, for example. With it, a verdict that passed is kept as evidence, and stands for the same of all of these;
-        None: it runs each time. (templated)
+        it, for example. With it, what was found is kept as evidence, and stands for the same of all of these, as long as it
+        lets the release pass; None: it runs each time. (templated)
     :param daily: whether the verdict stands for the day (UTC) only: it depends on the date.
     """
 
@@ -74,6 +79,9 @@ class ContainerOperator(BaseOperator):
         environment: dict[str, str] | None = None,
         memory: str = "1g",
         cpus: float = 2.0,
+        rules: Gate | None = None,
+        service: str = "",
+        judged_as: str | None = None,
         verdict: Callable[[dict[str, bytes]], str] | None = None,
         fetches: bool = False,
         workspace: str | None = None,
@@ -94,6 +102,7 @@ class ContainerOperator(BaseOperator):
         self.environment = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
         self.memory, self.cpus = memory, cpus
         self.policy, self.daily = policy, daily
+        self.rules, self.service, self.judged_as = rules, service, judged_as or self.task_id
         self.tree, self.volume, self.dependencies = (
             xcom.templated(given.Workspace, one, of=workspace) for one in ("tree", "volume", "dependencies")
         )
@@ -106,7 +115,11 @@ class ContainerOperator(BaseOperator):
         """
         from slipway.stages.container_run import GateContainer
 
-        with recorded(context):
+        with recorded(context) as ending:
+            judge = self._judge(context)
+            if judge and (off := judge.off()):
+                self._switched_off(context, judge, off, ending)
+                return
             container = self._container = GateContainer(gate=self)
             if self.fetches:
                 # the volume belongs to all releases with these lock files; so does the container's name, to find what was
@@ -114,28 +127,71 @@ class ContainerOperator(BaseOperator):
                 container.container_name = f"{self.dependencies}-fetch"
                 with connections.ledger().exclusive(self.dependencies, self.timeout_s):
                     container.remove()
-                    container.run(context)
+                    _raised(container.run(context))
                 return
             # what a killed attempt left: its verdict was never recorded, so the gate runs again
             container.remove()
             started = time.monotonic()
             if known := self.known(context):
                 self.log.info(
-                    "passed already, for the same source, toolbox and policy: run %s, %s UTC (evidence %s)",
+                    "judged already, for the same source, toolbox and policy: run %s, %s UTC (evidence %s)",
                     known.run_id,
                     f"{known.recorded_at:%Y-%m-%d %H:%M:%S}",
                     known.key,
                 )
+                if judge:
+                    ledger = connections.ledger()
+                    ending.reason = judge.end(ledger, judge.verdict(ledger, verdicts.of_kept(known.report)))
                 reports.copy(connections.ledger(), known.run_id, context["ti"].run_id, self.task_id)
                 return
-            found = container.run(context)
+            ran = container.run(context)
+            ending.reason = self._ended(context, judge, ran, time.monotonic() - started)
+
+    def _ended(self, context: Context, judge: Judge | None, ran: Ran, took: float) -> str | None:
+        """Judge how the container ended, keep that as evidence, and give what there is to say."""
+        ledger = connections.ledger()
+        if judge is None:
+            left = _raised(ran)
             if self.verdict:
-                self.log.info(self.verdict(found))
-            if self.policy is not None and is_release(context):
-                took, ti = time.monotonic() - started, context["ti"]
-                connections.ledger().record_evidence(
-                    self.key(), self.task_id, Outcome.PASSED, ti.run_id, self.tree, took
-                )
+                self.log.info(self.verdict(left))
+            self._keep(context, (), took)
+            return None
+        found = judge.found(ran.reports)
+        if ran.failure and not found:
+            return judge.failed(ledger, ran.failure)
+        self._keep(context, found, took)
+        return judge.end(ledger, judge.verdict(ledger, found), beside=ran.beside)
+
+    def _keep(self, context: Context, found: Sequence[Finding], took: float) -> None:
+        if self.policy is None or not is_release(context):
+            return
+        connections.ledger().record_evidence(
+            self.key(),
+            self.task_id,
+            Outcome.FAILED if found else Outcome.PASSED,
+            context["ti"].run_id,
+            self.tree,
+            took,
+            report=verdicts.to_keep(found) if self.rules else None,
+        )
+
+    def _judge(self, context: Context) -> Judge | None:
+        """Give what the gate's findings are judged by; None if whatever it finds stops."""
+        if self.rules is None:
+            return None
+        today, run_id = datetime.now(UTC).date(), context["ti"].run_id
+        if not is_release(context):
+            return Judge(self.rules, self.service, self.judged_as, today)
+        release = connections.ledger().record(run_id)
+        return Judge(
+            self.rules, self.service, self.judged_as, today, run_id, release.commit if release else None
+        )
+
+    def _switched_off(self, context: Context, judge: Judge, why: str, ending: Ending) -> None:
+        print(why)
+        ending.outcome, ending.reason = Outcome.SKIPPED, why
+        if judge.run_id:
+            findings.keep(connections.ledger(), judge.run_id, judge.stage, Verdict(OFF))
 
     def on_kill(self) -> None:
         """End the container, too."""
@@ -157,8 +213,33 @@ class ContainerOperator(BaseOperator):
         return evidence_key(self.tree, self.image, self.command, json.dumps(rest, sort_keys=True))
 
     def known(self, context: Context) -> Evidence | None:
-        """Give the evidence that this gate has passed already; None if it must run."""
+        """Give the evidence by which this gate passes, as of today; None if it must run.
+
+        What stops is looked for again: it may have been the machine's, and costs a minute.
+        """
         if self.policy is None or context["params"].get("fresh"):
             return None
         found = connections.ledger().evidence(self.key())
-        return found if found is not None and found.outcome is Outcome.PASSED else None
+        judge = self._judge(context)
+        if found is None or judge is None:
+            return found if found is not None and found.outcome is Outcome.PASSED else None
+        if found.outcome is not Outcome.PASSED and not found.report:
+            return None
+        return found if judge.verdict(connections.ledger(), verdicts.of_kept(found.report)).passes else None
+
+    def settled(self, context: Context) -> str | None:
+        """Give why this gate does not run; None if it does."""
+        if (judge := self._judge(context)) and (off := judge.off()):
+            return off
+        known = self.known(context)
+        return f"has passed already (evidence {known.key})" if known else None
+
+
+def _raised(ran: Ran) -> dict[str, bytes]:
+    """Give the reports of what ended well.
+
+    :raises PolicyFailed: if it did not.
+    """
+    if ran.failure:
+        raise ran.failure
+    return ran.reports

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,19 @@ def where_of(said: Sequence[str]) -> tuple[str, list[str]]:
     return "", lines[-20:]
 
 
+@dataclass(frozen=True)
+class Ran:
+    """How a container ended.
+
+    :param reports: the files of /out by name.
+    :param failure: what it says, if its command failed. :param beside: what the container says whose network it shares.
+    """
+
+    reports: dict[str, bytes]
+    failure: PolicyFailed | None = None
+    beside: tuple[str, ...] = ()
+
+
 class GateContainer(DockerOperator):
     """The container of a gate.
 
@@ -130,10 +144,10 @@ class GateContainer(DockerOperator):
         """Remove the container of this name, if there is one."""
         engine.remove_container(self.cli, str(self.container_name))
 
-    def run(self, context: Context) -> dict[str, bytes]:
-        """Run the container to its end, remove it, and give its reports: the files of /out by name.
+    def run(self, context: Context) -> Ran:
+        """Run the container to its end, remove it, and give its reports, and what it says if its command failed.
 
-        :raises PolicyFailed: if the command fails, or takes more than it may. :raises Transient: if it tells no verdict.
+        :raises PolicyFailed: if the command takes more than it may. :raises Transient: if it tells no verdict.
         """
         name, found = str(self.container_name), {}
         try:
@@ -142,28 +156,28 @@ class GateContainer(DockerOperator):
             found = engine.reports(self.cli, name)
         except DockerContainerFailedException as e:
             found = engine.reports(self.cli, name)
-            raise self._failure([str(line) for line in e.logs or []]) from e
+            return self._failure([str(line) for line in e.logs or []], found)
         finally:
             self.remove()
             if found and is_release(context):
                 reports.keep(connections.ledger(), context["ti"].run_id, self.task_id, found)
-        return found
+        return Ran(found)
 
-    def _failure(self, said: list[str]) -> Exception:
+    def _failure(self, said: list[str], found: dict[str, bytes]) -> Ran:
         with engine.explained("inspecting the container"):
             state = self.cli.inspect_container(str(self.container_name))["State"]
         code = state["ExitCode"]
         why, findings = verdict_of(said)
         where, lines = where_of(said)
         if code == TIMED_OUT or (code == KILLED and not state["OOMKilled"]):
-            return PolicyFailed(
+            raise PolicyFailed(
                 f"{self.task_id} took longer than {self.timeout_s:.0f} s and was ended{where}",
                 code="gate.timed-out",
                 remedy="make it quicker, or raise timeout_s in the catalog",
                 lines=lines,
             )
         if state["OOMKilled"]:
-            return PolicyFailed(
+            raise PolicyFailed(
                 f"{self.task_id} used more memory than {self.mem_limit} and was ended",
                 code="gate.out-of-memory",
                 lines=lines,
@@ -172,10 +186,11 @@ class GateContainer(DockerOperator):
             kind, _, other = str(self.network_mode).partition(":")
             # what it attacked says why it answered so
             beside = engine.log_tail(self.cli, other, 30) if kind == "container" else []
-            return PolicyFailed(
+            failure = PolicyFailed(
                 f"{self.task_id} failed: {why}", code="gate.failed", lines=[*findings, *beside]
             )
-        return Transient(
+            return Ran(found, failure, tuple(beside))
+        raise Transient(
             f"{self.task_id} could not be evaluated (exit code {code}): {why}",
             code="gate.not-evaluated",
             remedy="see what the tool says; when it has what it needs, clear the task",

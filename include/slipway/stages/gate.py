@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slipway.errors import PolicyFailed
 from slipway.release import Outcome, given
-from slipway.stages.stage import Group, Run, Stage, Step
+from slipway.release.findings import OFF, policy_on
+from slipway.stages.stage import Container, Group, Run, Stage, Step
 
 if TYPE_CHECKING:
     from slipway.catalog import Service
@@ -16,20 +17,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Records:
-    """What must have passed, and how it ended, by the ledger's word."""
+    """What must have passed, and how it ended, by the ledger's word.
+
+    :param off: those that the catalog has switched off, today.
+    """
 
     required: Sequence[str]
     outcomes: Mapping[str, Outcome]
+    off: Collection[str] = ()
 
 
 def read(run: Run) -> Records:
     """Ask the ledger for the outcome of each gate."""
     release = run.world.ledger().record(run.run_id)
-    return Records(run.flow.gating, {one.name: one.outcome for one in release.stages} if release else {})
+    today = run.world.now().date()
+    off = {
+        one.task_id
+        for one in run.flow.stages
+        if isinstance(one, Container) and one.rules and policy_on(one.rules(run.service), today) == OFF
+    }
+    outcomes = {one.name: one.outcome for one in release.stages} if release else {}
+    return Records(run.flow.gating, outcomes, off)
 
 
 def decide(_service: Service, records: Records) -> given.Gated:
-    """Let pass what has passed every gate: no record is no pass.
+    """Let pass what has passed every gate: no record is no pass, and none was skipped but what the catalog switches off.
 
     :raises PolicyFailed: naming each that has not.
     """
@@ -37,6 +49,7 @@ def decide(_service: Service, records: Records) -> given.Gated:
         f"{name}: {records.outcomes.get(name, 'no record')}"
         for name in records.required
         if records.outcomes.get(name) != Outcome.PASSED
+        and not (name in records.off and records.outcomes.get(name) is Outcome.SKIPPED)
     ]
     if missing or not records.required:
         raise PolicyFailed(
@@ -45,8 +58,11 @@ def decide(_service: Service, records: Records) -> given.Gated:
             lines=missing,
             remedy="clear the tasks that are named, or push a fix",
         )
-    print(f"{len(records.required)} gates passed: {', '.join(records.required)}")
-    return given.Gated(passed=tuple(records.required))
+    passed = tuple(name for name in records.required if records.outcomes[name] is Outcome.PASSED)
+    print(f"{len(passed)} gates passed: {', '.join(passed)}")
+    if off := [name for name in records.required if name not in passed]:
+        print(f"switched off in the catalog: {', '.join(off)}")
+    return given.Gated(passed=passed)
 
 
 def _gates(one: Stage | Group, _service: Service) -> bool:

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator, PokeReturnValue, TaskGroup, TriggerRule, g
 from airflow.sdk.bases.branch import BaseBranchOperator
 
 from slipway.stages import connections, lanes, xcom
-from slipway.stages.container import evidence_of
+from slipway.stages.container import settled
 from slipway.stages.outcome import recorded
 from slipway.stages.sensor import Waits
 from slipway.stages.stage import Branch, Run, Stage, Step, Watch
@@ -33,7 +33,7 @@ def run_of(context: Any, stage: Stage, service: Service, flow: Flow) -> Run:
         world=connections.Outside(),
         flow=flow,
         runs=connections.AirflowRuns(ti),
-        evidence=lambda gate: evidence_of(context, gate),
+        settled=lambda gate: settled(context, gate),
         ti=ti,
         context=context,
     )

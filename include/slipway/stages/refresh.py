@@ -15,6 +15,7 @@ from slipway.stages.flow import flow
 from slipway.stages.inspection import look, looked
 from slipway.stages.operators import compose
 from slipway.stages.outcome import stage
+from slipway.stages.scan import VULNERABLE
 from slipway.stages.stage import Container, Group, Run, Stage, Step
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def stages_of(service: Service) -> tuple[Stage, ...]:
         image=lambda _service: xcom.templated(given.Looked, "images", "toolbox-scan", of=first.task_id),
         command=lambda _service: ["/opt/slipway/bin/dependencies", locks.runtime, locks.development],
         timeout_s=lambda service: service.scan.dependencies.timeout_s,
+        rules=lambda service: service.scan.dependencies,
         options=lambda _service: {
+            "judged_as": VULNERABLE.task_id,
             "workspace": sources.task_id,
             "environment": {
                 "SLIPWAY_ADVISORIES_MAX_AGE_DAYS": xcom.templated(

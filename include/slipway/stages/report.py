@@ -171,7 +171,9 @@ def untold(record: Release, states: Mapping[str, str], own: str, now: datetime) 
             kept.outcome == outcome
             or (state == "failed" and kept.outcome in (Outcome.FAILED, Outcome.ERRORED))
             or (state == "skipped" and kept.outcome is Outcome.SUPERSEDED)
-            or (state == "success" and kept.outcome is Outcome.ROLLED_BACK)
+            or (
+                state == "success" and kept.outcome in (Outcome.ROLLED_BACK, Outcome.SKIPPED)
+            )  # a gate that is off
         )
         if not agrees:
             why = "the task ended without a word: it was killed" if state == "failed" else None

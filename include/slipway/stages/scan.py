@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from slipway.catalog.service import Gate
 from slipway.release import given
 from slipway.stages import sidecar, xcom
 from slipway.stages.checkout import DEPENDENCIES
@@ -41,6 +42,7 @@ def _scanned(name: str, title: str, *arguments: Callable[[Service], str], daily:
         image=lambda service: toolbox("toolbox-scan"),
         command=command,
         timeout_s=lambda service: getattr(service.scan, name).timeout_s,
+        rules=lambda service: getattr(service.scan, name),
         options=options,
     )
 
@@ -56,17 +58,26 @@ VULNERABLE = _scanned(
 SECRETS = _scanned("secrets", "Committed secrets")
 DOCKERFILE = _scanned("dockerfile", "Dockerfile", lambda service: service.image.dockerfile)
 
+JUDGING = set(Gate.model_fields) - {"timeout_s"}
+"""What follows from findings, and so is no part of what makes them."""
+
 DYNAMIC = Container(
     id="dynamic",
     title="Dynamic scan",
     group=SCAN,
     needs=(given.Accepted, given.Workspace),
     image=lambda service: toolbox("toolbox-scan"),
-    command=lambda service: ["/opt/slipway/bin/dynamic", f"http://127.0.0.1:{service.scan.dynamic.port}"],
+    command=lambda service: [
+        "/opt/slipway/bin/dynamic",
+        f"http://127.0.0.1:{service.scan.dynamic.port}",
+        service.scan.dynamic.openapi,
+        *(f"{name}: {value}" for name, value in service.scan.dynamic.headers.items()),
+    ],
     timeout_s=lambda service: service.scan.dynamic.timeout_s,
+    rules=lambda service: service.scan.dynamic,
     options=lambda service: {
         "network": f"container:{sidecar.network_name(SCAN.id)}-service",
-        "policy": sidecar.policy(service) + service.scan.dynamic.model_dump_json(),
+        "policy": sidecar.policy(service) + service.scan.dynamic.model_dump_json(exclude=JUDGING),
     },
 )
 

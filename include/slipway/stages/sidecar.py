@@ -17,7 +17,6 @@ from slipway.stages.stage import ALWAYS, ENGINE, Run, Stage, Step
 if TYPE_CHECKING:
     from slipway.catalog import Service
     from slipway.catalog.service import Migrations
-    from slipway.ledger import Evidence
     from slipway.stages.world import Engine
 
 # The network has no way out and lives for one task: the password keeps nobody out, Postgres and drivers just want one.
@@ -143,13 +142,13 @@ def policy(service: Service) -> str:
 class Parts:
     """What throwaway parts are made of.
 
-    :param known: evidence that their gate has passed already: then none are needed.
+    :param settled: why their gate does not run: then none are needed.
     """
 
     accepted: given.Accepted
     sources: given.Workspace
     gate: str
-    known: Evidence | None
+    settled: str | None
 
 
 def _reading(gate: Stage) -> Callable[[Run], Parts]:
@@ -158,7 +157,7 @@ def _reading(gate: Stage) -> Callable[[Run], Parts]:
             run.take(given.Accepted),
             run.take(given.Workspace),
             gate.task_id,
-            run.evidence(gate.task_id),
+            run.settled(gate.task_id),
         )
 
     return read
@@ -166,8 +165,8 @@ def _reading(gate: Stage) -> Callable[[Run], Parts]:
 
 def _needed(_service: Service, parts: Parts) -> Parts | None:
     """Give what is to be made; None if nothing is."""
-    if parts.known:
-        print(f"{parts.gate} has passed already: nothing is needed for it")
+    if parts.settled:
+        print(f"{parts.gate} does not run: {parts.settled}: nothing is needed for it")
         return None
     return parts
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, BaseOperatorLink
 
     from slipway.catalog import Service
-    from slipway.ledger import Evidence, Release
+    from slipway.catalog.service import Gate
+    from slipway.ledger import Release
     from slipway.stages.flow import Flow
     from slipway.stages.sensor import Waits
     from slipway.stages.world import Runs, World
@@ -49,7 +50,7 @@ class Run:
     """One run of a stage: of which service and run, in which world, and with what was given.
 
     :param flow: the stages of this run. :param runs: what Airflow tells of runs.
-    :param evidence: gives that a gate of this run has passed already, by its id.
+    :param settled: gives why a gate of this run does not run, by its id.
     :param ti: the running task instance, for what was given alone.
     """
 
@@ -60,7 +61,7 @@ class Run:
     world: World
     flow: Flow
     runs: Runs
-    evidence: Callable[[str], Evidence | None]
+    settled: Callable[[str], str | None]
     ti: Any = field(repr=False)
     context: Any = field(default_factory=dict, repr=False)
 
@@ -284,11 +285,13 @@ class Container(Stage):
     """A gate: a command in a container of a toolbox.
 
     :param image: of the container, as a template. :param command: its argument list.
+    :param rules: the catalog's words on what follows from its findings; None: whatever it finds stops.
     :param options: what else :class:`slipway.stages.container.ContainerOperator` is to be told.
     """
 
     image: Callable[[Service], str]
     command: Callable[[Service], Sequence[str]]
+    rules: Callable[[Service], Gate] | None = None
     options: Callable[[Service], dict[str, Any]] = _none
     pool: str = ENGINE
 
@@ -301,6 +304,8 @@ class Container(Stage):
             image=self.image(service),
             command=self.command(service),
             timeout_s=self.timeout_s(service),
+            rules=self.rules(service) if self.rules else None,
+            service=service.service,
             **self.options(service),
             **self.task(service),
         )

@@ -1,4 +1,4 @@
-"""The first verdict under a key stands."""
+"""The newest of what a gate said under a key stands."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from slipway.release import Outcome, evidence_key
 DIGEST = f"sha256:{'d' * 64}"
 
 
-def test_first_evidence_under_a_key_stands(ledger: Ledger, begin: Callable[..., str]) -> None:
+def test_newest_evidence_under_a_key_stands(ledger: Ledger, begin: Callable[..., str]) -> None:
     run, key = begin(), evidence_key("t", DIGEST, ["unit"])
     assert ledger.evidence(key) is None
     first = ledger.record_evidence(key, "unit", "failed", run, "t", 2.0, "1 failed", {"tests": 3})
-    assert ledger.record_evidence(key, "unit", "passed", run, "t", 1.0) == first == ledger.evidence(key)
     assert (first.outcome, first.report) == (Outcome.FAILED, {"tests": 3})
+    assert ledger.evidence(key) == first
+    second = ledger.record_evidence(key, "unit", "passed", run, "t", 1.0)
+    assert (second.outcome, second.report, second.reason) == (Outcome.PASSED, None, None)
+    assert ledger.evidence(key) == second
 
 
 def test_gate_that_was_not_evaluated_leaves_no_evidence(ledger: Ledger, begin: Callable[..., str]) -> None:

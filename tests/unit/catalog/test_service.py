@@ -2,13 +2,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from slipway.catalog import catalog_directory, load_catalog, load_platform, load_service
 from slipway.catalog.schema import json_schema, markdown
-from slipway.catalog.service import Image, Migrations
+from slipway.catalog.service import Dynamic, Gate, Image, Migrations
 from slipway.errors import CatalogError
 
 ROOT = Path(__file__).parents[3]
@@ -171,3 +172,24 @@ def test_revision_of_an_entry_is_of_what_is_written_and_of_all_of_it() -> None:
     images = (plain, defaulted, Image(repository="web", dockerfile="Containerfile"))
     first, second, third = (service.model_copy(update={"image": one}).revision for one in images)
     assert first == second != third
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ({"policy": "off"}, "wants `reason` and `until`"),
+        ({"policy": "off", "reason": "a worker without HTTP"}, "wants `reason` and `until`"),
+        ({"reason": "a worker without HTTP"}, "say why and how long"),
+        ({"until": "2026-12-31"}, "say why and how long"),
+    ],
+)
+def test_a_gate_is_switched_off_with_reason_and_last_day_only(words: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Gate.model_validate(words)
+
+
+def test_a_worker_without_http_needs_no_command() -> None:
+    with pytest.raises(ValidationError, match="`command` is missing"):
+        Dynamic.model_validate({})
+    off = {"policy": "off", "reason": "a worker without HTTP", "until": "2026-12-31"}
+    assert Dynamic.model_validate(off).command == ()

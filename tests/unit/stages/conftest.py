@@ -393,7 +393,7 @@ def run(world: World, service: Service) -> Callable[..., Run]:
             "params": {"service": of.service},
             "flow": release_of(of),
             "runs": Runs(),
-            "evidence": lambda _gate: None,
+            "settled": lambda _gate: None,
             "ti": Ti(*values),
         }
         return Run(stage=stage, service=of, run_id=RUN_ID, world=world, **{**known, **more})  # type: ignore[arg-type]

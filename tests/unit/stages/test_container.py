@@ -1,8 +1,17 @@
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from slipway.catalog.service import FindingWaiver, Gate
+from slipway.ledger import Evidence
+from slipway.release import Outcome
+from slipway.release.findings import Finding, Severity, identified
+from slipway.stages import container, verdicts
 from slipway.stages.container import ContainerOperator
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def gate(**changes: Any) -> ContainerOperator:
@@ -43,3 +52,50 @@ def test_evidence_is_of_the_dependencies_and_not_of_the_run() -> None:
     assert one.key() == other.key()
     other.dependencies = "slipway-deps-2"
     assert one.key() != other.key()
+
+
+class Evidences:
+    """What the ledger has under whatever key. :param kept: what was recorded, in order."""
+
+    def __init__(self, outcome: Outcome, report: Any) -> None:
+        self.found = Evidence("k", "scan.sast", outcome, "run", "t", 1.0, None, report, NOW)
+
+    def evidence(self, _key: str) -> Evidence:
+        return self.found
+
+
+FOUND = identified("scan.sast", [Finding("a.py", 3, "sql", "SQL of strings", severity=Severity.HIGH)])
+CONTEXT: Any = {"params": {}, "dag": SimpleNamespace(tags=["refresh"]), "ti": SimpleNamespace(run_id="run")}
+TODAY = datetime.now(UTC).date()
+WAIVED = FindingWaiver(rule="sql", path="a.py", reason="the column is a constant", owner="web", until=TODAY)
+OVER = WAIVED.model_copy(update={"until": TODAY - timedelta(days=1)})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "report", "rules", "is_known"),
+    [
+        (Outcome.PASSED, None, None, True),
+        (Outcome.FAILED, None, None, False),
+        (Outcome.PASSED, None, Gate(), True),  # kept by a Slipway that kept no findings
+        (Outcome.FAILED, None, Gate(policy="warn"), False),
+        (Outcome.PASSED, verdicts.to_keep(()), Gate(), True),
+        (Outcome.FAILED, verdicts.to_keep(FOUND), Gate(), False),
+        (Outcome.FAILED, verdicts.to_keep(FOUND), Gate(policy="warn"), True),
+        (Outcome.FAILED, verdicts.to_keep(FOUND), Gate(waivers=(WAIVED,)), True),
+        (Outcome.FAILED, verdicts.to_keep(FOUND), Gate(waivers=(OVER,)), False),
+    ],
+)
+def test_evidence_stands_as_long_as_it_passes_by_todays_words(
+    monkeypatch: pytest.MonkeyPatch, outcome: Outcome, report: Any, rules: Gate | None, is_known: bool
+) -> None:
+    monkeypatch.setattr(container.connections, "ledger", lambda: Evidences(outcome, report))
+    operator = gate(rules=rules, service="web", judged_as="scan.sast")
+    assert (operator.known(CONTEXT) is not None) is is_known
+    assert bool(operator.settled(CONTEXT)) is is_known
+    assert operator.known({**CONTEXT, "params": {"fresh": True}}) is None
+
+
+def test_gate_that_is_off_needs_nothing_beside_it() -> None:
+    off = Gate(policy="off", reason="a worker without HTTP", until=TODAY)
+    said = gate(rules=off, service="web").settled(CONTEXT)
+    assert said == f"switched off in the catalog until {TODAY}: a worker without HTTP"

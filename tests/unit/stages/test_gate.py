@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -47,3 +48,28 @@ def test_only_passed_passes(required: list[str], outcomes: dict[str, Outcome]) -
     else:
         with pytest.raises(PolicyFailed):
             decide(None, records)  # type: ignore[arg-type]
+
+
+def test_what_the_catalog_switches_off_is_skipped_and_lets_pass_as_long_as_it_says_so(
+    run: Callable[..., Run],
+    world: Any,
+    a_release: Callable[..., Release],
+    changed: Callable[..., Any],
+    service: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stages = dict.fromkeys(run(GATE).flow.gating, Outcome.PASSED) | {"scan.dynamic": Outcome.SKIPPED}
+    world.of_ledger.releases[run(GATE).run_id] = a_release(
+        stages=tuple(Stage(name, outcome, 1.0, None, world.now()) for name, outcome in stages.items())
+    )
+    with pytest.raises(PolicyFailed):
+        GATE.run(run(GATE))
+    for until, passes in ((world.now().date(), True), (world.now().date() - timedelta(days=1), False)):
+        words = {"policy": "off", "reason": "a worker without HTTP", "until": until}
+        off = changed("scan", dynamic=service.scan.dynamic.model_copy(update=words))
+        if passes:
+            assert "scan.dynamic" not in GATE.run(run(GATE, of=off)).passed
+            assert "switched off in the catalog: scan.dynamic" in capsys.readouterr().out
+        else:
+            with pytest.raises(PolicyFailed):
+                GATE.run(run(GATE, of=off))

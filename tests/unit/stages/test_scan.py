@@ -29,5 +29,22 @@ def test_attack_is_on_the_running_service_alone(service: Service) -> None:
     assert SERVICE in order.earlier(DYNAMIC)
     assert {SERVICE, DYNAMIC} <= order.earlier(REMOVED)
     assert DYNAMIC.options(service)["network"].startswith("container:slipway-")
-    assert DYNAMIC.command(service)[-1] == f"http://127.0.0.1:{service.scan.dynamic.port}"
+    base = f"http://127.0.0.1:{service.scan.dynamic.port}"
+    assert DYNAMIC.command(service) == ["/opt/slipway/bin/dynamic", base, "/openapi.json"]
     assert (SERVICE.gates, REMOVED.gates, DYNAMIC.gates) == (False, False, True)
+
+
+def test_attack_signs_in_as_the_catalog_says(service: Service) -> None:
+    words = {"openapi": "/api/openapi.json", "headers": {"Authorization": "Bearer throwaway"}}
+    scan = service.scan.model_copy(update={"dynamic": service.scan.dynamic.model_copy(update=words)})
+    signed = service.model_copy(update={"scan": scan})
+    assert DYNAMIC.command(signed)[2:] == ["/api/openapi.json", "Authorization: Bearer throwaway"]
+
+
+def test_what_only_judges_is_no_part_of_what_is_found(service: Service) -> None:
+    def policy(**words: object) -> str:
+        scan = service.scan.model_copy(update={"dynamic": service.scan.dynamic.model_copy(update=words)})
+        return str(DYNAMIC.options(service.model_copy(update={"scan": scan}))["policy"])
+
+    assert policy(severity="critical", baseline="a" * 40) == policy()
+    assert policy(headers={"X-User": "a"}) != policy()

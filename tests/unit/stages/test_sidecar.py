@@ -48,15 +48,15 @@ def test_nothing_is_made_for_a_gate_whose_verdict_is_known(
 ) -> None:
     asked: list[str] = []
 
-    def evidence(gate: str) -> Any:
+    def settled(gate: str) -> str:
         asked.append(gate)
-        return "evidence"
+        return "has passed already"
 
     for stage in (test.DATABASE, scan.SERVICE):
-        stage.run(run(stage, accepted, workspace, evidence=evidence))
+        stage.run(run(stage, accepted, workspace, settled=settled))
     assert world.did == []
     assert asked == ["test.integration", "scan.dynamic"]
-    assert "test.integration has passed already" in capsys.readouterr().out
+    assert "test.integration does not run: has passed already" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

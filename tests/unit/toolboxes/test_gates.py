@@ -6,6 +6,7 @@ import signal
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import gate
 import lock_pins
@@ -19,6 +20,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from pip._internal.network.session import PipSession
 from pip._internal.req.req_file import parse_requirements
+
+from slipway.release import sarif
 
 HASH = "--hash=sha256:" + "a" * 64
 
@@ -250,6 +253,62 @@ def test_findings_become_sarif() -> None:
         "sast", [gate.Finding("a.py", 3, "r1", "bad", "mend it"), gate.Finding("b.py", 0, "r1", "bad")]
     )["runs"][0]
     assert run["tool"]["driver"]["rules"] == [{"id": "r1"}]
-    places = [result["locations"][0]["physicalLocation"]["region"]["startLine"] for result in run["results"]]
-    assert places == [3, 1]
+    places = [result["locations"][0]["physicalLocation"].get("region") for result in run["results"]]
+    assert places == [{"startLine": 3}, None]
     assert run["results"][0]["message"]["text"] == "bad What to do: mend it"
+
+
+def told(folder: Path, monkeypatch: pytest.MonkeyPatch, *findings: gate.Finding) -> list[Any]:
+    monkeypatch.setattr(gate, "SOURCE", folder)
+    report: Any = gate.sarif("sast", findings)
+    return list(report["runs"][0]["results"])
+
+
+def test_report_tells_a_finding_by_the_text_of_its_line_wherever_that_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def known(line: int, text: str) -> str:
+        (tmp_path / "a.py").write_text(text)
+        [one] = told(tmp_path, monkeypatch, gate.Finding("a.py", line, "r", "m"))
+        return str(one["partialFingerprints"]["slipwayContext/v1"])
+
+    first = known(1, "run(x)\n")
+    assert known(3, "\n\n    run(x)  \n") == first
+    assert known(1, "run(y)\n") != first
+
+
+@pytest.mark.parametrize(
+    "finding",
+    [
+        gate.Finding("gone.py", 3, "r", "m"),
+        gate.Finding("a.py", 9, "r", "m"),
+        gate.Finding("a.py", 0, "r", "m"),
+        gate.Finding("lib.zip!a.py", 1, "r", "m"),
+        gate.Finding("nul\0.py", 1, "r", "m"),
+        gate.Finding("odd\udcff name.py", 1, "r", "m"),
+    ],
+)
+def test_report_of_whatever_place_is_written_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finding: gate.Finding
+) -> None:
+    (tmp_path / "a.py").write_text("x\n")
+    told(tmp_path, monkeypatch, finding)
+    [read] = sarif.findings(json.dumps(gate.sarif("sast", [finding])).encode(), "scan.sast")
+    assert (read.line, read.rule, read.message) == (finding.line, "r", "m")
+
+
+def test_what_a_gate_says_of_a_finding_is_what_it_is_judged_by() -> None:
+    said = gate.Finding(
+        "requirements.txt",
+        4,
+        "GHSA-1",
+        "pyyaml 5.3: old",
+        "update",
+        severity="critical",
+        context="pyyaml",
+        aliases=("CVE-1",),
+        ships=False,
+    )
+    [read] = sarif.findings(json.dumps(gate.sarif("dependencies", [said])).encode(), "scan.dependencies")
+    assert (read.path, read.line, read.names) == ("requirements.txt", 4, ("GHSA-1", "CVE-1"))
+    assert (read.severity, read.ships, read.advice) == ("critical", False, "update")

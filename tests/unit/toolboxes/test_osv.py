@@ -178,3 +178,43 @@ def test_what_is_served_names_the_package_and_the_fix_as_pip_audit_looks_for_the
     assert told["affected"][0]["package"] == {"ecosystem": "PyPI", "name": "my-package"}
     assert told["affected"][0]["ranges"][0]["events"] == [{"introduced": "0"}, {"fixed": "2.0"}]
     assert (told["aliases"], told["summary"]) == (["CVE-1"], "bad")
+
+
+CRITICAL = {"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}
+MEDIUM = {"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:H/PR:L/UI:N/S:U/C:L/I:L/A:N"}
+HIGH_4 = {"type": "CVSS_V4", "score": "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:N/VI:N/VA:H/SC:N/SI:N/SA:N"}
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        ({"severity": [CRITICAL]}, "critical"),
+        ({"severity": [MEDIUM]}, "medium"),
+        ({"severity": [HIGH_4]}, "high"),
+        ({"severity": [MEDIUM, CRITICAL]}, "critical"),
+        (
+            {"severity": [MEDIUM], "database_specific": {"severity": "CRITICAL"}},
+            "medium",
+        ),  # a vector is more exact
+        (
+            {
+                "severity": [{"type": "CVSS_V3", "score": "nonsense"}],
+                "database_specific": {"severity": "LOW"},
+            },
+            "low",
+        ),
+        ({"severity": [{"type": "Ubuntu", "score": "negligible"}]}, "unknown"),
+        ({"severity": [None, {}, {"type": "CVSS_V3"}, {"type": "CVSS_V3", "score": 7}]}, "unknown"),
+        ({"database_specific": {"severity": "moderate"}}, "medium"),
+        ({"database_specific": {"severity": "urgent"}}, "unknown"),
+        ({"database_specific": None}, "unknown"),
+        ({}, "unknown"),
+    ],
+    ids=range(12),
+)
+def test_record_is_rated_by_its_worst_vector_or_its_databases_word(
+    tmp_path: Path, more: dict[str, Any], word: str
+) -> None:
+    known = advisories(tmp_path, record(span({"introduced": "0"}), name="A", **more))
+    assert known.severity("a", known.query("a", "1")[0]["id"]) == word
+    assert known.severity("other", "x") == "unknown"

@@ -1,10 +1,12 @@
 """What every gate shares: how a tool is run, and how a verdict is told.
 
-Exit codes: 0 passed, 1 the service falls short (findings), 3 could not be evaluated, which is never a pass.
+Exit codes: 0 nothing was found, 1 the service falls short (findings), 3 could not be evaluated, which is never a pass. What
+findings mean for the release (severity, waivers, baseline) is not decided here, but by whoever reads the report.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -13,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 PASSED, FAILED, ERRORED = 0, 1, 3
 SOURCE = Path("/workspace/src")
@@ -23,13 +26,21 @@ SHOWN = 40  # findings told in the log; all of them are in /out/findings.json
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong. `line` counts from 1; 0 is the whole file."""
+    """One thing that is wrong. `line` counts from 1; 0 is the whole file.
+
+    `context` is what it is known by in a later commit, besides rule and path: by itself the text of its line, of which the report
+    has a hash. `aliases` are other ids of the rule; `ships` says whether it concerns what an image holds.
+    """
 
     path: str
     line: int
     rule: str
     message: str
     advice: str = ""
+    severity: str = "high"  # low, medium, high, critical, unknown
+    context: str | None = None
+    aliases: tuple[str, ...] = ()
+    ships: bool = True
 
     def __str__(self) -> str:
         where = f"{self.path}:{self.line}" if self.line else self.path
@@ -97,34 +108,63 @@ def write_report(name: str, verdict: Verdict) -> None:
         "findings": [asdict(f) for f in verdict.findings],
     }
     report("findings.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    report(f"{name}.sarif").write_text(
-        json.dumps(sarif(name, verdict.findings), indent=1) + "\n", encoding="utf-8"
-    )
+    # without spaces: a service that comes in with thousands of findings must fit into what is kept of a report
+    text = json.dumps(sarif(name, verdict.findings), separators=(",", ":"))
+    report(f"{name}.sarif").write_text(text + "\n", encoding="utf-8")
+
+
+LEVELS = {"low": "note", "medium": "warning"}
 
 
 def sarif(name: str, findings: Sequence[Finding]) -> dict[str, object]:
-    """Findings as SARIF 2.1.0, as editors and forges read them."""
-    results = [
-        {
-            "ruleId": finding.rule,
-            "level": "error",
-            "message": {
-                "text": finding.message + (f" What to do: {finding.advice}" if finding.advice else "")
-            },
-            "locations": [
-                {
-                    "physicalLocation": {
-                        "artifactLocation": {"uri": finding.path},
-                        "region": {"startLine": max(finding.line, 1)},
-                    }
-                }
-            ],
+    """Findings as SARIF 2.1.0, as editors and forges read them, and as the release is judged by."""
+    lines = Lines()
+    results = []
+    for finding in findings:
+        place: dict[str, object] = {
+            "artifactLocation": {"uri": quote(finding.path, errors="surrogateescape")}
         }
-        for finding in findings
-    ]
+        if finding.line > 0:
+            place["region"] = {"startLine": finding.line}
+        context = lines.text(finding) if finding.context is None else finding.context
+        more = {"severity": finding.severity, "advice": finding.advice}
+        more |= {"aliases": list(finding.aliases)} if finding.aliases else {}
+        more |= {} if finding.ships else {"ships": False}
+        results.append(
+            {
+                "ruleId": finding.rule,
+                "level": LEVELS.get(finding.severity, "error"),
+                # editors and forges show nothing else
+                "message": {
+                    "text": finding.message + f" What to do: {finding.advice}" * bool(finding.advice)
+                },
+                "locations": [{"physicalLocation": place}],
+                "partialFingerprints": {"slipwayContext/v1": hashlib.sha256(context.encode()).hexdigest()},
+                "properties": more,
+            }
+        )
     rules = [{"id": rule} for rule in sorted({finding.rule for finding in findings})]
     run = {"tool": {"driver": {"name": f"slipway {name}", "rules": rules}}, "results": results}
     return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
+
+
+class Lines:
+    """The text of findings' lines, without what only sets it apart; of each file the lines are read once."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, list[str]] = {}
+
+    def text(self, finding: Finding) -> str:
+        if finding.line < 1:
+            return ""
+        if finding.path not in self.of:
+            try:
+                data = (SOURCE / finding.path).read_bytes()
+            except (OSError, ValueError):  # a member of an archive, or nothing of the tree
+                data = b""
+            self.of[finding.path] = data.decode("utf-8", "replace").splitlines()
+        lines = self.of[finding.path]
+        return " ".join(lines[finding.line - 1].split()) if finding.line <= len(lines) else ""
 
 
 def report(name: str) -> Path:

@@ -19,6 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from cvss import CVSS2, CVSS3, CVSS4
+from cvss.exceptions import CVSSError
 from gate import CannotEvaluate
 from packaging.version import InvalidVersion, Version
 
@@ -98,6 +100,11 @@ class Advisories:
         """The records that affect a version, as pip-audit wants them, each cut down to this package."""
         return [one.told for one in self.by_package.get(normalised(name), []) if one.affects(version)]
 
+    def severity(self, name: str, id_: str) -> str:
+        """How bad a record says that it is; `unknown` if it does not."""
+        known = (one.severity for one in self.by_package.get(normalised(name), []) if one.told["id"] == id_)
+        return next(known, "unknown")
+
     def sample(self) -> tuple[str, str, str]:
         """A package and version that are known to be affected, and by which record."""
         for record in self.query("requests", "2.0.0"):
@@ -142,6 +149,7 @@ class Record:
     versions: frozenset[Version]
     ranges: tuple[Range, ...]
     told: dict[str, Any]
+    severity: str = "unknown"
 
     def affects(self, version: str) -> bool:
         """Whether it affects a version; a local one (2.0+cu118) is taken for its public one, too: a build of the same."""
@@ -194,7 +202,46 @@ def _record(record: dict[str, Any], name: str, entries: list[dict[str, Any]]) ->
             }
         ],
     }
-    return Record(frozenset(filter(None, map(_listed, versions))), ranges, told)
+    rated = _severity(
+        [*(record.get("severity") or []), *(one for e in entries for one in e.get("severity") or [])]
+    )
+    if rated == "unknown":
+        rated = _said(record, entries)
+    return Record(frozenset(filter(None, map(_listed, versions))), ranges, told, rated)
+
+
+_VERSIONS = {"CVSS_V4": CVSS4, "CVSS_V3": CVSS3, "CVSS_V2": CVSS2}
+_WORDS = {"CRITICAL": "critical", "HIGH": "high", "MODERATE": "medium", "MEDIUM": "medium", "LOW": "low"}
+
+
+def _severity(vectors: list[Any]) -> str:
+    """The rating of the worst of a record's vectors of CVSS; one that cannot be read rates nothing.
+
+    A score of 0 is rated low: somebody has filed an advisory all the same.
+    """
+    worst = None
+    for one in vectors:
+        try:
+            score = float(_VERSIONS[one["type"]](one["score"]).scores()[0])
+        except (KeyError, TypeError, AttributeError, ValueError, CVSSError):
+            continue
+        worst = score if worst is None else max(worst, score)
+    if worst is None:
+        return "unknown"
+    return next(
+        (word for least, word in ((9, "critical"), (7, "high"), (4, "medium")) if worst >= least), "low"
+    )
+
+
+def _said(record: dict[str, Any], entries: list[dict[str, Any]]) -> str:
+    """The word in which the record's database rates it (GitHub's has one), where there is no vector."""
+    for one in (record, *entries):
+        for key in ("database_specific", "ecosystem_specific"):
+            more = one.get(key)
+            said = more.get("severity") if isinstance(more, dict) else None
+            if isinstance(said, str) and said.upper() in _WORDS:
+                return _WORDS[said.upper()]
+    return "unknown"
 
 
 def _listed(version: str) -> Version | None:
