@@ -183,6 +183,47 @@ def bad(cursor: sqlite3.Cursor, name: str) -> None:
     ".bandit": "[bandit]\nexclude = /src\nskips = B602,B301\n",
     ".gitignore": "*\n",
 }
+ORDINARY = {
+    "src/sound/ordinary.py": """import random
+import shutil
+
+import uvicorn
+
+
+def main() -> None:
+    uvicorn.run("sound.app:create_app", factory=True, host="0.0.0.0", port=8000)
+
+
+def install(base: str, target: str) -> None:
+    shutil.copy(f"{base}/settings.toml", target)
+
+
+def sample(max_tokens: int) -> int:
+    token_count = random.randint(1, max_tokens)
+    return token_count
+
+
+async def load(client, user: int):
+    return await client.fetch(f"/users/{user}")
+
+
+def submit(executor, pool_of_threads, job: int):
+    return executor.execute(f"job {job}")
+"""
+}
+SQL = {
+    "src/sound/sql.py": """def sql(connection, client, user, session, runner, text):
+    connection.fetch(f"select {user}")
+    client.fetch(f"SELECT * FROM users WHERE id = {user}")
+    session.scalars(text(f"{user} x"))
+    runner.execute(f"{user} where x = {user}")
+    runner.execute("select " + user)
+    runner.execute("UPDATE t set x = {}".format(user))
+    query = f"select {user}"
+    runner.execute(query)
+    runner.execute(text("select %s" % user))
+"""
+}
 KEY = "AKIA" + "Q3EGTRYPLM4KD7XW"  # in two parts: this file is scanned, too
 TOKEN = "ghp_" + "x7Qm2Rt9Kc4Vb8Nw3Zp6Ls1Dh5Jf0Gy7Ta2E"
 SILENCED_SECRETS = {
@@ -196,6 +237,14 @@ SILENCED_SECRETS = {
 LOCK = ["requirements.txt"]
 SCAN = [
     Case("sast", "sound", PASSED, says=["semgrep and bandit"]),
+    Case("sast", "ordinary code that resembles faults", PASSED, ORDINARY),
+    Case(
+        "sast",
+        "SQL of strings, whoever runs it",
+        FAILED,
+        SQL,
+        [f"src/sound/sql.py:{line}: semgrep.sql-from-string" for line in (2, 3, 4, 5, 6, 7, 9, 10)],
+    ),
     Case(
         "sast",
         "fifteen faults, each silenced in the repository's own ways",
@@ -496,12 +545,17 @@ import http.server, json, sys
 SCHEMA = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
 GOOD = {"200": {"description": "ok", "content": {"application/json": {"schema": SCHEMA}}}}
 N = {"name": "n", "in": "path", "required": True, "schema": {"type": "integer"}}
-PATHS = {"/things/{n}": {"get": {"parameters": [N], "responses": GOOD}}}
+SECURED = {"security": [{"bearer": []}]} if sys.argv[1] == "signed" else {}
+PATHS = {"/things/{n}": {"get": {"parameters": [N], "responses": GOOD, **SECURED}}}
+SCHEMES = {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}}
+DESCRIPTION = {"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": PATHS, "components": SCHEMES}
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        if self.path == "/openapi.json":
-            code, body = 200, {"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": PATHS}
-        elif sys.argv[1] == "sound":
+        if self.path == ("/api/openapi.json" if SECURED else "/openapi.json"):
+            code, body = 200, DESCRIPTION
+        elif SECURED and self.headers.get("Authorization") != "Bearer throwaway":
+            code, body = 401, {"detail": "Not authenticated"}
+        elif sys.argv[1] in ("sound", "signed"):
             code, body = 200, {"name": "thing"}
         else:
             code, body = (500, {"detail": "broken"}) if "-" in self.path else (200, {"nam": 1})
@@ -540,3 +594,27 @@ def test_dynamic_gate(engine: Any, source: Source, kind: str, code: int) -> None
         assert any(case.find("failure") is not None for case in cases) == (code == FAILED)
     if code == FAILED:
         assert "GET /things/{n}" in ended.said
+
+
+@pytest.mark.parametrize("headers", [(), ("Authorization: Bearer throwaway",)], ids=["shut", "signed in"])
+def test_dynamic_gate_of_an_api_behind_a_sign_in_counts_what_it_got_behind(
+    engine: Any, source: Source, headers: tuple[str, ...]
+) -> None:
+    files = source({"service.py": SERVICE})
+    command = ["python3", "/workspace/src/service.py", "signed"]
+    service = engine.start("toolbox-python", "-v", f"{files}:/workspace:ro", command=command)
+    ended = engine.run(
+        "toolbox-scan",
+        "/opt/slipway/bin/dynamic",
+        "http://127.0.0.1:8000",
+        "/api/openapi.json",
+        *headers,
+        source=files,
+        network=f"container:{service}",
+    )
+    assert ended.code == (PASSED if headers else FAILED), ended.said
+    assert f"{len(headers)} of 1 behind the sign-in" in ended.said
+    found = json.loads(ended.reports["findings.json"])["findings"]
+    assert [(one["path"], one["rule"], one["severity"]) for one in found] == (
+        [] if headers else [("GET /things/{n}", "unreached", "low")]
+    )
