@@ -54,8 +54,10 @@ def findings(service: str, commit: str | None, everything: bool, as_json: bool) 
 
 
 def _lines(gate: str, ended: Verdict, baseline: Baseline | None, *, everything: bool) -> list[str]:
-    from slipway.release.findings import How
+    from slipway.release.findings import OFF, How
 
+    if ended.policy == OFF:
+        return [f"{gate}: switched off in the catalog, so it did not run"]
     lines = [f"{gate} ({ended.policy}): {ended.summary() or 'nothing was found'}"]
     for how in How:
         if how is How.OLD and not everything:

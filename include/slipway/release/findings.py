@@ -113,7 +113,7 @@ class Judged:
     why: str = ""
 
     def __str__(self) -> str:
-        return f"{self.finding}" + (f"; {self.why}" if self.why else "")
+        return f"{str(self.finding).rstrip('.')}; {self.why}" if self.why else str(self.finding)
 
     def show(self) -> dict[str, Any]:
         """Give it as it is kept and told."""

@@ -117,11 +117,9 @@ class Judge:
         if len(others) > SHOWN // 2:
             lines.append(f"… and {len(others) - SHOWN // 2} more: slipway findings {self.service}")
         accept = f"`slipway waive {self.service} {first.finding.fingerprint[:12]}` writes the words"
-        old = (
-            f"; what the service came in with: `baseline: {self.commit}`"
-            if self.commit and len(stopping) > 1
-            else ""
-        )
+        # offered once: it is for what a service comes in with, not for what comes later
+        is_first = self.commit and self.rules.baseline is None and len(stopping) > 1
+        old = f"; what the service came in with: `baseline: {self.commit}`" if is_first else ""
         return PolicyFailed(
             f"{self.stage} failed: {first}",
             code="gate.failed",

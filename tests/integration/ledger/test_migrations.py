@@ -4,7 +4,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect, text
 
-import slipway.ledger.reports  # noqa: F401 - its table belongs to the schema
+import slipway.ledger.findings
+import slipway.ledger.refreshes
+import slipway.ledger.reports  # noqa: F401 - their tables belong to the schema
 from slipway.ledger import upgrade
 from slipway.ledger.tables import Table
 

@@ -32,6 +32,7 @@ NOW = datetime(2026, 11, 26, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, Verdict]:
     gates = {"scan.sast": ENDED, "build.lint": Verdict("warn", (), ("F401 in a.py (until 2026-12-01)",))}
+    gates["scan.dynamic"] = Verdict("off")
     baselines = {"scan.sast": Baseline("a" * 40, frozenset(["f"]), NOW, NOW)}
     monkeypatch.setattr(listing, "_known", lambda _service, _commit: (FAILED, gates, baselines))
     return gates
@@ -51,6 +52,7 @@ def test_what_stops_is_listed_with_its_id_and_what_to_do_and_old_ones_are_counte
     assert "src/b.py" not in said
     assert "baseline: 1 left of commit aaaaaaaaaaaa" in said
     assert "unused waiver: F401 in a.py" in said
+    assert "scan.dynamic: switched off in the catalog, so it did not run" in said
     assert "src/b.py:1: shell" in run("findings", "web", "--all")[1]
 
 
@@ -60,7 +62,7 @@ def test_words_of_pushed_code_do_not_move_the_terminal() -> None:
 
 def test_json_has_all_of_it() -> None:
     shown = json.loads(run("findings", "web", "--json")[1])
-    [sast, lint] = shown["gates"]
+    sast, lint, _dynamic = shown["gates"]
     assert (sast["gate"], sast["policy"], sast["passes"]) == ("scan.sast", "enforce", False)
     assert [one["how"] for one in sast["findings"]] == ["stops", "old"]
     assert sast["findings"][0]["fingerprint"] == FOUND[0].fingerprint

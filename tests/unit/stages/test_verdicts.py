@@ -83,6 +83,7 @@ def test_what_stops_says_where_which_rule_and_what_to_do(kept: Kept) -> None:
     assert error.lines[0].strip() == "what to do: pass values as parameters"
     assert "b.py:1: shell: a shell runs it" in error.lines
     assert f"slipway waive web {FOUND[0].fingerprint[:12]}" in error.remedy
+    assert f"`baseline: {COMMIT}`" in error.remedy
     assert kept.verdict
     assert len(kept.verdict.judged) == 2, "what stopped is kept, too"
 
@@ -106,7 +107,11 @@ def test_what_is_found_again_is_new_once_it_was_gone(kept: Kept) -> None:
     assert kept.shrunk == [{FOUND[0].fingerprint}]
     kept.old = {FOUND[0].fingerprint}
     with pytest.raises(PolicyFailed, match=r"b\.py:1"):
+        end(judge(baseline=COMMIT, waivers=()))
+    kept.old = set()
+    with pytest.raises(PolicyFailed) as refused:
         end(judge(baseline=COMMIT))
+    assert "baseline:" not in refused.value.remedy, "what comes later is no baseline"
     assert len(kept.shrunk) == 1, "what stopped shrinks nothing"
 
 
