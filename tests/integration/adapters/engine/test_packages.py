@@ -39,7 +39,7 @@ def resolved(name):
     except OSError:
         return False
 targets, names = json.loads(sys.argv[1])
-with ThreadPoolExecutor(48) as pool:
+with ThreadPoolExecutor(200) as pool:
     print(json.dumps([[one for one, is_so in zip(those, pool.map(ask, those)) if is_so]
                       for ask, those in ((connected, targets), (resolved, names))]))
 """
