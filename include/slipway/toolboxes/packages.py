@@ -66,12 +66,11 @@ def up(engine: Engine, image: str, configuration: Mapping[str, str]) -> bool:
     if sorted(there.splitlines()) == sorted(f"{name} {wanted}" for name in (UPSTREAM, EDGE)):
         return False
     down(engine)
-    if NAME not in engine.run("network", "ls", "--format", "{{.Name}}").split():
-        # the edge's first network: nobody else is on it. Without an address of the machine on its bridge, as jobs' have none
-        engine.run(
-            "network", "create", "--internal", "--opt", "com.docker.network.bridge.inhibit_ipv4=true",
-            "--label", f"{PART}=packages", NAME,
-        )  # fmt: skip
+    # the edge's first network: nobody else is on it. Without an address of the machine on its bridge, as jobs' have none
+    engine.run(
+        "network", "create", "--internal", "--opt", "com.docker.network.bridge.inhibit_ipv4=true",
+        "--label", f"{PART}=packages", NAME,
+    )  # fmt: skip
     labels = ("--label", f"{PART}=packages", "--label", f"{KEY}={wanted}")
     engine.run(
         "create", "--name", UPSTREAM, "--network", "host", *HARDENED, *labels, "--volume", f"{CACHE}:/cache",
@@ -91,9 +90,15 @@ def up(engine: Engine, image: str, configuration: Mapping[str, str]) -> bool:
 
 
 def down(engine: Engine) -> None:
-    """Remove the proxies; what they have cached stays."""
+    """Remove the proxies and their network; what they have cached stays."""
     if names := containers(engine):
         engine.run("rm", "--force", "--volumes", *names)
+    if NAME in _networks(engine):  # else its bridge would outlive the engine
+        engine.run("network", "rm", NAME)
+
+
+def _networks(engine: Engine) -> list[str]:
+    return engine.run("network", "ls", "--format", "{{.Name}}").split()
 
 
 def containers(engine: Engine) -> list[str]:
