@@ -129,10 +129,9 @@ class ContainerOperator(BaseOperator):
                     container.remove()
                     _raised(container.run(context))
                 return
-            # what a killed attempt left: its verdict was never recorded, so the gate runs again
-            container.remove()
-            started = time.monotonic()
             if known := self.known(context):
+                if context["ti"].try_number > 1:
+                    container.remove()  # what a killed attempt left, while another release passed
                 self.log.info(
                     "judged already, for the same source, toolbox and policy: run %s, %s UTC (evidence %s)",
                     known.run_id,
@@ -144,6 +143,9 @@ class ContainerOperator(BaseOperator):
                     ending.reason = judge.end(ledger, judge.verdict(ledger, verdicts.of_kept(known.report)))
                 reports.copy(connections.ledger(), known.run_id, context["ti"].run_id, self.task_id)
                 return
+            # what a killed attempt left: its verdict was never recorded, so the gate runs again
+            container.remove()
+            started = time.monotonic()
             ran = container.run(context)
             ending.reason = self._ended(context, judge, ran, time.monotonic() - started)
 
