@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from slipway.ledger.database import NOW, Database
@@ -22,6 +23,17 @@ class Verdicts(Database):
         with self.transaction() as session:
             row = session.get(EvidenceRow, key)
             return _frozen(row) if row else None
+
+    def latest_evidence(self, gate: str, tree: str, limit: int) -> list[Evidence]:
+        """Gives the newest verdicts that a gate has given about a tree, whatever else decided them."""
+        with self.transaction() as session:
+            rows = session.scalars(
+                select(EvidenceRow)
+                .where(EvidenceRow.gate == gate, EvidenceRow.tree == tree)
+                .order_by(EvidenceRow.recorded_at.desc(), EvidenceRow.key)
+                .limit(limit)
+            )
+            return [_frozen(row) for row in rows]
 
     def record_evidence(
         self,

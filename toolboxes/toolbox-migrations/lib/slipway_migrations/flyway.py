@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 from slipway_migrations import tool
 from slipway_migrations.changesets import ALL, CONTRACT, EXPAND, Applied, Callback, Changeset, LeftOut, State
@@ -192,6 +192,8 @@ class Flyway:
     database: Database
     tools: tool.Tools
     chosen: Choice
+
+    TABLES: ClassVar = (HISTORY, _RAN)
 
     def check(self) -> None:
         if not (self.root / self.changelog).is_dir():

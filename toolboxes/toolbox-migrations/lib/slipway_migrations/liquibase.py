@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import ClassVar
 
 from slipway_migrations import tool
 from slipway_migrations.changesets import ALL, CONTRACT, EXPAND, Applied, Changeset, LeftOut, State, named
@@ -200,6 +201,8 @@ class Liquibase:
     database: Database
     tools: tool.Tools
     chosen: Choice
+
+    TABLES: ClassVar = (HISTORY,)
 
     def __post_init__(self) -> None:
         self._seen = self.tools.folder / "seen"
