@@ -89,6 +89,16 @@ def test_each_phase_applies_its_own_and_what_is_taken_away_comes_last(
     assert older.code == 0, older.said
     assert (older.result["pending"], older.result["head"]) == ([], changelog.id(2, "index"))
     assert older.result["applied"][-1]["id"] == changelog.id(3, "drop", "contract")
+    # who knows an answer to the same question need not wait for it
+    assert status.result["of"] is None
+    offered = {"KNOWN": f"{older.result['of']} {after['of']}"}
+    known = toolbox.run(files, "status", *changelog.options, environment=offered)
+    assert (known.code, known.result) == (0, {"of": after["of"], "known": True}), known.said
+    toolbox.postgres.sql("create table meanwhile as select 1")
+    assert toolbox.run(files, "status", *changelog.options, environment=offered).result == known.result
+    other = toolbox.run(files, "status", *changelog.options, "--at-once", environment=offered)
+    assert other.result["pending"] == []
+    assert other.result["of"] not in (None, *offered["KNOWN"].split())
 
 
 def test_everything_at_once_without_a_plan(toolbox: Toolbox, changelog: Changelog) -> None:
