@@ -175,21 +175,74 @@ class Config(Cloned):
     )
 
 
+Command = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=2_000)], ...],
+    Field(strict=False, min_length=1, max_length=64),
+]
+"""An argument list. No shell reads it, unless it names one."""
+
+
+class Commanded(Timed):
+    """A stage of build or test: it runs its stack's own command in the toolbox, unless the service says another."""
+
+    command: Command | None = Field(
+        None,
+        description="Argument list that runs in place of the stack's own, in a copy of the source that it may write to; what "
+        "the dependencies install is found by name. The project's own configuration counts.",
+    )
+    folder: RelativePath | None = Field(
+        None, description="Folder of the source that the command runs in. Without it: the top."
+    )
+    report: RelativePath | None = Field(
+        None,
+        description="What the command leaves there, and is judged by: a file in JUnit (`.xml`) or SARIF (`.sarif`, `.json`), or "
+        "a folder of the first. Without it the exit code decides.",
+    )
+    environment: dict[Variable, str] = Field(
+        default_factory=dict, description="The stage's variables. No secrets: the file is public."
+    )
+    left_out: Annotated[str, Field(min_length=10, max_length=500)] | None = Field(
+        None, description="Why the service has no such stage: it does not run, and is shown as left out."
+    )
+
+    @field_validator("folder", "report")
+    @classmethod
+    def _of_the_command(cls, value: str | None, info: Any) -> str | None:
+        if value is not None and info.data.get("command") is None:
+            raise PydanticCustomError(
+                "command", "belongs to a `command` of the service's own, which is missing"
+            )
+        return value
+
+    @field_validator("left_out")
+    @classmethod
+    def _does_not_run(cls, value: str | None, info: Any) -> str | None:
+        if value is not None and info.data.get("command") is not None:
+            raise PydanticCustomError(
+                "left_out", "a stage with a `command` is not left out: remove one of them"
+            )
+        return value
+
+
+class Checked(Gate, Commanded):
+    """A stage of build that gives findings: what runs, and what follows from them."""
+
+
 class Build(Entry):
     """The stages of build: each runs in the toolbox, without network."""
 
-    compile: Timed = Field(default_factory=Timed, description="Does every file compile?")
-    lint: Gate = Field(default_factory=Gate, description="Style and common faults.")
-    analyze: Gate = Field(default_factory=Gate, description="Types.")
+    compile: Commanded = Field(default_factory=Commanded, description="Does every file compile?")
+    lint: Checked = Field(default_factory=Checked, description="Style and common faults.")
+    analyze: Checked = Field(default_factory=Checked, description="Types.")
 
 
-class Unit(Timed):
+class Unit(Commanded):
     """Unit tests."""
 
     path: RelativePath = Field("tests/unit", description="Folder of the tests. None collected is a failure.")
 
 
-class Integration(Timed):
+class Integration(Commanded):
     """Integration tests."""
 
     path: RelativePath = Field(
@@ -452,6 +505,17 @@ class Service(Entry):
     def dag_id(self) -> str:
         """The id of the service's DAG: `release_ai_generation` for `ai-generation`."""
         return f"release_{self.service.replace('-', '_')}"
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The stages of build and test that the service says it has not, by id, and why."""
+        stages = {"build": self.build, "test": self.test}
+        return {
+            f"{group}.{name}": why
+            for group, entry in stages.items()
+            for name in type(entry).model_fields
+            if (why := getattr(entry, name).left_out)
+        }
 
     @property
     def revision(self) -> str:

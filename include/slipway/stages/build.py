@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from slipway.release import given
+from slipway.stages import commands
 from slipway.stages.checkout import DEPENDENCIES
-from slipway.stages.container import toolbox
 from slipway.stages.stage import Container, Group
 
 BUILD = Group(
@@ -19,17 +19,7 @@ BUILD = Group(
 
 
 def _gate(name: str, title: str, **more: Any) -> Container:
-    return Container(
-        id=name,
-        title=title,
-        group=BUILD,
-        needs=(given.Accepted, given.Workspace),
-        image=lambda service: toolbox(f"toolbox-{service.toolbox}"),
-        command=lambda service: [f"/opt/slipway/bin/{name}"],
-        timeout_s=lambda service: getattr(service.build, name).timeout_s,
-        options=lambda service: {"policy": ""},
-        **more,
-    )
+    return commands.gate(BUILD, name, title, needs=(given.Accepted, given.Workspace), **more)
 
 
 COMPILE, LINT, ANALYZE = (

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from slipway.errors import PolicyFailed
-from slipway.release import given, sources
+from slipway.release import Outcome, given, sources
 from slipway.stages import links
 from slipway.stages.accept import ACCEPT
 from slipway.stages.container import toolbox
@@ -67,8 +67,7 @@ def _read(service: Service) -> list[str]:
     named = [
         *_locks(service),
         service.image.dockerfile,
-        service.test.unit.path,
-        service.test.integration.path,
+        *(one.path for one in (service.test.unit, service.test.integration) if one.command is None),
     ]
     return [*named, *([migrations.changelog] if migrations else []), *([smoke.path] if smoke else [])]
 
@@ -92,7 +91,11 @@ def _lock(repository: Repository, commit: str, path: str) -> bytes:
 
 def _check_out(run: Run, accepted: given.Accepted) -> given.Workspace:
     found = workspace(run.world, run.service, accepted.commit, accepted.images)
-    run.world.ledger().update(run.run_id, tree=found.tree)
+    ledger = run.world.ledger()
+    ledger.update(run.run_id, tree=found.tree)
+    for name, why in run.service.left_out.items():
+        print(f"{name} is left out: {why}")
+        ledger.stage(run.run_id, name, Outcome.SKIPPED, 0.0, f"left out in the catalog: {why}")
     return found
 
 

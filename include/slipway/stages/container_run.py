@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 TIMED_OUT, KILLED = 124, 137
 
 _VERDICT = re.compile(r"(?:FAILED|NOT EVALUATED) [\w-]+: (.+)")
-_WHERE = re.compile(r'File "/workspace/src/(.+)", line (\d+) in (\S+)')
+_WHERE = re.compile(r'File "/(?:workspace|tmp)/src/(.+)", line (\d+) in (\S+)')
 _COUNTED = re.compile(r"\d+ findings? in ")
 
 

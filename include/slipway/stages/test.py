@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from slipway.adapters import engine
 from slipway.errors import PolicyFailed
 from slipway.release import given
-from slipway.stages import sidecar
+from slipway.stages import commands, sidecar
 from slipway.stages.checkout import DEPENDENCIES
-from slipway.stages.container import toolbox
-from slipway.stages.stage import Container, Group
+from slipway.stages.stage import Group
 
 if TYPE_CHECKING:
     from slipway.catalog import Service
+    from slipway.catalog.service import Commanded
 
 
 def verdict(reports: dict[str, bytes]) -> str:
@@ -53,45 +53,43 @@ TEST = Group(id="test", title="Test", tooltip="Unit and integration tests", afte
 
 
 def _has_database(service: Service) -> bool:
-    return service.test.integration.database
+    integration = service.test.integration
+    return integration.database and integration.left_out is None
 
 
-def _toolbox(service: Service) -> str:
-    return toolbox(f"toolbox-{service.toolbox}")
-
-
-UNIT = Container(
-    id="unit",
-    title="Unit tests",
-    group=TEST,
-    needs=(given.Accepted, given.Workspace),
-    image=_toolbox,
-    command=lambda service: ["/opt/slipway/bin/unit", service.test.unit.path],
-    timeout_s=lambda service: service.test.unit.timeout_s,
-    options=lambda service: {"verdict": verdict, "policy": ""},
-)
+def _judged(said: Commanded) -> dict[str, Any]:
+    """Give what reads the report of tests, where there is one of tests: a command of the service's own may have none."""
+    reported = said.command is None or (said.report or "").endswith(".xml")
+    return {"verdict": verdict} if reported else {}
 
 
 def _beside(service: Service) -> dict[str, Any]:
     """Give what the integration tests have beside them."""
     if not _has_database(service):
-        return {"verdict": verdict, "policy": ""}
+        return _judged(service.test.integration)
     return {
-        "verdict": verdict,
+        **_judged(service.test.integration),
         "network": sidecar.network_name(TEST.id),
         "environment": {"DATABASE_URL": sidecar.DATABASE_URL},
         "policy": sidecar.policy(service),
     }
 
 
-INTEGRATION = Container(
-    id="integration",
-    title="Integration tests",
-    group=TEST,
+UNIT = commands.gate(
+    TEST,
+    "unit",
+    "Unit tests",
     needs=(given.Accepted, given.Workspace),
-    image=_toolbox,
-    command=lambda service: ["/opt/slipway/bin/integration", service.test.integration.path],
-    timeout_s=lambda service: service.test.integration.timeout_s,
+    arguments=lambda service: (service.test.unit.path,),
+    options=lambda service: _judged(service.test.unit),
+)
+
+INTEGRATION = commands.gate(
+    TEST,
+    "integration",
+    "Integration tests",
+    needs=(given.Accepted, given.Workspace),
+    arguments=lambda service: (service.test.integration.path,),
     options=_beside,
 )
 

@@ -40,6 +40,7 @@ class Case:
     deps: bool = False
     arguments: Sequence[str] = ()
     hides: Sequence[str] = ()
+    name: str = ""  # by which its verdict is told, if not its own
 
 
 PYTHON = [
@@ -131,6 +132,101 @@ PYTHON = [
         {"tests/integration/test_nothing.py": ""},
         ["tests/integration is missing"],
         deps=True,
+    ),
+    Case(
+        "unit",
+        "options that write beside the sources, a package that asks for its version, by its backend",
+        PASSED,
+        {
+            "pyproject.toml": (
+                '[project]\nname = "sound"\ndynamic = ["version"]\n'
+                '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+                '[tool.hatch.version]\npath = "src/sound/__init__.py"\n'
+                '[tool.pytest.ini_options]\nlog_file = "tests.log"\naddopts = "--last-failed"\n'
+            ),
+            "src/sound/__init__.py": '"""A sound service."""\n\n__version__ = "3.1"\n',
+            "tests/unit/test_writes.py": (
+                "from importlib.metadata import version\nfrom pathlib import Path\n\n\n"
+                'def test_version() -> None:\n    Path("written").write_text("")\n    assert version("sound") == "3.1"\n'
+            ),
+        },
+        ["2 tests of tests/unit"],
+        deps=True,
+    ),
+    Case(
+        "command",
+        "an exit code",
+        PASSED,
+        says=["PASSED lint: `ruff check src --ignore F401,I001` ended with 0"],
+        planted={"src/sound/bad.py": "import os\nx = {  'a':1 }\n"},
+        arguments=("lint", "--", "ruff", "check", "src", "--ignore", "F401,I001"),
+        deps=True,
+        name="lint",
+    ),
+    Case(
+        "command",
+        "the project's own configuration, in a folder",
+        FAILED,
+        {"app/main.py": "def f():\n    l = 1\n    return l\n", "app/ruff.toml": "lint.select = ['E741']\n"},
+        ["E741", "FAILED lint: `ruff check .` ended with 1: see above"],
+        arguments=("lint", "--folder", "app", "--", "ruff", "check", "."),
+        deps=True,
+        name="lint",
+    ),
+    Case(
+        "command",
+        "JUnit",
+        PASSED,
+        {
+            "tests/test_flat.py": "import sound.sums\n\n\ndef test() -> None:\n    assert sound.sums.add(1, 1) == 2\n"
+        },
+        ["PASSED unit: 1 tests of `pytest -q tests/test_flat.py --junit-xml=junit.xml`"],
+        arguments=(
+            *("unit", "--report", "junit.xml", "--"),
+            *("pytest", "-q", "tests/test_flat.py", "--junit-xml=junit.xml"),
+        ),
+        deps=True,
+        name="unit",
+    ),
+    Case(
+        "command",
+        "SARIF of a command that ends well",
+        FAILED,
+        {"src/sound/bad.py": "import os\n"},
+        ["FAILED lint: 1 finding in", "F401"],
+        arguments=(
+            *("lint", "--report", "ruff.sarif", "--", "ruff", "check", "src", "--exit-zero"),
+            *("--output-format", "sarif", "--output-file", "ruff.sarif"),
+        ),
+        deps=True,
+        name="lint",
+    ),
+    Case(
+        "command",
+        "a report that is not written",
+        FAILED,
+        says=["FAILED unit: the command left no report at junit.xml"],
+        arguments=("unit", "--report", "junit.xml", "--", "true"),
+        deps=True,
+        name="unit",
+    ),
+    Case(
+        "command",
+        "a program that is not there",
+        FAILED,
+        says=["`gradle` cannot be started"],
+        arguments=("unit", "--", "gradle", "test"),
+        deps=True,
+        name="unit",
+    ),
+    Case(
+        "command",
+        "a command that writes to what other gates look at",
+        FAILED,
+        says=["ended with 1"],
+        arguments=("unit", "--", "sh", "-c", "rm -rf /workspace/src/tests && echo x > /workspace/src/x"),
+        deps=True,
+        name="unit",
     ),
     Case(
         "fetch-dependencies",
@@ -451,7 +547,8 @@ def _check(engine: Any, image: str, case: Case, source: str, deps: str | None) -
     )
     assert ended.code == case.code, ended.said
     word = {PASSED: "PASSED", FAILED: "FAILED", NOT_EVALUATED: "NOT EVALUATED"}[case.code]
-    assert f"{word} {case.gate}: " in ended.said
+    name = case.name or case.gate
+    assert f"{word} {name}: " in ended.said
     for text in case.says:
         assert text in ended.said, f"{text!r} is not said:\n{ended.said}"
     for text in case.hides:
@@ -463,7 +560,7 @@ def _check(engine: Any, image: str, case: Case, source: str, deps: str | None) -
         report = json.loads(ended.reports["findings.json"])
         assert report["outcome"] == word.lower()
         assert bool(report["findings"]) == (case.code == FAILED)
-        assert json.loads(ended.reports[f"{case.gate}.sarif"])["version"] == "2.1.0"
+        assert json.loads(ended.reports[f"{name}.sarif"])["version"] == "2.1.0"
 
 
 @pytest.mark.parametrize("case", PYTHON, ids=_names(PYTHON))

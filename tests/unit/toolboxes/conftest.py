@@ -4,4 +4,13 @@ import sys
 from pathlib import Path
 
 IMAGES = Path(__file__).parents[3] / "toolboxes"
-sys.path += [str(IMAGES / path) for path in ("shared/gate", "toolbox-scan/lib", "toolbox-migrations/lib")]
+sys.path += [
+    str(IMAGES / path)
+    for path in (
+        "shared/gate",
+        "shared/stack",
+        "toolbox-python/lib",
+        "toolbox-scan/lib",
+        "toolbox-migrations/lib",
+    )
+]

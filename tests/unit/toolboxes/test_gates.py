@@ -13,6 +13,7 @@ import lock_pins
 import osv
 import pytest
 import pytest_gate
+import working_copy
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
@@ -231,12 +232,12 @@ def test_report_that_proves_nothing_fails(junit: str, code: int, says: str) -> N
 @pytest.mark.parametrize("code", [-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGTERM, -signal.SIGUSR1])
 def test_crash_of_the_tests_is_their_own_fault(code: int) -> None:
     with pytest.raises(gate.Failed, match=f"crashed .signal {-code}."):
-        pytest_gate.refuse_signal(code)
+        working_copy.refuse_signal(code, "the tests")
 
 
 @pytest.mark.parametrize("code", [2, 3, 77, 124, 137, 139])
 def test_no_exit_code_that_tests_give_themselves_is_a_fault_of_the_platform_or_a_pass(code: int) -> None:
-    pytest_gate.refuse_signal(code)
+    working_copy.refuse_signal(code, "the tests")
     with pytest.raises(gate.Failed):
         pytest_gate.judged(_junit(GOOD), code, "tests/unit")
     with pytest.raises(gate.Failed):
@@ -245,7 +246,7 @@ def test_no_exit_code_that_tests_give_themselves_is_a_fault_of_the_platform_or_a
 
 def test_only_what_the_machine_may_have_killed_is_tried_again() -> None:
     with pytest.raises(gate.CannotEvaluate, match="signal 9"):
-        pytest_gate.refuse_signal(-signal.SIGKILL)
+        working_copy.refuse_signal(-signal.SIGKILL, "the tests")
 
 
 def test_findings_become_sarif() -> None:

@@ -1,0 +1,101 @@
+"""A copy of the source that a command may write to, as it may on any other machine.
+
+The volume is read-only, and what other gates look at. Tools put files beside sources: coverage's data, a log that pytest's
+options name, examples that hypothesis keeps, snapshots, compiled code.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import gate
+
+PLACE = Path("/tmp/src")
+BOUND = 512  # MiB of /tmp, which the platform mounts
+
+
+def made() -> Path:
+    """Copy the source, and give where it is.
+
+    :raises gate.Failed: if there is no room for it.
+    """
+    try:
+        shutil.copytree(gate.SOURCE, PLACE, symlinks=True, dirs_exist_ok=True)
+    except (shutil.Error, OSError) as error:
+        shutil.rmtree(PLACE, ignore_errors=True)
+        if "No space left" in str(error) or "Errno 28" in str(error):
+            raise gate.Failed(
+                f"the source does not fit into {BOUND} MiB, which a gate may write to: keep large files elsewhere"
+            ) from error
+        raise gate.CannotEvaluate(f"the source cannot be copied to {PLACE}: {error}") from error
+    return PLACE
+
+
+def environment(root: Path) -> dict[str, str]:
+    """The variables that a command of the project gets: what its dependencies installed is found by name."""
+    return {
+        **os.environ,
+        "PATH": f"{gate.DEPS}/venv/bin:{os.environ['PATH']}",
+        "VIRTUAL_ENV": f"{gate.DEPS}/venv",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NO_COLOR": "1",
+        "CI": "true",
+    }
+
+
+def ran(
+    command: Sequence[str | Path],
+    variables: Mapping[str, str],
+    cwd: Path,
+    *,
+    what: str,
+    last: int = signal.SIGTERM,
+) -> int:
+    """Run a command to its end, and give its exit code.
+
+    When time is over (SIGTERM) it is sent ``last``, and the gate says so itself. In a session of its own the command is not
+    ended before that.
+
+    :param what: what runs, in words (many).
+    :raises gate.Failed: if time was over, it crashed, or cannot be started.
+    :raises gate.CannotEvaluate: if it was killed.
+    """
+    late: list[int] = []
+    try:
+        process = subprocess.Popen(
+            [str(part) for part in command], env=dict(variables), cwd=cwd, start_new_session=True
+        )
+    except OSError as error:
+        raise gate.Failed(
+            f"`{command[0]}` cannot be started ({error.strerror}): the catalog names it, and neither the project's"
+            " dependencies nor the toolbox have it"
+        ) from error
+
+    def end(number: int, _: object) -> None:
+        late.append(number)
+        process.send_signal(last)
+
+    signal.signal(signal.SIGTERM, end)
+    code = process.wait()
+    if late:
+        sys.stdout.flush()
+        raise gate.Failed(f"{what} did not end in time: see above where they were")
+    refuse_signal(code, what)
+    return code
+
+
+def refuse_signal(code: int, what: str) -> None:
+    """Refuse what ended by a signal. Only SIGKILL may be the machine's, which is short of memory; a crash is its own.
+
+    An exit code that looks like one (137) is none: who ends so means it, and is judged like any other.
+    """
+    if code == -signal.SIGKILL:
+        raise gate.CannotEvaluate(f"{what} were killed (signal 9): too little memory?")
+    if code < 0:
+        raise gate.Failed(f"{what} crashed (signal {-code}): see above where they were")
