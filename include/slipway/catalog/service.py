@@ -131,11 +131,15 @@ class DependencyGate(Gate):
 
 
 class Dependencies(Entry):
-    """The lock files: every line pinned with hashes."""
+    """The lock files, all packages pinned with hashes: requirements, or uv.lock, poetry.lock, pdm.lock, Pipfile.lock."""
 
-    runtime: RelativePath = Field("requirements.txt", description="What the image holds.")
+    runtime: RelativePath = Field(
+        "requirements.txt",
+        description="What the image holds. Of a tool's lock: what the project itself needs, without groups and extras.",
+    )
     development: RelativePath = Field(
-        "requirements-dev.txt", description="What build, test and scan need besides."
+        "requirements-dev.txt",
+        description="What build, test and scan need besides. A tool's lock is named twice: here its groups count, too.",
     )
 
 

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import PurePosixPath
 
 from slipway.errors import PolicyFailed
 
@@ -383,6 +384,15 @@ def source_volume(tree: str) -> str:
         tree comes to be brought into the volume in another way.
     """
     return f"slipway-src-{tree}_2"
+
+
+def lock_files(locks: Iterable[str]) -> list[str]:
+    """Give the files that locks are read from: beside Poetry's, pyproject.toml says which package is for what."""
+    found = []
+    for one in locks:
+        path = PurePosixPath(one)
+        found += [one, *([str(path.with_name("pyproject.toml"))] if path.name == "poetry.lock" else [])]
+    return found
 
 
 def dependencies_key(toolbox: str, locks: Sequence[bytes]) -> str:

@@ -34,7 +34,7 @@ def workspace(world: World, service: Service, hash_: str, images: Mapping[str, s
     # gates find these in a folder, where links are followed, and others in git or in the image: it must be the same file
     sources.refuse([one for path in _read(service) if (one := sources.through_link(path, links))])
     sources.refuse(sources.below(changelog, entries) if changelog else [])
-    locks = [_lock(repository, commit.hash, one) for one in _locks(service)]
+    locks = [_lock(repository, commit.hash, one) for one in sources.lock_files(_locks(service))]
     key = sources.dependencies_key(images["toolbox-python"], locks)
     image, engine = images["toolbox-python"], world.engine()
     engine.ensure_image(image)

@@ -637,6 +637,51 @@ def test_locks_of_any_form_are_fetched_and_fit_together(
     assert ("certifi-2024.7.4" in there.said) is (runtime != NOTHING)
 
 
+UV = """
+version = 1
+[[package]]
+name = "shop"
+version = "1"
+source = { virtual = "." }
+dependencies = [{ name = "certifi" }]
+[[package]]
+name = "certifi"
+version = "2024.7.4"
+source = { registry = "https://pypi.org/simple" }
+wheels = [{ url = "https://example.org/certifi.whl", hash = "sha256:%s" }]
+"""
+POETRY = """
+[[package]]
+name = "certifi"
+version = "2024.7.4"
+groups = ["main", "dev"]
+files = [{file = "certifi.whl", hash = "sha256:%s"}]
+"""
+
+
+@pytest.mark.parametrize(("name", "text"), [("uv.lock", UV), ("poetry.lock", POETRY)])
+def test_locks_of_other_tools_are_fetched_by_their_hashes_and_nothing_else(
+    engine: Any, source: Source, index: list[str], name: str, text: str
+) -> None:
+    right = ZEROS.strip().rpartition(":")[2]
+    for digest, code in ((right, PASSED), ("a" * 64, FAILED)):
+        deps = engine.volume()
+        fetched = engine.run(
+            "toolbox-python",
+            "/opt/slipway/bin/fetch-dependencies",
+            *(name, name),
+            source=source(
+                {name: text % digest, "pyproject.toml": '[project]\nname = "shop"\nversion = "1"\n'}
+            ),
+            deps=deps,
+            deps_mode="rw",
+            options=index,
+            network="host",
+        )
+        assert fetched.code == code, fetched.said
+        assert ("1 runtime and 1 development packages" in fetched.said) is (code == PASSED)
+
+
 SERVICE = """
 import http.server, json, sys
 SCHEMA = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}

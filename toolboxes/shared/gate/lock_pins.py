@@ -14,15 +14,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import tool_locks
 from gate import Failed, Finding, inside
 from packaging.markers import InvalidMarker, Marker
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
+from tool_locks import RUNTIME
 
 PIN = re.compile(
     r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:\[[A-Za-z0-9,._ -]*\])?\s*==\s*([^\s;,*]+)\s*(?:;\s*(.*?))?\s*$"
 )
 HASH = re.compile(r"--hash[= ]sha256:([0-9a-fA-F]{64})$")
+MADE = "`uv lock`, `poetry lock`, `pdm lock`, `pipenv lock` or `uv pip compile --generate-hashes` make one: commit it"
 ADVICE = "make the lock with `uv pip compile --generate-hashes --only-binary :all:`"
 PLAIN = "save it in UTF-8, without it"
 BOMS = (  # the longer first; pip decodes these, too
@@ -53,16 +56,34 @@ class Pin:
         )
 
 
-def read(name: str) -> tuple[list[Pin], list[Finding]]:
+def read(name: str, part: str = RUNTIME) -> tuple[list[Pin], list[Finding]]:
     """The pins of a lock file of the source tree, and what is wrong with it. A lock may be empty.
 
     A missing lock is the service's fault.
+
+    :param part: of a lock that holds both: what the service needs, or what its development needs besides (all of it).
     """
+    text, wrong = _text(name)
+    if wrong:
+        return [], [wrong]
+    if not tool_locks.known(name):
+        return parse(name, text)
+    beside = {one: _text(one)[0] for one in tool_locks.needs(name) if inside(one).is_file()}
+    packages, findings = tool_locks.read(name, text, beside, part)
+    return [Pin(one, version, 0, "", hashes) for one, version, hashes in packages], findings
+
+
+def _text(name: str) -> tuple[str, Finding | None]:
     path = inside(name)
     if not path.is_file():
-        raise Failed(f"{name} is missing: the catalog names it as a lock of dependencies")
-    text, wrong = decoded(name, path.read_bytes())
-    return ([], [wrong]) if wrong else parse(name, text)
+        raise Failed(f"{name} is missing: the catalog names it as a lock of dependencies; {MADE}")
+    return decoded(name, path.read_bytes())
+
+
+def inputs(names: Iterable[str]) -> list[Path]:
+    """The files that locks are read from."""
+    found = [one for name in names for one in (name, *tool_locks.needs(name))]
+    return [path for path in map(inside, found) if path.is_file()]
 
 
 def written(pins: Iterable[Pin], path: Path) -> Path:
