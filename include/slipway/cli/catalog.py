@@ -137,8 +137,32 @@ def schema(as_markdown: bool, to_stdout: bool) -> None:
 @click.option("--title", help="Its name for people; made from SERVICE if left out.")
 @click.option("--team", default="platform", show_default=True, help="Who answers for it.")
 @click.option("--dags", type=click.Path(path_type=Path), help="Folder of the DAG files.")
-def new(service: str, title: str | None, team: str, dags: Path | None) -> None:
-    """Write the catalog's file of a new SERVICE, and the DAG file that releases it."""
+@click.option(
+    "--repo", metavar="URL", help="Its repository, which is looked into: the file says what is found there."
+)
+@click.option(
+    "--config", metavar="URL", help="With --repo: the repository of its manifests, if they lie elsewhere."
+)
+@click.option(
+    "--no-input", is_flag=True, help="With --repo: ask nothing; what is undecided is an error that lists it."
+)
+@click.option(
+    "--set", "said", metavar="WORD=VALUE", multiple=True, help="With --repo: what a word of the catalog is."
+)
+def new(
+    service: str,
+    title: str | None,
+    team: str,
+    dags: Path | None,
+    repo: str | None,
+    config: str | None,
+    no_input: bool,
+    said: tuple[str, ...],
+) -> None:
+    """Write the catalog's file of a new SERVICE, and the DAG file that releases it.
+
+    With --repo the repository is looked into, and each guess is written with the file that caused it.
+    """
     from slipway.catalog import catalog_directory, load_service
     from slipway.errors import CatalogError
 
@@ -173,7 +197,13 @@ def new(service: str, title: str | None, team: str, dags: Path | None) -> None:
                 code="catalog.folder-missing",
                 remedy="Name the folder by SLIPWAY_CATALOG or --dags.",
             )
-    entry.write_text(_SERVICE.format_map(words))
+    if repo:
+        from slipway.cli.onboarding import written
+
+        text = written(service, words["title"], team, repo, config, said, asks=not no_input)
+    else:
+        text = _SERVICE.format_map(words)
+    entry.write_text(text)
     try:
         load_service(entry)
     except CatalogError:
