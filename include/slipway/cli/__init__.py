@@ -17,6 +17,7 @@ from slipway.cli.releases import releases
 from slipway.cli.rollback import holds, rollback
 from slipway.cli.toolboxes import toolboxes
 from slipway.cli.trigger import release
+from slipway.cli.trying import try_
 from slipway.errors import SlipwayError
 
 _SANDBOX = click.Group("sandbox", help="Run every real part that Slipway works with on this machine.")
@@ -64,6 +65,6 @@ def main() -> None:
 
 
 for _command in (
-    *(adopt, findings, holds, lint, new, refresh, release, releases, rollback, schema, toolboxes, waive),
+    *(adopt, findings, holds, lint, new, refresh, release, releases, rollback, schema, toolboxes, try_, waive),
 ):
     main.add_command(_command)

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from slipway.errors import PolicyFailed
-from slipway.release import Outcome, given, sources
+from slipway.release import Outcome, gates, given, sources
 from slipway.stages import links
 from slipway.stages.accept import ACCEPT
 from slipway.stages.container import toolbox
@@ -117,7 +117,7 @@ DEPENDENCIES = Container(
     after=(CHECKOUT,),
     needs=(given.Accepted, given.Workspace),
     image=lambda service: toolbox("toolbox-python"),
-    command=lambda service: ["/opt/slipway/bin/fetch-dependencies", *_locks(service)],
+    command=gates.fetch,
     timeout_s=lambda service: 600,
     options=lambda service: {"fetches": True},
 )

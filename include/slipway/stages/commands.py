@@ -5,27 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from slipway.release.gates import command
 from slipway.stages.container import toolbox
 from slipway.stages.stage import Container, Group
 
 if TYPE_CHECKING:
     from slipway.catalog import Service
     from slipway.catalog.service import Commanded
-
-PROGRAMS = "/opt/slipway/bin"
-
-
-def command(stage: str, said: Commanded, *arguments: str) -> list[str]:
-    """Give the argument list of a stage.
-
-    :param stage: its id within its group, by which the stack's toolbox has a program.
-    :param said: what the catalog says of it. :param arguments: of the stack's own program.
-    """
-    if said.command is None:
-        return [f"{PROGRAMS}/{stage}", *arguments]
-    options = {"--folder": said.folder, "--report": said.report}
-    given = [part for name, value in options.items() if value for part in (name, value)]
-    return [f"{PROGRAMS}/command", stage, *given, "--", *said.command]
 
 
 def gate(

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from slipway.catalog import Service, catalog_directory, load_service
 from slipway.catalog.service import Commanded, Integration, Unit
-from slipway.release import Outcome
-from slipway.stages import checkout, commands
+from slipway.release import Outcome, gates
+from slipway.stages import checkout
 from slipway.stages.build import BUILD
+from slipway.stages.container import toolbox
 from slipway.stages.gate import GATE
 from slipway.stages.sequence import release_of
 from slipway.stages.stage import Container
@@ -155,4 +156,32 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, Any], says: str) -> Non
 
 
 def test_stacks_own_program_has_its_arguments() -> None:
-    assert commands.command("unit", Unit(), "tests") == ["/opt/slipway/bin/unit", "tests"]
+    assert gates.command("unit", Unit(), "tests") == ["/opt/slipway/bin/unit", "tests"]
+
+
+@settings(max_examples=20, deadline=None)
+@drawn(services())
+def test_what_is_tried_is_what_a_release_runs(drawn: tuple[Service, dict[str, Any]]) -> None:
+    service, _ = drawn
+    order = release_of(service)
+    tried = gates.alone(service, 7)
+    assert {"scan.sast", "scan.dependencies", "scan.secrets", "scan.dockerfile"} <= {
+        one.stage for one in tried
+    }
+    for one in tried:
+        stage = next(each for each in order.stages if each.task_id == one.stage)
+        assert isinstance(stage, Container)
+        assert list(stage.command(service)) == list(one.command)
+        assert stage.image(service) == toolbox(one.toolbox)
+        assert stage.timeout_s is not None
+        assert stage.timeout_s(service) == one.timeout_s
+        variables = stage.options(service).get("environment", {})
+        assert variables.keys() == one.environment.keys()
+        if one.stage.partition(".")[0] in STAGES:
+            assert variables == one.environment
+    beside = {"test.integration"} if service.test.integration.database else set()
+    assert set(order.gating) - {one.stage for one in tried} <= {"scan.dynamic", *beside}
+
+
+def test_dependencies_are_fetched_alike() -> None:
+    assert list(checkout.DEPENDENCIES.command(EXAMPLE)) == gates.fetch(EXAMPLE)
