@@ -133,7 +133,7 @@ def packed(folder: Path) -> Iterator[IO[bytes]]:
     asked = [
         "git",
         "-C",
-        folder,
+        str(folder),
         "ls-files",
         "-z",
         "--cached",

@@ -49,11 +49,13 @@ class Gate:
 def alone(service: Service, advisories_max_age_days: int) -> tuple[Gate, ...]:
     """Give the gates of a service that need nothing beside them, in a release's order."""
     stack, scan, locks = f"toolbox-{service.toolbox}", service.scan, service.source.dependencies
-    build, tests = service.build, [("unit", service.test.unit), ("integration", service.test.integration)]
+    build, unit, integration = service.build, service.test.unit, service.test.integration
     said: list[tuple[str, str, Commanded, tuple[str, ...]]] = [
         *(("build", one, getattr(build, one), ()) for one in ("compile", "lint", "analyze")),
-        *(("test", name, one, (one.path,)) for name, one in tests if not getattr(one, "database", False)),
+        ("test", "unit", unit, (unit.path,)),
     ]
+    if not integration.database:
+        said.append(("test", "integration", integration, (integration.path,)))
     own = [
         Gate(f"{group}.{name}", stack, command(name, one, *given), one.timeout_s, one.environment)
         for group, name, one, given in said

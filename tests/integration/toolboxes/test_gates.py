@@ -15,7 +15,7 @@ import pytest
 EXAMPLE = Path(__file__).parents[3] / "examples/ai-generation"
 PASSED, FAILED, NOT_EVALUATED = 0, 1, 3
 Source = Callable[..., str]
-UNHASHED = "requests==2.32.0\n"
+UNHASHED = f"certifi==2024.7.4 --hash=sha256:{'a' * 64}\nrequests==2.32.0\n"
 VULNERABLE = f"pyyaml==5.3 \\\n    --hash=sha256:{'a' * 64}\n"
 ZEROS = "certifi==2024.07.04 --hash=sha256:c198e21b1289c2ab85ee4e67bb4b4ef3ead0892059901a8d5b622f24a1101e90\n"
 NOTHING = "# a service that needs the standard library only\n"
@@ -233,7 +233,7 @@ PYTHON = [
         "a pin without hash",
         FAILED,
         {"requirements.txt": UNHASHED},
-        ["requirements.txt:1: lock-hash", "requests==2.32.0"],
+        ["requirements.txt:2: lock-hash", "requests==2.32.0"],
         arguments=["requirements.txt", "requirements.txt"],
     ),
     Case(
@@ -612,8 +612,12 @@ def test_fetched_dependencies_are_kept_and_need_the_network_once(
 
 @pytest.mark.parametrize(
     ("runtime", "development"),
-    [(NOTHING, ZEROS.encode("utf-16")), (b"\xef\xbb\xbf" + ZEROS.encode(), NOTHING)],
-    ids=["empty, UTF-16", "byte order mark, empty"],
+    [
+        (NOTHING, ZEROS.encode("utf-16")),
+        (b"\xef\xbb\xbf" + ZEROS.encode(), NOTHING),
+        ("certifi==2024.7.4\n", NOTHING),
+    ],
+    ids=["empty, UTF-16", "byte order mark, empty", "without hashes, empty"],
 )
 def test_locks_of_any_form_are_fetched_and_fit_together(
     engine: Any, source: Source, index: list[str], runtime: str | bytes, development: str | bytes

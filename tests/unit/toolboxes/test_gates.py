@@ -39,7 +39,7 @@ def test_lock_with_hashes_markers_and_comments_is_read() -> None:
 @pytest.mark.parametrize(
     ("line", "rule"),
     [
-        ("requests==2.0", "lock-hash"),
+        (f"other==1 {HASH}\nrequests==2.0", "lock-hash"),
         (f"requests>=2.0 {HASH}", "lock-pin"),
         (f"requests==2.* {HASH}", "lock-pin"),
         (f"requests @ https://example.org/r.whl {HASH}", "lock-pin"),
@@ -62,6 +62,18 @@ def test_lock_with_hashes_markers_and_comments_is_read() -> None:
 def test_lock_with_anything_but_pins_and_hashes_is_refused(line: str, rule: str) -> None:
     _, findings = lock_pins.parse("r.txt", line)
     assert findings[0].rule == rule
+
+
+def test_lock_without_any_hash_pins_versions() -> None:
+    pins, findings = lock_pins.parse("r.txt", "requests==2.0\nfoo[bar]==1 ; os_name == 'posix'\n")
+    assert not findings
+    assert [str(pin) for pin in pins] == ["requests==2.0", 'foo==1 ; os_name == "posix"']
+
+
+@pytest.mark.parametrize("line", ["requests", "requests>=2", "requests~=2.0", "-r more.txt"])
+def test_requirements_that_are_no_lock_are_refused(line: str) -> None:
+    (finding,) = lock_pins.parse("r.txt", line)[1]
+    assert finding.rule in ("lock-pin", "lock-option")
 
 
 @pytest.mark.parametrize("text", ["", "# a service that needs the standard library only\n"])
@@ -116,7 +128,7 @@ def test_what_is_read_of_a_lock_is_what_pip_reads_of_it(text: str) -> None:
             read = [(one.requirement, one.options) for one in parse_requirements(str(path), PipSession())]
             found = [
                 (canonicalize_name(Requirement(text).name), str(Version(Requirement(text).specifier.__str__()[2:])),
-                 tuple(options["hashes"]["sha256"]))
+                 tuple(options.get("hashes", {}).get("sha256", ())))
                 for text, options in read
             ]  # fmt: skip
             assert found == [(pin.name, pin.version, pin.hashes) for pin in pins]

@@ -1,4 +1,4 @@
-"""Reads hash-locked requirements files, strictly: pins with hashes and nothing else.
+"""Reads locked requirements files, strictly: pins, all with hashes or none, and nothing else.
 
 A pushed lock must not choose where packages come from, nor run code: options, addresses, paths and source builds are
 refused. So is whatever pip, uv and pip-audit could read otherwise than this does; and they are given what was read, not
@@ -51,8 +51,8 @@ class Pin:
 
     def __str__(self) -> str:
         marker = f" ; {self.marker}" if self.marker else ""
-        return f"{self.name}=={self.version}{marker} " + " ".join(
-            f"--hash=sha256:{one}" for one in self.hashes
+        return " ".join(
+            [f"{self.name}=={self.version}{marker}", *(f"--hash=sha256:{one}" for one in self.hashes)]
         )
 
 
@@ -118,8 +118,11 @@ def decoded(name: str, data: bytes) -> tuple[str, Finding | None]:
 def parse(name: str, text: str) -> tuple[list[Pin], list[Finding]]:
     """The pins of a lock's text, and what is wrong with it."""
     pins, findings = [], []
-    for number, line, odd in _logical_lines(text):
-        rule, what, advice = odd or _wrong(line)
+    lines = _logical_lines(text)
+    # of a lock without any hash the versions are pinned, and what is fetched for them first; half of one is a mistake
+    hashed = any("--hash" in line for _, line, _ in lines)
+    for number, line, odd in lines:
+        rule, what, advice = odd or _wrong(line, hashed)
         if rule:
             findings.append(Finding(name, number, rule, what, advice))
         elif line:
@@ -140,7 +143,7 @@ def _parts(line: str) -> tuple[re.Match[str], tuple[str, ...]]:
     return match, tuple(HASH.fullmatch(option.strip())[1].lower() for option in options)  # type: ignore[index]
 
 
-def _wrong(line: str) -> Wrong:
+def _wrong(line: str, hashed: bool) -> Wrong:
     """What is wrong with a logical line: rule, message, advice."""
     if not line:
         return RIGHT
@@ -163,8 +166,8 @@ def _wrong(line: str) -> Wrong:
         return "lock-pin", f"{match[1]}: `{match[3][:80]}` is no marker (PEP 508)", ADVICE
     if "$" in line:
         return "lock-pin", f"{match[1]}: `$` may stand for a variable of the environment", "remove it"
-    if not options:
-        return "lock-hash", f"{requirement} has no hash", ADVICE
+    if not options and hashed:
+        return "lock-hash", f"{requirement} has no hash, and others have", ADVICE
     if bad := [option for option in options if not HASH.fullmatch(option.strip())]:
         return "lock-option", f"{match[1]}: `{bad[0][:80]}` is not a sha256 hash", ADVICE
     return RIGHT
