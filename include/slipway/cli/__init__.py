@@ -65,6 +65,20 @@ def main() -> None:
 
 
 for _command in (
-    *(adopt, findings, holds, lint, new, refresh, release, releases, rollback, schema, toolboxes, try_, waive),
+    *(
+        adopt,
+        findings,
+        holds,
+        lint,
+        new,
+        refresh,
+        release,
+        releases,
+        rollback,
+        schema,
+        toolboxes,
+        try_,
+        waive,
+    ),
 ):
     main.add_command(_command)
