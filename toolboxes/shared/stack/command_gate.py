@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-import sys
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +11,7 @@ import gate
 import results
 import working_copy
 
+SHOWN = 12  # last lines of a command that failed
 USAGE = "command STAGE [--folder FOLDER] [--report REPORT] -- COMMAND…"
 
 
@@ -29,12 +30,12 @@ def kind(project: Callable[[Path], dict[str, str]]) -> Callable[[list[str]], gat
         junit = gate.report("junit.xml")
         copy = working_copy.made()
         shown, cwd = shlex.join(command), copy / folder
-        code = working_copy.ran(command, project(copy), cwd, what=f"`{shown}`")
-        sys.stdout.flush()
+        said: deque[str] = deque(maxlen=SHOWN)
+        code = working_copy.ran(command, project(copy), cwd, what=f"`{shown}`", said=said)
         if "report" not in options:
-            if code:
-                raise gate.Failed(f"`{shown}` ended with {code}: see above")
-            return gate.Verdict(f"`{shown}` ended with 0")
+            # as a finding, so that the catalog's policy can say what follows from it
+            lines = "\n    ".join([f"`{shown}` ended with {code}", *(line for line in said if line.strip())])
+            return gate.Verdict(f"`{shown}`", [gate.Finding(folder, 0, "exit-code", lines)] if code else [])
         return _judged(cwd / options["report"], code, shown, junit)
 
     return check

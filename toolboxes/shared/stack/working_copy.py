@@ -11,12 +11,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import gate
 
 PLACE = Path("/tmp/src")
+DRAIN_S = 2
 BOUND = 512  # MiB of /tmp, which the platform mounts
 
 
@@ -56,6 +60,7 @@ def ran(
     *,
     what: str,
     last: int = signal.SIGTERM,
+    said: deque[str] | None = None,
 ) -> int:
     """Run a command to its end, and give its exit code.
 
@@ -63,13 +68,18 @@ def ran(
     ended before that.
 
     :param what: what runs, in words (many).
+    :param said: gets the lines that it says, which are printed, too; errors among them.
     :raises gate.Failed: if time was over, it crashed, or cannot be started.
     :raises gate.CannotEvaluate: if it was killed.
     """
     late: list[int] = []
     try:
         process = subprocess.Popen(
-            [str(part) for part in command], env=dict(variables), cwd=cwd, start_new_session=True
+            [str(part) for part in command],
+            env=dict(variables),
+            cwd=cwd,
+            start_new_session=True,
+            **({} if said is None else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}),
         )
     except OSError as error:
         raise gate.Failed(
@@ -82,12 +92,25 @@ def ran(
         process.send_signal(last)
 
     signal.signal(signal.SIGTERM, end)
+    heard = threading.Thread(target=_hear, args=(process.stdout, said), daemon=True)
+    if said is not None:
+        heard.start()
     code = process.wait()
+    if said is not None:
+        heard.join(DRAIN_S)  # a daemon that it left behind may keep the pipe open
     if late:
         sys.stdout.flush()
         raise gate.Failed(f"{what} did not end in time: see above where they were")
     refuse_signal(code, what)
     return code
+
+
+def _hear(stream: IO[bytes], said: deque[str]) -> None:
+    for line in stream:
+        text = line.decode(errors="replace")
+        said.append(text.rstrip())
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def refuse_signal(code: int, what: str) -> None:
