@@ -106,6 +106,23 @@ def wait_exit(client: APIClient, name: str, timeout_s: float) -> int:
             return 124
 
 
+def _probed(client: APIClient, name: str, probe: Sequence[str]) -> tuple[int | None, str]:
+    """Run a command in a container once; give its exit code and what it said. Without a code it was not run."""
+    import docker.errors
+
+    try:
+        probed = client.exec_create(name, list(probe))["Id"]
+        answer = client.exec_start(probed).decode(errors="replace").strip()
+        return client.exec_inspect(probed)["ExitCode"], answer
+    except docker.errors.APIError as e:
+        if e.status_code not in (
+            404,
+            409,
+        ):  # the container has ended meanwhile, or its end took the command with it
+            raise
+        return None, str(e.explanation)
+
+
 def wait_until(client: APIClient, name: str, probe: Sequence[str], timeout_s: float) -> None:
     """Run ``probe`` in a container until it succeeds.
 
@@ -121,9 +138,8 @@ def wait_until(client: APIClient, name: str, probe: Sequence[str], timeout_s: fl
                     code="gate.sidecar-ended",
                     lines=said[:-1],
                 )
-            probed = client.exec_create(name, list(probe))["Id"]
-            answer = client.exec_start(probed).decode(errors="replace").strip()
-            if client.exec_inspect(probed)["ExitCode"] == 0:
+            exit_code, answer = _probed(client, name, probe)
+            if exit_code == 0:
                 return
             if time.monotonic() > deadline:
                 raise PolicyFailed(
