@@ -148,7 +148,7 @@ def test_slipways_account_may_not_push_a_branch(developer: Developer, repository
 def test_password_lies_nowhere_in_the_mirror(developer: Developer, repository: Repository) -> None:
     repository.write_note(developer.head(), "slipway: passed\n")
     found = subprocess.run(
-        ["grep", "-rlF", repository.password, repository.mirrors], capture_output=True, text=True, timeout=20
+        ["grep", "-rlFe", repository.password, repository.mirrors], capture_output=True, text=True, timeout=20
     )
     assert (found.returncode, found.stdout) == (1, "")
     assert NOTES_REF in developer.git("ls-remote", "origin")
