@@ -15,8 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from slipway.errors import PolicyFailed
+
+if TYPE_CHECKING:
+    from slipway.catalog.platform import Packages
 
 FILES_MOST, FILE_MOST, ALL_MOST = 50_000, 100_000_000, 1_000_000_000
 """How many files a commit may hold, and how many bytes one file and all of them may have."""
@@ -395,14 +399,16 @@ def lock_files(locks: Iterable[str]) -> list[str]:
     return found
 
 
-def dependencies_key(toolbox: str, locks: Sequence[bytes]) -> str:
+def dependencies_key(toolbox: str, locks: Sequence[bytes], packages: Packages | None = None) -> str:
     """Give the key of what is fetched for locks: of its volume, and of the image of wheels that is made of that.
 
     The locks' hashes say what is fetched, wherever it comes from; which of several wheels, and how it is laid out, the
     toolbox does. Their paths play no part.
 
     :param toolbox: the image that fetches, by digest.
+    :param packages: the package proxies that it fetches from: what a package without a wheel is built with is theirs to say.
     """
+    from_ = [packages.model_dump_json()] if packages else []
     return hashlib.sha256(
-        json.dumps([toolbox, *(hashlib.sha256(lock).hexdigest() for lock in locks)]).encode()
+        json.dumps([toolbox, *(hashlib.sha256(lock).hexdigest() for lock in locks), *from_]).encode()
     ).hexdigest()

@@ -35,7 +35,7 @@ def workspace(world: World, service: Service, hash_: str, images: Mapping[str, s
     sources.refuse([one for path in _read(service) if (one := sources.through_link(path, links))])
     sources.refuse(sources.below(changelog, entries) if changelog else [])
     locks = [_lock(repository, commit.hash, one) for one in sources.lock_files(_locks(service))]
-    key = sources.dependencies_key(images["toolbox-python"], locks)
+    key = sources.dependencies_key(images["toolbox-python"], locks, world.platform().packages)
     image, engine = images["toolbox-python"], world.engine()
     engine.ensure_image(image)
     volume, dependencies = sources.source_volume(commit.tree), f"slipway-deps-{key}"
@@ -110,7 +110,7 @@ CHECKOUT = Step(
     links=(links.CommitLink, links.ReleaseLink),
 )
 
-# the only stage whose container has a network: it fetches wheels, and runs no pushed code
+# the only stage whose container has a network, on which the package proxies are its only neighbour
 DEPENDENCIES = Container(
     id="dependencies",
     title="Fetch dependencies",

@@ -51,8 +51,9 @@ class ContainerOperator(BaseOperator):
     :param timeout_s: seconds after which the command is ended, which fails the gate.
     :param verdict: looks at the reports (files of /out by name) of a command that passed; raises PolicyFailed if they
         say otherwise, and gives a line for the log.
-    :param fetches: whether it is the step that fetches dependencies: it has the host's network and the settings of the
-        package index, and may write to /deps.
+    :param fetches: whether it is the step that fetches dependencies: it has a private network with the package proxies on it,
+        and may write to /deps. Where the platform has none, it has the host's network and the settings of the package index,
+        and is told to run nothing of what it fetches.
     :param network: a network's name, ``container:<name>``, ``host`` or ``none``. (templated)
     :param workspace: id of the task that gave the volumes of source and dependencies, if that is not the checkout.
     :param rules: the catalog's words on what follows from the gate's findings; None: whatever it finds stops.
@@ -127,7 +128,8 @@ class ContainerOperator(BaseOperator):
                 container.container_name = f"{self.dependencies}-fetch"
                 with connections.ledger().exclusive(self.dependencies, self.timeout_s):
                     container.remove()
-                    _raised(container.run(context))
+                    with container.joined(context["ti"].run_id):
+                        _raised(container.run(context))
                 return
             if known := self.known(context):
                 if context["ti"].try_number > 1:

@@ -6,7 +6,8 @@ Only tasks that run import this module: what it imports costs more than the whol
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from slipway.stages.container import ContainerOperator
 
 TIMED_OUT, KILLED = 124, 137
+BUILDS = "SLIPWAY_BUILDS"
+"""Variable of the step that fetches: it may build packages that have no wheel, as its network leads to the proxies alone."""
 
 _VERDICT = re.compile(r"(?:FAILED|NOT EVALUATED) [\w-]+: (.+)")
 _WHERE = re.compile(r'File "/(?:workspace|tmp)/src/(.+)", line (\d+) in (\S+)')
@@ -98,18 +101,24 @@ class GateContainer(DockerOperator):
             Mount("/deps", gate.dependencies, type="volume", read_only=not gate.fetches),
             *scratch(),
         ]
+        network, self.packages = gate.network, None
         if gate.fetches:
-            index = connections.platform().package_index
-            environment |= index.environment
-            if index.ca_volume:
-                mounts.append(Mount("/run/slipway-ca", index.ca_volume, type="volume", read_only=True))
+            platform = connections.platform()
+            index, self.packages = platform.package_index, platform.packages
+            if self.packages:
+                network = f"{gate.dependencies}-fetch"
+                environment |= {**self.packages.environment(), BUILDS: "1"}
+            else:
+                environment |= index.environment
+                if index.ca_volume:
+                    mounts.append(Mount("/run/slipway-ca", index.ca_volume, type="volume", read_only=True))
         super().__init__(
             task_id=gate.task_id,
             image=gate.image,
             command=gate.command,
             container_name=gate.container_name,
             docker_conn_id=connections.ENGINE,
-            network_mode=gate.network,
+            network_mode=network,
             mounts=mounts,
             environment=environment,
             working_dir="/workspace/src",
@@ -133,7 +142,11 @@ class GateContainer(DockerOperator):
         with engine.explained("signing in"):
             client: Any = hook.api_client
         plain = client.create_host_config
-        bounds = {**engine.BOUNDS, "nano_cpus": int(self.cpus * 1e9)}
+        bounds = {
+            **engine.BOUNDS,
+            **engine.resolver(str(self.network_mode)),
+            "nano_cpus": int(self.cpus * 1e9),
+        }
         client.create_host_config = lambda *a, **k: plain(*a, **{**k, **bounds})
         attach = client.attach
         # the operator keeps every line, and Airflow's log has them, too
@@ -143,6 +156,21 @@ class GateContainer(DockerOperator):
     def remove(self) -> None:
         """Remove the container of this name, if there is one."""
         engine.remove_container(self.cli, str(self.container_name))
+
+    @contextmanager
+    def joined(self, run_id: str) -> Iterator[None]:
+        """Have the private network with the package proxies on it for as long as it is needed, if it is to run there."""
+        if not self.packages:
+            yield
+            return
+        name = str(self.network_mode)
+        engine.remove_network(self.cli, name)  # of an attempt that was killed
+        try:
+            labels = {"slipway": "gate", "slipway.run": run_id}
+            engine.package_network(self.cli, name, self.packages.container, self.packages.hosts, labels)
+            yield
+        finally:
+            engine.remove_network(self.cli, name)
 
     def run(self, context: Context) -> Ran:
         """Run the container to its end, remove it, and give its reports, and what it says if its command failed.

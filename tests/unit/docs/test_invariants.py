@@ -29,4 +29,4 @@ def test_what_is_named_is_there(row: str) -> None:
 
 
 def test_each_has_a_row() -> None:
-    assert len(ROWS) == 11
+    assert len(ROWS) == 12

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slipway.catalog.platform import Packages
 from slipway.errors import PolicyFailed
 from slipway.release import sources
 from slipway.release.sources import Entry
@@ -206,3 +207,6 @@ def test_key_of_dependencies_stands_for_each_lock(a: bytes, b: bytes, c: bytes, 
     keys = [sources.dependencies_key("toolbox@sha256:1", locks) for locks in ([a, b], [c, d])]
     assert (keys[0] == keys[1]) == ((a, b) == (c, d))
     assert keys[0] != sources.dependencies_key("toolbox@sha256:2", [a, b])
+    proxies = [Packages(container="edge", pypi=f"http://{name}/simple") for name in ("one", "two")]
+    others = {sources.dependencies_key("toolbox@sha256:1", [a, b], one) for one in proxies}
+    assert len({keys[0], *others}) == 3

@@ -290,7 +290,7 @@ class World:
         self.of_registry = Registry()
 
     def platform(self) -> Any:
-        return SimpleNamespace(environment="staging", images=IMAGES)
+        return SimpleNamespace(environment="staging", images=IMAGES, packages=None)
 
     def ledger(self) -> Ledger:
         return self.of_ledger

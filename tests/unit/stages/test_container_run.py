@@ -1,4 +1,16 @@
-from slipway.stages.container_run import verdict_of, where_of
+from contextlib import nullcontext
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from slipway.adapters import engine
+from slipway.catalog.platform import PackageIndex, Packages
+from slipway.errors import PolicyFailed
+from slipway.stages import connections
+from slipway.stages.container import ContainerOperator
+from slipway.stages.container_run import BUILDS, GateContainer, verdict_of, where_of
 
 
 def test_a_gate_speaks_with_its_verdict_and_findings_not_with_the_tools_output() -> None:
@@ -14,10 +26,10 @@ def test_a_gate_speaks_with_its_verdict_and_findings_not_with_the_tools_output()
         ["1 finding in 69 tests of tests/unit"],
     )
     said = [
-        "FAILED fetch-dependencies: the locks cannot be installed from wheels (exit 1):",
+        "FAILED fetch-dependencies: the locks cannot be installed (exit 1):",
         "  no such wheel",
     ]
-    assert verdict_of(said) == ("the locks cannot be installed from wheels (exit 1): no such wheel", [])
+    assert verdict_of(said) == ("the locks cannot be installed (exit 1): no such wheel", [])
     assert verdict_of(["NOT EVALUATED dependencies: advisories are too old"])[0] == "advisories are too old"
 
 
@@ -42,3 +54,59 @@ def test_what_hangs_is_named_by_the_deepest_place_in_the_source() -> None:
     assert set(said) <= set(lines)
     assert len(lines) <= 12
     assert where_of(["no", "word"]) == ("", ["no", "word"])
+
+
+class Asked:
+    """What the step that fetches asks of the engine, in order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, packages: Packages | None) -> None:
+        self.did: list[Any] = []
+        index = PackageIndex(
+            ca_volume="slipway-index-ca", environment={"PIP_INDEX_URL": "https://own.example/simple"}
+        )
+        monkeypatch.setattr(
+            connections, "platform", lambda: SimpleNamespace(packages=packages, package_index=index)
+        )
+        monkeypatch.setattr(GateContainer, "cli", None)
+        for name in ("remove_network", "package_network"):
+            monkeypatch.setattr(engine, name, partial(self._note, name))
+        gate = ContainerOperator(
+            task_id="gate", image="toolbox@sha256:1", command=["fetch"], timeout_s=60, fetches=True
+        )
+        gate.volume, gate.dependencies = "slipway-src-1", "slipway-deps-1"
+        self.container = GateContainer(gate=gate)
+
+    def _note(self, name: str, _client: Any, *arguments: Any) -> None:
+        self.did.append((name, *arguments))
+
+
+@pytest.mark.parametrize("error", [None, PolicyFailed("no such package", code="gate.failed")])
+def test_dependencies_are_fetched_where_the_proxies_alone_are_and_without_a_login(
+    monkeypatch: pytest.MonkeyPatch, error: PolicyFailed | None
+) -> None:
+    asked = Asked(monkeypatch, Packages(container="edge", pypi="http://pypi.packages/simple/"))
+    with pytest.raises(PolicyFailed) if error else nullcontext(), asked.container.joined("run"):
+        asked.did.append("ran")
+        if error:
+            raise error
+    name, labels = "slipway-deps-1-fetch", {"slipway": "gate", "slipway.run": "run"}
+    assert asked.did == [
+        ("remove_network", name),
+        ("package_network", name, "edge", ("pypi.packages",), labels),
+        "ran",
+        ("remove_network", name),
+    ]
+    assert asked.container.network_mode == name
+    environment: Any = asked.container.environment
+    assert (environment["PIP_INDEX_URL"], environment[BUILDS]) == ("http://pypi.packages/simple/", "1")
+    assert "slipway-index-ca" not in [one["Source"] for one in asked.container.mounts]
+
+
+def test_without_proxies_nothing_of_what_is_fetched_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked(monkeypatch, None)
+    with asked.container.joined("run"):
+        asked.did.append("ran")
+    assert asked.did == ["ran"]
+    assert asked.container.network_mode == "host"
+    assert BUILDS not in (asked.container.environment or {})
+    assert asked.container.mounts[-1]["Source"] == "slipway-index-ca"

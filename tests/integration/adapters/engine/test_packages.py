@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from docker.types import Mount
@@ -22,6 +22,8 @@ pytestmark = pytest.mark.xdist_group("packages")
 LABELS = {"slipway": "test"}
 ABROAD = "198.51.100.1"  # RFC 5737: nobody has it
 METADATA = "169.254.169.254"
+SDIST = "838836a61747e7c8380cd1b7ff638694b7a7335345d0f559b04b2cd832ad5378"
+"""pypika 0.48.9, which has no wheel."""
 
 LOOK = """
 import http.client, json, socket, sys
@@ -113,6 +115,46 @@ def test_pip_installs_a_package_that_has_no_wheel(job: Job, toolbox: str) -> Non
         "PYTHONPATH=/out/p python3 -c 'import pypika; print(pypika.__version__)'",
     )
     assert said.endswith("0.48.9\n")
+
+
+def test_dependencies_without_a_wheel_are_fetched_by_their_hash(
+    engine: Any, joined: str, toolbox: str, packages: Packages, tar_of: Callable[..., IO[bytes]]
+) -> None:
+    """As the stage does it: the volume of a commit's source, and one to be filled."""
+    source, deps, name = f"{joined}-src", f"{joined}-deps", f"{joined}-fetch"
+    lock = f"pypika==0.48.9 --hash=sha256:{SDIST}\n".encode()
+    files = {"src/requirements.txt": lock, "src/wrong.txt": lock.replace(SDIST[:8].encode(), b"0" * 8)}
+    adapter.fill_volume(engine, toolbox, source, "/workspace", tar_of(files, folders=True))
+
+    def fetched(name_of_lock: str, builds: str) -> tuple[int, str]:
+        adapter.prepare_volume(engine, toolbox, deps, "/deps", LABELS)
+        adapter.start(
+            engine,
+            name,
+            toolbox,
+            network_mode=joined,
+            command=["/opt/slipway/bin/fetch-dependencies", name_of_lock, name_of_lock],
+            working_dir="/workspace/src",
+            mounts=[
+                Mount("/workspace", source, type="volume", read_only=True),
+                Mount("/deps", deps, type="volume"),
+                Mount("/out", None, type="volume"),
+                Mount("/tmp", None, type="tmpfs", tmpfs_size=512 << 20, tmpfs_mode=0o1777),
+            ],
+            environment={"HOME": "/tmp", **packages.environment(), "SLIPWAY_BUILDS": builds},
+            memory="1g",
+            cpus=2.0,
+        )
+        code = adapter.wait_exit(engine, name, 180)
+        return code, engine.logs(name, tail=40).decode(errors="replace")
+
+    for lock_name, builds in (("wrong.txt", "1"), ("requirements.txt", "")):
+        code, said = fetched(lock_name, builds)
+        assert (code, "the locks cannot be installed" in said) == (1, True), said
+    code, said = fetched("requirements.txt", "1")
+    assert code == 0, said
+    assert adapter.has_file(engine, toolbox, deps, "/deps", "wheels/pypika-0.48.9-py2.py3-none-any.whl"), said
+    assert adapter.has_file(engine, toolbox, deps, "/deps", ".complete")
 
 
 def test_npm_installs(job: Job, toolbox: str) -> None:
