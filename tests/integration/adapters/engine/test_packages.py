@@ -24,6 +24,8 @@ ABROAD = "198.51.100.1"  # RFC 5737: nobody has it
 METADATA = "169.254.169.254"
 SDIST = "838836a61747e7c8380cd1b7ff638694b7a7335345d0f559b04b2cd832ad5378"
 """pypika 0.48.9, which has no wheel."""
+IN_C = "12ec0b40b0273f95296233e8750441339298e6a572f7039da5b260e3c8b60e11"
+"""psycopg2 2.9.10, which has none for Linux, and is built with a compiler and libpq."""
 
 LOOK = """
 import http.client, json, socket, sys
@@ -122,7 +124,7 @@ def test_dependencies_without_a_wheel_are_fetched_by_their_hash(
 ) -> None:
     """As the stage does it: the volume of a commit's source, and one to be filled."""
     source, deps, name = f"{joined}-src", f"{joined}-deps", f"{joined}-fetch"
-    lock = f"pypika==0.48.9 --hash=sha256:{SDIST}\n".encode()
+    lock = f"pypika==0.48.9 --hash=sha256:{SDIST}\npsycopg2==2.9.10 --hash=sha256:{IN_C}\n".encode()
     files = {"src/requirements.txt": lock, "src/wrong.txt": lock.replace(SDIST[:8].encode(), b"0" * 8)}
     adapter.fill_volume(engine, toolbox, source, "/workspace", tar_of(files, folders=True))
 
@@ -153,7 +155,8 @@ def test_dependencies_without_a_wheel_are_fetched_by_their_hash(
         assert (code, "the locks cannot be installed" in said) == (1, True), said
     code, said = fetched("requirements.txt", "1")
     assert code == 0, said
-    assert adapter.has_file(engine, toolbox, deps, "/deps", "wheels/pypika-0.48.9-py2.py3-none-any.whl"), said
+    for wheel in ("pypika-0.48.9-py2.py3-none-any.whl", "psycopg2-2.9.10-cp311-cp311-linux_x86_64.whl"):
+        assert adapter.has_file(engine, toolbox, deps, "/deps", f"wheels/{wheel}"), said
     assert adapter.has_file(engine, toolbox, deps, "/deps", ".complete")
 
 
