@@ -16,6 +16,9 @@ from slipway.strict_yaml import Document, NotRead, spelled
 Model = TypeVar("Model", bound=BaseModel)
 Place = strict_yaml.Place
 
+RENAMED = {"toolbox": "stack"}
+"""Words that older files have, and what they are called now."""
+
 
 def _parse(path: Path) -> Document:
     try:
@@ -60,6 +63,8 @@ def _problem(path: Path, model: type[BaseModel], error: Any, document: Document)
         legal = _words_at(model, place[:-1])
         what = f"`{place[-1]}` is not a word of the catalog here"
         meant = next(iter(difflib.get_close_matches(str(place[-1]), legal, 1, 0.6)), None)
+        if (now := RENAMED.get(str(place[-1]))) in legal:
+            meant = now
     elif kind == "missing":
         what, at = f"`{place[-1]}` is missing", place[:-1]
     elif kind == "literal_error":

@@ -130,12 +130,23 @@ class DependencyGate(Gate):
         return self.development == "enforce"
 
 
+Stack = Literal["python", "node"]
+"""The stacks that there are, each with a folder `toolboxes/toolbox-<stack>` and a module in `catalog.recognition`."""
+
+LOCKS: dict[str, tuple[str, str]] = {
+    "python": ("requirements.txt", "requirements-dev.txt"),
+    "node": ("package-lock.json", "package-lock.json"),
+}
+"""The lock files that a service of each stack has if its catalog names none: what ships, and what development needs."""
+
+
 class Dependencies(Entry):
-    """The lock files, all packages pinned with hashes: requirements, or uv.lock, poetry.lock, pdm.lock, Pipfile.lock."""
+    """The lock files ([onboarding.md](onboarding.md) lists those of each stack), all packages pinned by version and hash."""
 
     runtime: RelativePath = Field(
         "requirements.txt",
-        description="What the image holds. Of a tool's lock: what the project itself needs, without groups and extras.",
+        description="What the image holds. Of a tool's lock: what the project itself needs, without groups and extras. Without "
+        "a word, of `node`: `package-lock.json`.",
     )
     development: RelativePath = Field(
         "requirements-dev.txt",
@@ -495,8 +506,9 @@ class Service(Entry):
     description: str = Field("", max_length=2_000, description="What it does, in a sentence.")
     source: Source = Field(description="Where the code is.")
     config: Config = Field(description="Where the deployment configuration is.")
-    toolbox: Literal["python"] = Field(
-        "python", description="The kind of toolbox that build and test run in."
+    stack: Stack = Field(
+        "python",
+        description="What the project is written for: its toolbox, its locks, and what build and test run.",
     )
     build: Build = Field(default_factory=Build, description="The stages of build.")
     test: Test = Field(default_factory=Test, description="The stages of test.")
@@ -504,6 +516,26 @@ class Service(Entry):
     image: Image = Field(description="The image.")
     deploy: Deploy = Field(description="Where and how it is deployed.")
     verify: Verify = Field(description="How the deployment is verified.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_its_locks(cls, entry: Any) -> Any:
+        """Name the lock files that the stack has, where none are named."""
+        if not isinstance(entry, dict) or entry.get("stack") not in {*LOCKS} - {"python"}:
+            return entry
+        source = entry.get("source")
+        if not isinstance(source, dict) or "dependencies" in source:
+            return entry
+        runtime, development = LOCKS[entry["stack"]]
+        return {
+            **entry,
+            "source": {**source, "dependencies": {"runtime": runtime, "development": development}},
+        }
+
+    @property
+    def toolbox(self) -> str:
+        """The name of the image that build and test run in."""
+        return f"toolbox-{self.stack}"
 
     @property
     def dag_id(self) -> str:

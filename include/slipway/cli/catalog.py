@@ -27,7 +27,7 @@ config:
   manifests: manifests
   # playbook: infra/site.yaml                # infrastructure, by Ansible
 
-toolbox: python
+stack: python
 
 test:
   unit: {{path: tests/unit}}

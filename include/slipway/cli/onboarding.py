@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,10 @@ import yaml
 from slipway.errors import CatalogError
 
 if TYPE_CHECKING:
-    from slipway.catalog.recognition import Choice, Files, Found
+    from slipway.catalog.recognition import Choice, Files, Found, Stack
 
 CLONE_S = 120
 OTHERS = {
-    "package.json": "Node",
     "go.mod": "Go",
     "pom.xml": "Maven",
     "build.gradle": "Gradle",
@@ -37,11 +37,11 @@ def written(
     :param asks: whether a person is asked for what is undecided.
     :raises CatalogError: if it stays so, or the repository is of no stack.
     """
-    from slipway.catalog.recognition import Guess, deployment, entry, python
+    from slipway.catalog.recognition import Guess, deployment, entry
 
     files = looked_into(repo)
-    refuse_others(files)
-    found = python(files)
+    given = {word: value for word, _, value in (one.partition("=") for one in said)}
+    found = stack_of(files, given.get("stack"), asks=asks).look(files, datetime.now(UTC).date())
     if not files.text("Dockerfile"):
         raise CatalogError(
             f"{repo} has no Dockerfile at its top, which the image is built from.",
@@ -51,8 +51,7 @@ def written(
     manifests = deployment(looked_into(config) if config else files)
     found.known |= manifests.known
     found.open += manifests.open
-    for one in said:
-        word, _, value = one.partition("=")
+    for word, value in given.items():
         found.known[word] = Guess(yaml.safe_load(value), "--set")
         found.open = [choice for choice in found.open if choice.word != word]
     decide(found, asks=asks)
@@ -60,20 +59,34 @@ def written(
     return entry(service, title, team, repo, config or (repo if known else f"config/{service}"), found)
 
 
-def refuse_others(files: Files) -> None:
-    """Refuse a repository of no stack, or of several.
+def stack_of(files: Files, said: str | None, *, asks: bool) -> Stack:
+    """Give the stack of a repository: the one that is said, or that its files say.
 
-    :raises CatalogError: naming the files that say so.
+    :raises CatalogError: naming the files that say so, if it is none that there is, or several.
     """
-    is_python = files.matching("pyproject.toml", "setup.py", "requirements*.txt", "Pipfile", "*.py")
-    others = [f"{name} ({kind})" for name, kind in OTHERS.items() if name in files]
-    if not is_python:
-        what = ", ".join(others) or "none of the files that a project of Python has"
-        raise CatalogError(
-            f"There is no stack for this repository: it has {what}.",
-            code="new.stack-unknown",
-            remedy="There is `python`. Write the file without --repo, with commands of your own (docs/catalog.md).",
+    from slipway.catalog.recognition import STACKS, Found, recognised
+
+    stacks = {one.name: one for one in STACKS}
+    if said in stacks:
+        return stacks[said]
+    guesses = recognised(files)
+    if said or not guesses:
+        others = [f"{name} ({kind})" for name, kind in OTHERS.items() if name in files]
+        what = (
+            ", ".join(others) or "none of the files that " + " or ".join(one.title for one in STACKS) + " has"
         )
+        raise CatalogError(
+            f"There is no stack `{said}`."
+            if said
+            else f"There is no stack for this repository: it has {what}.",
+            code="new.stack-unknown",
+            remedy=f"There are: {', '.join(stacks)}. Say one by --set stack=NAME, or write the file without --repo, with "
+            "commands of your own (docs/catalog.md).",
+        )
+    found = Found()
+    found.say("stack", guesses)
+    decide(found, asks=asks)
+    return stacks[found.value("stack")]
 
 
 def looked_into(url: str) -> Files:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from slipway.release.gates import Gate
 
 FETCH_S = 600
-SCRATCH_BYTES = 512 * 1024 * 1024
 LABELS = {"slipway": "try"}
 PASSED, FAILED = 0, 1
 
@@ -96,10 +95,10 @@ def _prepared(client: Any, service: Service, platform: Platform, folder: Path) -
     from slipway.adapters.engine import Stored
     from slipway.release import sources
 
-    image = platform.image(f"toolbox-{service.toolbox}")
+    image = platform.image(service.toolbox)
     locks = sources.lock_files([service.source.dependencies.runtime, service.source.dependencies.development])
     read = [path.read_bytes() for one in locks if (path := folder / one).is_file()]
-    dependencies = f"slipway-deps-try-{sources.dependencies_key(image, read)}"
+    dependencies = f"slipway-deps-try-{sources.dependencies_key(image, read, platform.packages)}"
     source = f"slipway-src-try-{uuid.uuid4().hex}"
     engine.ensure_image(client, image, *_account(platform))
     if not engine.has_file(client, image, dependencies, "/deps", ".complete"):
@@ -169,20 +168,39 @@ def _fetched(client: Any, service: Service, platform: Platform, source: str, dep
     """Fetch what the locks name; at once if that is there already. Gives the exit code."""
     from slipway.release import gates
 
-    gate = gates.Gate(
-        "dependencies",
-        f"toolbox-{service.toolbox}",
-        gates.fetch(service),
-        FETCH_S,
-        platform.package_index.environment,
+    packages = platform.packages
+    # as in a release: what is fetched may run where nothing but the proxies is reached
+    reached = (
+        {**packages.environment(), gates.BUILDS: "1"} if packages else platform.package_index.environment
     )
-    return _ran(client, gate, platform, source, dependencies, fetches=True)
+    gate = gates.Gate("dependencies", service.toolbox, gates.fetch(service), FETCH_S, reached)
+    with _joined(client, platform, f"{dependencies}-fetch") as network:
+        return _ran(client, gate, platform, source, dependencies, fetches=network)
+
+
+@contextmanager
+def _joined(client: Any, platform: Platform, name: str) -> Iterator[str]:
+    """Give the network that packages are fetched on: a private one with the proxies; the machine's own if there are none."""
+    from slipway.adapters import engine
+
+    if not (packages := platform.packages):
+        yield "host"
+        return
+    engine.remove_network(client, name)
+    try:
+        engine.package_network(client, name, packages.container, packages.hosts, LABELS)
+        yield name
+    finally:
+        engine.remove_network(client, name)
 
 
 def _ran(
-    client: Any, gate: Gate, platform: Platform, source: str, dependencies: str, *, fetches: bool = False
+    client: Any, gate: Gate, platform: Platform, source: str, dependencies: str, *, fetches: str = ""
 ) -> int:
-    """Run a gate within its bounds, show what it says, and give its exit code."""
+    """Run a gate within its bounds, show what it says, and give its exit code.
+
+    :param fetches: the network of what fetches the dependencies; no other gate has one.
+    """
     from docker.types import Mount
 
     from slipway.adapters import engine
@@ -192,10 +210,9 @@ def _ran(
     mounts = [
         Mount("/workspace", source, type="volume", read_only=True),
         Mount("/deps", dependencies, type="volume", read_only=not fetches),
-        Mount("/tmp", None, type="tmpfs", tmpfs_size=SCRATCH_BYTES, tmpfs_mode=0o1777),
         Mount("/out", None, type="volume"),
     ]
-    if fetches and volume:
+    if fetches == "host" and volume:
         mounts.append(Mount("/run/slipway-ca", volume, type="volume", read_only=True))
     name = f"slipway-try-{hashlib.sha256((source + gate.stage).encode()).hexdigest()[:20]}"
     click.echo(click.style(f"== {gate.stage}", bold=True))
@@ -205,10 +222,11 @@ def _ran(
             client,
             name,
             image,
-            network_mode="host" if fetches else "none",
+            network_mode=fetches or "none",
             command=["timeout", "--kill-after=10", str(gate.timeout_s), *gate.command],
             environment={"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **gate.environment},
             mounts=mounts,
+            tmpfs=engine.SCRATCH,
             memory="1g",
             cpus=2.0,
             working_dir="/workspace/src",

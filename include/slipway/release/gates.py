@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from slipway.catalog.service import Commanded
 
 PROGRAMS = "/opt/slipway/bin"
+BUILDS = "SLIPWAY_BUILDS"
+"""Variable of the step that fetches: it may build packages, as its network leads to the proxies alone."""
 
 
 def command(stage: str, said: Commanded, *arguments: str) -> list[str]:
@@ -48,7 +50,7 @@ class Gate:
 
 def alone(service: Service, advisories_max_age_days: int) -> tuple[Gate, ...]:
     """Give the gates of a service that need nothing beside them, in a release's order."""
-    stack, scan, locks = f"toolbox-{service.toolbox}", service.scan, service.source.dependencies
+    stack, scan, locks = service.toolbox, service.scan, service.source.dependencies
     build, unit, integration = service.build, service.test.unit, service.test.integration
     said: list[tuple[str, str, Commanded, tuple[str, ...]]] = [
         *(("build", one, getattr(build, one), ()) for one in ("compile", "lint", "analyze")),

@@ -390,12 +390,23 @@ def source_volume(tree: str) -> str:
     return f"slipway-src-{tree}_2"
 
 
-def lock_files(locks: Iterable[str]) -> list[str]:
-    """Give the files that locks are read from: beside Poetry's, pyproject.toml says which package is for what."""
-    found = []
+_NODE = (("package.json", True), (".nvmrc", False), (".node-version", False))
+_BESIDE = {
+    "poetry.lock": (("pyproject.toml", True),),
+    **dict.fromkeys(("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock"), _NODE),
+}
+"""What is read beside a lock, by its name, and whether it has to be there: which package is for what, and what runs it."""
+
+
+def lock_files(locks: Iterable[str]) -> dict[str, bool]:
+    """Give the files that locks are read from, and whether each has to be there."""
+    found: dict[str, bool] = {}
     for one in locks:
         path = PurePosixPath(one)
-        found += [one, *([str(path.with_name("pyproject.toml"))] if path.name == "poetry.lock" else [])]
+        found |= {
+            one: True,
+            **{str(path.with_name(name)): needed for name, needed in _BESIDE.get(path.name, ())},
+        }
     return found
 
 

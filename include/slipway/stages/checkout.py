@@ -34,9 +34,9 @@ def workspace(world: World, service: Service, hash_: str, images: Mapping[str, s
     # gates find these in a folder, where links are followed, and others in git or in the image: it must be the same file
     sources.refuse([one for path in _read(service) if (one := sources.through_link(path, links))])
     sources.refuse(sources.below(changelog, entries) if changelog else [])
-    locks = [_lock(repository, commit.hash, one) for one in sources.lock_files(_locks(service))]
-    key = sources.dependencies_key(images["toolbox-python"], locks, world.platform().packages)
-    image, engine = images["toolbox-python"], world.engine()
+    locks = [_lock(repository, commit.hash, *one) for one in sources.lock_files(_locks(service)).items()]
+    image, engine = images.get(service.toolbox) or world.platform().image(service.toolbox), world.engine()
+    key = sources.dependencies_key(image, locks, world.platform().packages)
     engine.ensure_image(image)
     volume, dependencies = sources.source_volume(commit.tree), f"slipway-deps-{key}"
     ledger = world.ledger()
@@ -78,8 +78,10 @@ def _changelog(service: Service) -> str | None:
     return PurePosixPath(plan.changelog).parts[0] if plan else None
 
 
-def _lock(repository: Repository, commit: str, path: str) -> bytes:
+def _lock(repository: Repository, commit: str, path: str, needed: bool) -> bytes:
     content = repository.files(commit, path).get(path)
+    if content is None and not needed:
+        return b""
     if content is None:
         raise PolicyFailed(
             f"{path} is not in the repository",
@@ -116,7 +118,7 @@ DEPENDENCIES = Container(
     title="Fetch dependencies",
     after=(CHECKOUT,),
     needs=(given.Accepted, given.Workspace),
-    image=lambda service: toolbox("toolbox-python"),
+    image=lambda service: toolbox(service.toolbox),
     command=gates.fetch,
     timeout_s=lambda service: 600,
     options=lambda service: {"fetches": True},

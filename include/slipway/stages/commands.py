@@ -43,7 +43,7 @@ def gate(
         title=title,
         group=group,
         wanted=lambda service: said(service).left_out is None,
-        image=lambda service: toolbox(f"toolbox-{service.toolbox}"),
+        image=lambda service: toolbox(service.toolbox),
         command=lambda service: command(id_, said(service), *arguments(service)),
         timeout_s=lambda service: said(service).timeout_s,
         options=told,

@@ -19,6 +19,7 @@ from docker.types import Mount, Ulimit
 from slipway.adapters import engine
 from slipway.errors import PolicyFailed, Transient
 from slipway.ledger import reports
+from slipway.release.gates import BUILDS
 from slipway.stages import connections, provider
 from slipway.stages.outcome import is_release
 
@@ -29,16 +30,13 @@ if TYPE_CHECKING:
     from slipway.stages.container import ContainerOperator
 
 TIMED_OUT, KILLED = 124, 137
-BUILDS = "SLIPWAY_BUILDS"
-"""Variable of the step that fetches: it may build packages that have no wheel, as its network leads to the proxies alone."""
-
 _VERDICT = re.compile(r"(?:FAILED|NOT EVALUATED) [\w-]+: (.+)")
 _WHERE = re.compile(r'File "/(?:workspace|tmp)/src/(.+)", line (\d+) in (\S+)')
 _COUNTED = re.compile(r"\d+ findings? in ")
 
 
 def scratch() -> list[Mount]:
-    """Give the writable places of a container: a bounded /tmp, and /out, whose files are kept as reports."""
+    """Give the writable places of a part beside a gate: a bounded /tmp, and /out."""
     return [
         Mount("/tmp", None, type="tmpfs", tmpfs_size=512 * 1024 * 1024, tmpfs_mode=0o1777),
         Mount("/out", None, type="volume"),
@@ -99,7 +97,7 @@ class GateContainer(DockerOperator):
         mounts: list[Mount | dict[str, Any]] = [
             Mount("/workspace", gate.volume, type="volume", read_only=True),
             Mount("/deps", gate.dependencies, type="volume", read_only=not gate.fetches),
-            *scratch(),
+            Mount("/out", None, type="volume"),
         ]
         network, self.packages = gate.network, None
         if gate.fetches:
@@ -146,6 +144,7 @@ class GateContainer(DockerOperator):
             **engine.BOUNDS,
             **engine.resolver(str(self.network_mode)),
             "nano_cpus": int(self.cpus * 1e9),
+            "tmpfs": engine.SCRATCH,
         }
         client.create_host_config = lambda *a, **k: plain(*a, **{**k, **bounds})
         attach = client.attach

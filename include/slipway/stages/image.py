@@ -15,6 +15,7 @@ from slipway.stages.stage import ENGINE, Container, Group, Run, Step
 if TYPE_CHECKING:
     from slipway.adapters.registry import Image, Registry
     from slipway.catalog import Service
+    from slipway.stages.world import Engine
 
 PUSHED = xcom.templated(given.Pushed, "image")
 """The pushed image by its digest (templated)."""
@@ -123,15 +124,7 @@ def _build(run: Run, asked: Asked) -> given.Built:
     if asked.there:
         return built
     engine, (registry, account) = run.world.engine(), run.world.registry()
-    key = sources.dependencies.rsplit("-", 1)[-1]
-    wheels = engine.image_of_folder(
-        asked.accepted.images["toolbox-python"],
-        sources.dependencies,
-        "/deps",
-        "wheels",
-        "slipway-wheels",
-        key,
-    )
+    wheels = _wheels(engine, service, asked)
     source = run.world.repository(service.source)
     if plan.dockerfile not in source.files(commit, plan.dockerfile):
         raise PolicyFailed(
@@ -146,7 +139,7 @@ def _build(run: Run, asked: Asked) -> given.Built:
             dockerfile=plan.dockerfile,
             arguments={
                 "BASE_PYTHON": asked.base,
-                "WHEELS": wheels,
+                **wheels,
                 "COMMIT": commit,
                 "BUILD": run.run_id,
                 "SOURCE_DATE_EPOCH": str(sources.time),
@@ -166,6 +159,15 @@ def _build(run: Run, asked: Asked) -> given.Built:
             log=print,
         )
     return built.model_copy(update={"id": id_})
+
+
+def _wheels(engine: Engine, service: Service, asked: Asked) -> dict[str, str]:
+    """Give the argument that names the image of a Python service's wheels; other stacks have none."""
+    if service.stack != "python":
+        return {}
+    image, volume = asked.accepted.images[service.toolbox], asked.sources.dependencies
+    key = volume.rsplit("-", 1)[-1]
+    return {"WHEELS": engine.image_of_folder(image, volume, "/deps", "wheels", "slipway-wheels", key)}
 
 
 def _push(run: Run, built: given.Built) -> given.Pushed:

@@ -32,7 +32,8 @@ def place(text: str, word: str) -> tuple[int, int]:
 @pytest.mark.parametrize(
     ("old", "new", "at", "path", "what", "legal", "meant"),
     [
-        ("toolbox: python", "tolbox: python", "tolbox", "tolbox", "not a word", "toolbox", "toolbox"),
+        ("stack: python", "stak: python", "stak", "stak", "not a word", "stack", "stack"),
+        ("stack: python", "toolbox: python", "toolbox", "toolbox", "not a word", "stack", "stack"),
         (
             "order: expand-contract",
             "order: befor",
@@ -107,7 +108,7 @@ def test_every_problem_is_told_at_once_in_order_of_lines(tmp_path: Path) -> None
         ("", "empty"),
         ("hello", "mapping is needed"),
         ("[1]", "mapping is needed"),
-        (GOOD + "toolbox: python\n", "given twice (first in line 19)"),
+        (GOOD + "stack: python\n", "given twice (first in line 19)"),
         (GOOD + "on: push\n", "a key must be text"),
         (GOOD + "? [a]\n: b\n", "a key must be text"),
         (GOOD + "---\na: 1\n", "single document"),

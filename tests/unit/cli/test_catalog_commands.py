@@ -39,23 +39,21 @@ def test_good_catalog_passes_lint(checkout: Path) -> None:
 def test_lint_tells_each_problem_with_its_place_and_exits_2(checkout: Path) -> None:
     path = checkout / "include/services/ai-generation.yaml"
     path.write_text(
-        path.read_text().replace("order: expand-contract", "order: befor").replace("toolbox:", "tolbox:")
+        path.read_text().replace("order: expand-contract", "order: befor").replace("stack:", "stak:")
     )
     lines = path.read_text().splitlines()
-    toolbox, order = (
-        next(n for n, line in enumerate(lines, 1) if word in line) for word in ("tolbox", "befor ")
-    )
+    stack, order = (next(n for n, line in enumerate(lines, 1) if word in line) for word in ("stak", "befor "))
     result = slipway("lint", str(path))
     assert result.exit_code == 2
     assert result.output.splitlines() == [
-        f"{path}:{toolbox}:1: tolbox: `tolbox` is not a word of the catalog here; did you mean `toolbox`? "
-        "(legal: service, title, team, description, source, config, toolbox, build, test, scan, image, "
+        f"{path}:{stack}:1: stak: `stak` is not a word of the catalog here; did you mean `stack`? "
+        "(legal: service, title, team, description, source, config, stack, build, test, scan, image, "
         "deploy, verify)",
         f"{path}:52:10: deploy.order: `befor` is not allowed; did you mean `before`? (legal: before, after, expand-contract)",
     ]
     problems = json.loads(slipway("lint", "--json", str(path.parent)).output)["problems"]
     assert [(one["line"], one["column"], one["meant"]) for one in problems] == [
-        (toolbox, 1, "toolbox"),
+        (stack, 1, "stack"),
         (order, 10, "before"),
     ]
     assert set(problems[0]) == {"file", "line", "column", "path", "what", "legal", "meant"}

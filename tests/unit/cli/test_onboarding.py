@@ -96,7 +96,8 @@ def test_person_is_asked_and_what_is_said_is_taken(
     ("files", "says"),
     [
         ({"Dockerfile": None}, "has no Dockerfile"),
-        (dict.fromkeys(FILES) | {"package.json": "{}", "README": "x"}, "it has package.json (Node)"),
+        (dict.fromkeys(FILES) | {"Cargo.toml": "", "README": "x"}, "it has Cargo.toml (Rust)"),
+        ({"package.json": "{}"}, "stack: python (pyproject.toml) or node (package.json)"),
     ],
 )
 def test_what_cannot_come_in_is_told(

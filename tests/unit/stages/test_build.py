@@ -21,7 +21,7 @@ def test_gate_runs_the_toolboxs_script_within_its_bound(service: Service, gate: 
         f"/opt/slipway/bin/{gate.id}",
     ]
     assert operator.network == "none"  # type: ignore[attr-defined]
-    assert f"'toolbox-{service.toolbox}'" in operator.image  # type: ignore[attr-defined]
+    assert f"'toolbox-{service.stack}'" in operator.image  # type: ignore[attr-defined]
     assert operator.execution_timeout.total_seconds() == bound + 60  # type: ignore[union-attr]
 
 

@@ -10,6 +10,7 @@ sys.path += [
         "shared/gate",
         "shared/stack",
         "toolbox-python/lib",
+        "toolbox-node/lib",
         "toolbox-scan/lib",
         "toolbox-migrations/lib",
     )

@@ -37,7 +37,7 @@ def test_what_tools_leave_in_a_checkout_is_no_part_of_the_key(folder: Path) -> N
     ("file", "changed"),
     [
         ("toolbox-scan/bin/sast", {"toolbox-scan"}),
-        ("shared/gate/gate.py", {"toolbox-scan", "toolbox-python"}),
+        ("shared/gate/gate.py", {"toolbox-scan", "toolbox-python", "toolbox-node"}),
         ("base-python/Dockerfile", IMAGES - {"base-debian", "package-proxy"}),
         ("base-debian/Dockerfile", IMAGES),
         ("shared/build/apt-install", IMAGES - {"base-debian"}),

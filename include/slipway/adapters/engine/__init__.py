@@ -7,6 +7,7 @@ Everything is given to the engine as a stream: it may run on another machine.
 from slipway.adapters.engine.builds import build
 from slipway.adapters.engine.containers import (
     BOUNDS,
+    SCRATCH,
     UID,
     remove_container,
     resolver,
@@ -29,6 +30,7 @@ __all__ = [
     "LOG_TAIL",
     "REPORTS_LIMIT",
     "REPORT_LIMIT",
+    "SCRATCH",
     "UID",
     "APIClient",
     "Stored",

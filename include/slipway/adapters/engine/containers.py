@@ -24,6 +24,10 @@ BOUNDS: dict[str, Any] = {
 """What holds for every container that runs pushed code, besides memory, CPU, user and network, which the caller gives."""
 
 
+SCRATCH = {"/tmp": "exec,nosuid,nodev,size=512m,mode=1777"}
+"""The one place that pushed code may write to besides its reports, and run what it has written: it compiles tests there."""
+
+
 def resolver(network_mode: str) -> dict[str, Any]:
     """Give the part of a host's settings by which a container on a private network knows the names of that network alone.
 
@@ -45,6 +49,7 @@ def start(
     aliases: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     mounts: Sequence[Any] = (),
+    tmpfs: Mapping[str, str] | None = None,
     memory: str = "512m",
     cpus: float = 1.0,
     working_dir: str | None = None,
@@ -71,6 +76,7 @@ def start(
                 **BOUNDS,
                 **resolver(network_mode),
                 mounts=list(mounts),
+                tmpfs=dict(tmpfs or {}),
                 network_mode=network_mode,
                 mem_limit=memory,
                 nano_cpus=int(cpus * 1e9),

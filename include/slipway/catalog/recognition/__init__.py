@@ -6,6 +6,20 @@ Pure: what is looked into is a mapping of paths to texts. Where two answers are 
 from slipway.catalog.recognition.entry import entry
 from slipway.catalog.recognition.findings import Choice, Files, Found, Guess
 from slipway.catalog.recognition.manifests import deployment
+from slipway.catalog.recognition.node import node
 from slipway.catalog.recognition.python import python
+from slipway.catalog.recognition.stacks import STACKS, Stack, recognised
 
-__all__ = ["Choice", "Files", "Found", "Guess", "deployment", "entry", "python"]
+__all__ = [
+    "STACKS",
+    "Choice",
+    "Files",
+    "Found",
+    "Guess",
+    "Stack",
+    "deployment",
+    "entry",
+    "node",
+    "python",
+    "recognised",
+]

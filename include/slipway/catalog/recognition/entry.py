@@ -45,7 +45,10 @@ def entry(service: str, title: str, team: str, repository: str, config: str, fou
     nothing = "no manifests were seen" if "deploy.deployment" not in found.known else ""
     source, lock = take("dependencies", under="source.")
     manifests, folder = take("manifests", under="config.")
-    dynamic, started = take("command", "environment", "port", under="scan.dynamic.")
+    dynamic, started = take(
+        *("policy", "reason", "until", "command", "environment", "port", "openapi"), under="scan.dynamic."
+    )
+    stack = found.known.get("stack")
     deploy, deployed = take(
         *("namespace", "deployment", "container", "kinds"),
         under="deploy.",
@@ -67,6 +70,7 @@ def entry(service: str, title: str, team: str, repository: str, config: str, fou
         f"service: {service}",
         f"title: {flow(title)}",
         f"team: {team}",
+        *([line("", "stack", stack.value, stack.because)] if stack else []),
         line("", "source", {"repository": repository, **source}, lock),
         line("", "config", {"repository": config, **manifests}, folder),
     ]

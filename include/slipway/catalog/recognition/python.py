@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from collections.abc import Iterator
 
+from slipway.catalog.recognition import starting
 from slipway.catalog.recognition.findings import Files, Found, Guess
 
 TOOL_LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock")
@@ -34,10 +33,8 @@ def python(files: Files) -> Found:
     found.say("source.dependencies", list(_locks(files)))
     _style(files, found)
     _tests(files, found)
-    found.say("scan.dynamic.command", list(_starts(files)))
-    port = next(iter(re.findall(r"^EXPOSE\s+(\d+)", files.text("Dockerfile"), re.M)), None)
-    if port:
-        found.known["scan.dynamic.port"] = Guess(int(port), "EXPOSE in Dockerfile")
+    found.say("scan.dynamic.command", list(starting.starts(files, _command)))
+    starting.port(files, found)
     if files.has_folder("src"):
         found.known["scan.dynamic.environment"] = Guess({"PYTHONPATH": "src"}, "src/")
     return found
@@ -103,7 +100,7 @@ def _tests(files: Files, found: Found) -> None:
             [Guess({"left_out": "no integration tests are written yet"}, "no tests/integration/")],
         )
         return
-    database = _database(files)
+    database = starting.database(files)
     found.say(
         "test.integration",
         [
@@ -115,42 +112,8 @@ def _tests(files: Files, found: Found) -> None:
     )
 
 
-def _database(files: Files) -> str | None:
-    """Give the compose file that has a Postgres beside the service."""
-    composed = files.matching("*compose*.yml", "*compose*.yaml")
-    return next((one for one in composed if re.search(r"image:\s*[\"']?\S*postgres", files.text(one))), None)
-
-
-def _starts(files: Files) -> Iterator[Guess]:
-    """Give the commands that start the service, of the Dockerfile's last stage, or the Procfile."""
-    stage = re.split(r"^FROM\s", files.text("Dockerfile").replace("\\\n", " "), flags=re.M)[-1]
-    parts = {word: re.findall(rf"^{word}\s+(.+)$", stage, re.M) for word in ("ENTRYPOINT", "CMD")}
-    words = [_words(parts[word][-1]) for word in parts if parts[word]]
-    if words and (command := _command([one for some in words for one in some])):
-        yield Guess(command, " and ".join(word for word in parts if parts[word]) + " in Dockerfile")
-        return
-    for line in re.findall(r"^web:\s*(.+)$", files.text("Procfile"), re.M):
-        if command := _command(_words(line)):
-            yield Guess(command, "Procfile")
-
-
-def _words(text: str) -> list[str]:
-    text = text.strip()
-    try:
-        found = json.loads(text) if text.startswith("[") else shlex.split(text)
-    except ValueError:
-        return []
-    return [str(one) for one in found] if isinstance(found, list) else []
-
-
 def _command(words: list[str]) -> list[str] | None:
-    """Give a command as it is in the throwaway container; None if a shell, or a variable, has a part in it."""
-    if (words[:1] and words[0].rpartition("/")[2] in ("sh", "bash")) or not words:
-        return None
-    if any(one in ("&&", "||", "|", ";") or "$" in one for one in words):
-        return None
-    while words and words[0] in ("exec", "tini", "--", "dumb-init"):
-        words = words[1:]
+    """Give a command as it is in the throwaway container."""
     for one in (("uv", "run"), ("poetry", "run"), ("pdm", "run"), ("pipenv", "run")):
         if tuple(words[:2]) == one:
             words = words[2:]
