@@ -205,7 +205,7 @@ class Project:
         answer = session(str(self.sandbox.registry_ca)).head(
             f"https://{self.sandbox.registry}/v2/{self.service.image.repository}/manifests/{commit[:12]}",
             auth=(user, password.read_text().strip()),
-            headers={"Accept": "application/vnd.docker.distribution.manifest.v2+json"},
+            headers={"Accept": "application/vnd.oci.image.manifest.v1+json"},
             timeout=10,
         )
         api, plan = self.cluster(), self.service.deploy

@@ -25,9 +25,11 @@ def publish(sandbox: Sandbox) -> None:
 
 
 def _platform(sandbox: Sandbox) -> None:
+    from slipway.toolboxes.recipes import Recipes
     from slipway_sandbox import package_index
 
     layout = sandbox.layout
+    images, bases = Recipes.of().parted(layout.recorded("images.json") or {})
     host, port = Postgres(sandbox).pod_endpoint()
     index: dict[str, object] = {"environment": package_index.index_environment()}
     if Docker(sandbox).ready() is None and (volume := package_index.index_ca_volume(sandbox.docker_host)):
@@ -36,7 +38,8 @@ def _platform(sandbox: Sandbox) -> None:
         "environment": "staging",
         "git": {"url": sandbox.git_url},
         "registry": {"address": sandbox.registry, "ca_file": str(sandbox.registry_ca)},
-        "images": layout.recorded("images.json") or {},
+        "images": images,
+        "base_images": bases,
         "package_index": index,
         "packages": Packages(sandbox).recorded() or None,
         "database": {"host": host, "port": port},

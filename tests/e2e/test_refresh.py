@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.timeout(400), pytest.mark.alone]
 
 DAG = "staging_refresh"
 ABSENT = "absent"
-BASE_LABEL = "org.opencontainers.image.base.name"
+BASE, BASES = "python:3.11-slim", "slipway.bases"
 
 
 @dataclass
@@ -210,17 +210,26 @@ class Old:
     volume: str
 
 
+def pushed(night: Night, repository: str, tag: str) -> str:
+    """Push an image of the engine; give its digest."""
+    account = {"username": night.registry.username, "password": night.registry.password}
+    said = list(night.engine.push(repository, tag, stream=True, decode=True, auth_config=account))
+    [digest] = [one["aux"]["Digest"] for one in said if "Digest" in one.get("aux", {})] or [""]
+    assert digest, said
+    return str(digest)
+
+
 @contextmanager
 def old_release(night: Night) -> Iterator[Old]:
     """Leave what a release of a hundred days ago would: an image, evidence, a report, a volume; and what a crash leaves."""
     commit, tree = secrets.token_hex(20), secrets.token_hex(20)
     run, service, plan = run_id(NAME, commit), night.project.service, night.project.service.deploy
     base = night.sandbox.registry + f"/{service.image.repository}"
-    python = yaml.safe_load(night.sandbox.layout.platform_file.read_text())["images"]["base-python"]
+    python = yaml.safe_load(night.sandbox.layout.platform_file.read_text())["base_images"][BASE]
     engine.ensure_image(night.engine, python, night.registry.username, night.registry.password)
     dockerfile = io.BytesIO(f"FROM {python}\nLABEL e2e={run}\n".encode())
     list(night.engine.build(fileobj=dockerfile, tag=f"{base}:{commit[:12]}", rm=True, decode=True))
-    digest = engine.push(night.engine, base, commit[:12], night.registry.username, night.registry.password)
+    digest = pushed(night, base, commit[:12])
     key = evidence_key(tree, "toolbox", ["lint"])
     night.ledger.begin(NAME, "staging", commit, run, "refs/heads/main")
     night.ledger.update(run, tree=tree, digest=digest, image=base)
@@ -317,15 +326,15 @@ def new_base(night: Night) -> Iterator[str]:
     file = night.sandbox.layout.platform_file
     before = file.read_text()
     platform = yaml.safe_load(before)
-    base = platform["images"]["base-python"]
+    base = platform["base_images"][BASE]
     repository, tag = base.partition("@")[0], f"e2e-{secrets.token_hex(4)}"
     user, password = (night.registry.username, night.registry.password)
     engine.ensure_image(night.engine, base, user, password)
     dockerfile = io.BytesIO(f"FROM {base}\nLABEL e2e={tag}\n".encode())
     said = list(night.engine.build(fileobj=dockerfile, tag=f"{repository}:{tag}", rm=True, decode=True))
-    digest = engine.push(night.engine, repository, tag, user, password)
+    digest = pushed(night, repository, tag)
     assert digest, said
-    platform["images"]["base-python"] = f"{repository}@{digest}"
+    platform["base_images"][BASE] = f"{repository}@{digest}"
     try:
         file.write_text(yaml.safe_dump(platform, sort_keys=False))
         yield f"{repository}@{digest}"
@@ -408,11 +417,11 @@ def test_new_base_image_is_released_through_the_same_stages(night: Night) -> Non
         assert after.run_id == service["release"] != before.run_id
         assert (after.commit, after.status) == (before.commit, Status.PASSED)
         assert after.digest != before.digest
-        assert [one for one in service["found"] if one.startswith("stale: base-python is ")]
+        assert [one for one in service["found"] if one.startswith(f"stale: {BASE} is ")]
         assert service["done"] == [f"released again: {after.run_id}, image {after.digest}"]
         image = night.registry.image(night.project.service.image.repository, str(after.digest))
         assert image is not None
-        assert image.labels[BASE_LABEL] == base
+        assert json.loads(image.labels[BASES])[BASE] == base
         assert night.project.version()["commit"] == before.commit
         # any push since then is newer than it
         assert (after.requested_at - before.requested_at) == timedelta(microseconds=1)

@@ -189,7 +189,7 @@ def image(project: Project, digest: str) -> Iterator[tuple[str, Iterable[bytes]]
     http = session(str(sandbox.registry_ca))
     http.auth = (user, password.read_text().strip())
     base = f"https://{sandbox.registry}/v2/{project.service.image.repository}"
-    accept = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
+    accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
     answer = http.get(f"{base}/manifests/{digest}", headers=accept, timeout=20)
     answer.raise_for_status()
     yield "manifest", [answer.content]

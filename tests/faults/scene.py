@@ -165,7 +165,7 @@ class Scene:
         answer = session(str(self.sandbox.registry_ca)).head(
             f"https://{self.sandbox.registry}/v2/{repository}/manifests/{short(commit)}",
             auth=(user, password.read_text().strip()),
-            headers={"Accept": "application/vnd.docker.distribution.manifest.v2+json"},
+            headers={"Accept": "application/vnd.oci.image.manifest.v1+json"},
             timeout=10,
         )
         if answer.status_code not in (200, 404):

@@ -325,11 +325,11 @@ GATES: tuple[Case, ...] = (
             '        """Not yet."""\n        return JSONResponse({"status": 3})  # type: ignore[return-value]\n'
         ),
     ),
-    _gate(
+    Case(
         "missing-dockerfile",
+        SECTION,
         "no Dockerfile",
-        "scan.dockerfile",
-        r"Dockerfile is missing: the catalog says that the image is built from it",
+        Wanted("checkout", "failed", r"^Dockerfile is not in the repository"),
         pushed(remove=["Dockerfile"]),
         fast=True,
     ),
@@ -340,13 +340,17 @@ GATES: tuple[Case, ...] = (
         r"Dockerfile:\d+: DL1000: ",
         edited("Dockerfile", "WORKDIR /app", "WORKDIRECTORY /app"),
     ),
-    _gate(
+    Case(
         "foreign-base",
-        "an image built on one that nobody pinned",
-        "scan.dockerfile",
-        r"Dockerfile:\d+: base-image: `FROM python:3\.11` is not pinned by the pipeline",
+        SECTION,
+        "an image built on one that the platform has no copy of",
+        Wanted(
+            "checkout", "failed", r"^Dockerfile:\d+: this platform has no copy of the image python:3\.12$"
+        ),
         edited(
-            "Dockerfile", "FROM ${BASE_PYTHON}\nCOPY --from=builder", "FROM python:3.11\nCOPY --from=builder"
+            "Dockerfile",
+            "FROM python:3.11-slim\nCOPY --from=builder",
+            "FROM python:3.12\nCOPY --from=builder",
         ),
     ),
     Case(
@@ -538,8 +542,8 @@ DEPLOYMENTS: tuple[Case, ...] = (
         r"^verify\.health: not so after 120 s: /version answers 200 with commit c0ffee, but [0-9a-f]{40} was released",
         edited(
             "Dockerfile",
-            "ENV SLIPWAY_COMMIT=${COMMIT}",
-            "ENV SLIPWAY_COMMIT=c0ffee",
+            "ENV APP_COMMIT=${COMMIT}",
+            "ENV APP_COMMIT=c0ffee",
             {"smoke/smoke.py": 'print("smoke test passed")\n'},
         ),
     ),

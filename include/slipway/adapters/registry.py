@@ -1,4 +1,4 @@
-"""The registry: which images it has, and their removal, over the distribution API (OCI distribution spec 1.1, section 4.4).
+"""The registry: which images it has, giving, taking, removing them, over the distribution API (OCI distribution spec 1.1).
 
 What a tag or digest names is an image, or an index of several: one for each platform, and what was attested of them
 (OCI image spec 1.1, image index). "It is not there" and "it cannot be read" are told apart: None is the first alone.
@@ -7,17 +7,25 @@ What a tag or digest names is an image, or an index of several: one for each pla
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-from collections.abc import Mapping, Sequence
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from slipway import oci_layout
 from slipway.errors import Permanent, Transient
 from slipway.unreachable import why
 
 if TYPE_CHECKING:
     from requests import Response
+
+    from slipway.oci_layout import Blob, Layout
 
 IMAGES = frozenset(
     {
@@ -183,6 +191,73 @@ class Registry:
             raise _in_pieces(self.address, name, digest)
         return found[1]
 
+    def layout(self, repository: str, digest: str) -> IO[bytes]:
+        """Give an image as the tar of an OCI layout (OCI image spec 1.1, image layout), with all of its layers.
+
+        :param digest: of the image's own manifest, no index.
+        :raises Permanent: if it is not there, or a part of it is not.
+        """
+        name, path = f"{repository}@{digest}", f"{repository}/manifests/{digest}"
+        answer = self._ask("GET", path)
+        if answer is None:
+            raise _in_pieces(self.address, name, digest)
+        body = _json(answer, self.address, path, digest)
+        tar = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the last of it
+        with tarfile.open(fileobj=tar, mode="w") as files:
+            for blob in [body["config"], *body["layers"]]:
+                with self._blob(repository, name, blob["digest"]) as content:
+                    _added(files, oci_layout.blob(blob["digest"]), content)
+            _added(files, oci_layout.blob(digest), io.BytesIO(answer.content))
+            kind = body.get("mediaType") or answer.headers.get("Content-Type", "")
+            for file, text in oci_layout.frame(digest, kind, len(answer.content)).items():
+                _added(files, file, io.BytesIO(text))
+        tar.seek(0)
+        return tar
+
+    def _blob(self, repository: str, name: str, digest: str) -> IO[bytes]:
+        answer = self._ask("GET", f"{repository}/blobs/{digest}", stream=True)
+        if answer is None:
+            raise _in_pieces(self.address, name, digest)
+        content, seen = tempfile.TemporaryFile(), hashlib.sha256()  # noqa: SIM115 - the caller's
+        with self._answering(f"{repository}/blobs/{digest}"):
+            for chunk in answer.iter_content(1 << 20):
+                seen.update(chunk)
+                content.write(chunk)
+        if f"sha256:{seen.hexdigest()}" != digest:
+            raise _malformed(self.address, f"{repository}/blobs/{digest}")
+        content.seek(0)
+        return content
+
+    def push(self, repository: str, tag: str, image: Layout) -> str:
+        """Put an image under a tag: what the registry lacks of it, the manifest last; give its digest.
+
+        :raises Permanent: if the account is refused. :raises Transient: if the registry does not do its part.
+        """
+        for blob in image.blobs:
+            if self._ask("HEAD", f"{repository}/blobs/{blob.digest}") is None:
+                self._upload(repository, blob)
+        self._ask(
+            "PUT",
+            f"{repository}/manifests/{tag}",
+            data=image.manifest,
+            headers={"Content-Type": image.media_type},
+        )
+        return image.digest
+
+    def _upload(self, repository: str, blob: Blob) -> None:
+        begun = self._ask("POST", f"{repository}/blobs/uploads/")
+        if begun is None or not (place := begun.headers.get("Location")):
+            raise _malformed(self.address, f"{repository}/blobs/uploads/")
+        # the registry says where, and may say a host: it is asked where it is known to be
+        _, _, path = urlsplit(place)._replace(scheme="", netloc="").geturl().rpartition("/v2/")
+        with blob.path.open("rb") as content:
+            self._ask(
+                "PUT",
+                f"{path}{'&' if '?' in path else '?'}digest={blob.digest}",
+                data=content,
+                headers={"Content-Type": "application/octet-stream"},
+            )
+
     def delete(self, repository: str, digest: str) -> bool:
         """Remove an image with all its tags; False if it was not there. Its layers stay for the registry's own collection.
 
@@ -209,25 +284,42 @@ class Registry:
             )
         return _digest_of(answer.content), body
 
-    def _ask(self, method: str, path: str) -> Response | None:
-        """Give the answer; None for what is not there."""
+    @contextmanager
+    def _answering(self, path: str) -> Iterator[None]:
         import requests
 
         try:
-            answer = requests.request(
-                method,
-                f"https://{self.address}/v2/{path}",
-                auth=(self.username, self.password),
-                headers={"Accept": _ACCEPTED},
-                verify=str(self.ca_file) if self.ca_file else True,
-                timeout=15,
-            )
-        except requests.RequestException as e:
+            yield
+        except (requests.RequestException, OSError) as e:
             raise Transient(
                 f"registry {self.address} does not answer: {why(e)}",
                 code="registry.unreachable",
                 remedy="see that it runs and its certificate is valid",
             ) from e
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        stream: bool = False,
+    ) -> Response | None:
+        """Give the answer; None for what is not there."""
+        import requests
+
+        with self._answering(path):
+            answer = requests.request(
+                method,
+                f"https://{self.address}/v2/{path}",
+                auth=(self.username, self.password),
+                headers={"Accept": _ACCEPTED, **(headers or {})},
+                verify=str(self.ca_file) if self.ca_file else True,
+                timeout=(15, 120) if data is not None or stream else 15,
+                data=data,
+                stream=stream,
+            )
         if answer.status_code == 404 and "html" not in answer.headers.get("Content-Type", ""):
             return None
         if answer.status_code in (401, 403):
@@ -242,7 +334,7 @@ class Registry:
                 code="registry.deletes-nothing",
                 remedy="allow it (`storage.delete.enabled`), or let the registry's own rules remove old images",
             )
-        if answer.status_code not in (200, 202):
+        if answer.status_code not in (200, 201, 202):
             raise Transient(
                 f"registry {self.address} answered {answer.status_code} for {path}",
                 code="registry.failed",
@@ -275,9 +367,20 @@ def _json(answer: Response, address: str, path: str, digest: str | None = None) 
         except ValueError:
             said = None
     if not isinstance(said, dict):
-        raise Transient(
-            f"registry {address} answered something else than was asked for at {path}",
-            code="registry.answer-malformed",
-            remedy="see whether a proxy answers in its place, and that its storage is whole",
-        )
+        raise _malformed(address, path)
     return said
+
+
+def _malformed(address: str, path: str) -> Transient:
+    return Transient(
+        f"registry {address} answered something else than was asked for at {path}",
+        code="registry.answer-malformed",
+        remedy="see whether a proxy answers in its place, and that its storage is whole",
+    )
+
+
+def _added(files: tarfile.TarFile, name: str, content: IO[bytes]) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = content.seek(0, io.SEEK_END), 0o644
+    content.seek(0)
+    files.addfile(entry, content)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from slipway.catalog.reading import read
 from slipway.catalog.service import Entry
-from slipway.catalog.words import HttpUrl, ImageDigest, Name, Port, Variable, Word
+from slipway.catalog.words import BaseName, HttpUrl, ImageDigest, Name, Port, Variable, Word
 from slipway.errors import CatalogError
 
 Host = Annotated[
@@ -144,12 +144,16 @@ class Airflow(Entry):
 
 
 class Platform(Entry):
-    """The parts of one environment."""
+    """The parts of one environment.
+
+    `base_images` is what Dockerfiles may build on: images of the registry, by public name or pattern.
+    """
 
     environment: Name
     git: Git
     registry: Registry
     images: dict[Name, ImageDigest]
+    base_images: dict[BaseName, ImageDigest] = Field(default_factory=dict)
     package_index: PackageIndex = Field(default_factory=PackageIndex)
     packages: Packages | None = None
     database: Database

@@ -25,6 +25,7 @@ from slipway.catalog.words import (
     RelativePath,
     Repository,
     ServiceName,
+    StageName,
     Timeout,
     UrlPath,
     Variable,
@@ -333,6 +334,13 @@ class Image(Entry):
 
     repository: ImageRepository = Field(description="Its name in the platform's registry.")
     dockerfile: RelativePath = Field("Dockerfile", description="In the source repository.")
+    target: StageName | None = Field(
+        None, description="The stage of the Dockerfile that is released; the last, if none is named."
+    )
+    arguments: dict[Variable, str] = Field(
+        default_factory=dict,
+        description="Build arguments, beside those of the pipeline; no place for secrets.",
+    )
     timeout_s: Timeout = Field(600, description="Longest time of the build, in seconds.")
 
 

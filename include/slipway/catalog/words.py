@@ -87,6 +87,18 @@ ImageDigest = Annotated[
         400,
     ),
 ]
+BaseName = Annotated[
+    str,
+    Word(
+        r"[a-z0-9*?][a-z0-9._/*?-]*(?::[A-Za-z0-9._*?-]+)?",
+        "must be a name as Dockerfiles have it, such as `python:3.12-slim`, or a pattern with `*` or `?`",
+        200,
+    ),
+]
+StageName = Annotated[
+    str,
+    Word(r"[A-Za-z][A-Za-z0-9._-]*", "must be the name of a stage of the Dockerfile (`FROM … AS NAME`)", 100),
+]
 UrlPath = Annotated[
     str, Word(r"/[A-Za-z0-9._~/-]*", "must be a URL path that starts with `/`, without a query")
 ]

@@ -112,10 +112,10 @@ def build(
     base_image: str | None,
     folder: Path | None,
 ) -> None:
-    """Build the base and toolbox images, push what the registry does not have, and print the platform file's `images`.
+    """Build the base and toolbox images, push what the registry lacks, and print the platform file's `images` and `base_images`.
 
     An image that the registry has under its key, a hash of what it is made of, is not built again. Builds take their package
-    indexes, mirrors and certificates from this machine's own settings (pip, npm, apt, Maven); none of it is in an image. The
+    indexes, mirrors and certificates from this machine's own settings (pip, npm, Go, apt, Maven); none of it is in an image. The
     engine is the one of docker's client (DOCKER_HOST, or its context). What is told on the way goes to standard error.
     """
     from slipway.adapters.registry import Registry
@@ -144,11 +144,14 @@ def build(
         )
         images = builder.ensure(needed, push=push)
     if target:
-        platform_file.write(target, images)
+        platform_file.write(target, *recipes.parted(images))
         click.echo(f"{target}: {len(images)} images written", err=True)
     if as_json:
         click.echo(
             json.dumps({"images": images, "keys": {name: builder.keys[name] for name in needed}}, indent=1)
         )
     elif not target:
-        click.echo(platform_file.part(images), nl=False)
+        own, public = recipes.parted(images)
+        click.echo(platform_file.part(own), nl=False)
+        if public:
+            click.echo(platform_file.part(public, platform_file.BASES), nl=False)

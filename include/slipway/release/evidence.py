@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def evidence_key(tree: str, toolbox: str, command: Sequence[str], policy: str = "") -> str:
@@ -19,12 +19,12 @@ def evidence_key(tree: str, toolbox: str, command: Sequence[str], policy: str = 
     return hashlib.sha256(json.dumps([tree, toolbox, list(command), policy]).encode()).hexdigest()
 
 
-def artifact_key(commit: str, base: str, dockerfile: str, lock: str, platform: str) -> str:
+def artifact_key(commit: str, bases: Mapping[str, str], how: str, platform: str) -> str:
     """Gives the key of what an image depends on.
 
     :param commit: all of its hash: a tag has the first digits alone, which another commit may have, too.
-    :param base: the runtime base, by digest.
-    :param dockerfile: its path, which the catalog chooses, as it does that of the runtime ``lock``.
+    :param bases: what it stands on: images by digest, by the names that the Dockerfile has for them.
+    :param how: what the catalog chooses: the Dockerfile's path, its target, arguments, the runtime lock.
     :param platform: such as ``linux/amd64``.
     """
-    return hashlib.sha256(json.dumps([commit, base, dockerfile, lock, platform]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([commit, sorted(bases.items()), how, platform]).encode()).hexdigest()

@@ -118,6 +118,7 @@ class Accepted(Given):
     """What is released, and with which toolboxes.
 
     :param images: base and toolbox images of the platform by name, each by digest.
+    :param bases: what the platform has for names that Dockerfiles build on: images by name or pattern, each by digest.
     """
 
     by = "accept"
@@ -127,6 +128,7 @@ class Accepted(Given):
     ref: str
     images: dict[str, str]
     advisories_max_age_days: int
+    bases: dict[str, str] = {}
 
 
 class Workspace(Given):
@@ -154,9 +156,10 @@ class Gated(Given):
 
 
 class Built(Given):
-    """The image on the engine.
+    """The image as it was built.
 
-    :param inputs: key of all that it was made from. :param id: of the image; None if the registry has it already.
+    :param inputs: key of all that it was made from.
+    :param digest: of the image, :param volume: of the engine that has it; None if the registry has it already.
     """
 
     by = "image.build"
@@ -164,7 +167,8 @@ class Built(Given):
     repository: str
     tag: str
     inputs: str
-    id: str | None = None
+    digest: str | None = None
+    volume: str | None = None
 
 
 class Pushed(Given):

@@ -19,12 +19,12 @@ UNKNOWN_AGE = timedelta(hours=24)
 def stale(used: Mapping[str, str], tonight: Mapping[str, str], *, published: bool = True) -> list[str]:
     """Give why a release should be made again; nothing if it should not.
 
-    :param used: base and toolbox images that it was made with, by name, as far as they are known.
+    :param used: base and toolbox images that it was made with, by name, as far as they are known; bases by their public names.
     :param tonight: those of the platform now.
     :param published: whether its image is in the registry.
     """
     found = [] if published else ["its image is not in the registry any more"]
-    made_with = [one for one in sorted(used) if one == BASE or one.startswith("toolbox-")]
+    made_with = [one for one in sorted(used) if one == BASE or one.startswith("toolbox-") or ":" in one]
     changed = [one for one in made_with if one in tonight and used[one] != tonight[one]]
     return found + [f"{one} is {_digest(used[one])}, tonight's is {_digest(tonight[one])}" for one in changed]
 

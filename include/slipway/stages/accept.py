@@ -69,6 +69,7 @@ def accept(service: Service) -> Any:
             ref=ref,
             images=dict(platform.images),
             advisories_max_age_days=platform.advisories.max_age_days,
+            bases=dict(platform.base_images),
         )
 
     return accept()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from slipway.errors import PolicyFailed
 from slipway.release import Outcome, gates, given, sources
-from slipway.stages import links
+from slipway.stages import links, standing
 from slipway.stages.accept import ACCEPT
 from slipway.stages.container import toolbox
 from slipway.stages.stage import Container, Run, Step
@@ -92,6 +92,8 @@ def _lock(repository: Repository, commit: str, path: str, needed: bool) -> bytes
 
 
 def _check_out(run: Run, accepted: given.Accepted) -> given.Workspace:
+    for name, image in standing.of(run.world, run.service, accepted).images.items():
+        print(f"{name} is {image}")
     found = workspace(run.world, run.service, accepted.commit, accepted.images)
     ledger = run.world.ledger()
     ledger.update(run.run_id, tree=found.tree)

@@ -166,14 +166,6 @@ class Bound:
         return partial(getattr(self._adapter, name), self._client)
 
 
-class BoundEngine(Bound):
-    """The engine's functions; what builds asks for its address instead of a client."""
-
-    def build(self, *arguments: Any, **options: Any) -> str:
-        """Build an image; see the adapter."""
-        return engine.build(engine_url(), *arguments, **options)
-
-
 class Outside:
     """The real world of a task: see :class:`slipway.stages.world.World`."""
 
@@ -191,7 +183,7 @@ class Outside:
 
     def engine(self) -> Engine:
         """Give the container engine, signed in to the registry."""
-        return cast("Engine", BoundEngine(engine, engine_hook().api_client))
+        return cast("Engine", Bound(engine, engine_hook().api_client))
 
     def revoke(self, lease: str) -> None:
         """Give a lease of Vault back."""

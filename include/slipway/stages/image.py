@@ -1,29 +1,39 @@
-"""The image: built once for a commit without network, its contents listed, pushed by digest under a tag that never moves."""
+"""The image: built once for a commit, its contents listed and judged, pushed by digest under a tag that never moves."""
 
 from __future__ import annotations
 
+import json
+import tempfile
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from slipway.errors import Permanent, PolicyFailed, Transient
+from slipway import oci_layout
+from slipway.adapters.engine import Base, Place
+from slipway.errors import Permanent, Transient
 from slipway.release import artifact_key, given, short
 from slipway.stages import links, xcom
+from slipway.stages import standing as standing_
 from slipway.stages.container import toolbox
 from slipway.stages.gate import GATE
 from slipway.stages.stage import ENGINE, Container, Group, Run, Step
+from slipway.stages.standing import WHEELS, Standing
 
 if TYPE_CHECKING:
     from slipway.adapters.registry import Image, Registry
     from slipway.catalog import Service
-    from slipway.stages.world import Engine
+    from slipway.oci_layout import Layout
 
 PUSHED = xcom.templated(given.Pushed, "image")
 """The pushed image by its digest (templated)."""
 
 
-BASE, BASE_NAME = "org.opencontainers.image.base.name", "base-python"
-INPUTS = "slipway.inputs"
-"""Label with the key of all that the image was made from."""
+INPUTS, BASES = "slipway.inputs", "slipway.bases"
+"""Labels: the key of all that the image was made from; the images that it stands on, by their names."""
+
+BUILDER = "image-builder"
 
 
 def _tag(registry: Registry, repository: str, commit: str, inputs: str) -> str:
@@ -44,7 +54,7 @@ def published(image: Image, name: str, inputs: str, platform: str, digest: str |
         raise Permanent(
             f"{name} is an index of several manifests, not the image itself",
             code="image.is-index",
-            remedy="let the engine attach no attestations to what it builds; then release a newer commit",
+            remedy="see who else pushes to that repository; release a newer commit",
         )
     if not image.runs_on(platform):
         raise Permanent(
@@ -77,19 +87,17 @@ class Asked:
     tag: str
     inputs: str
     platform: str
+    standing: Standing
     there: Image | None
-
-    @property
-    def base(self) -> str:
-        """Give the image that it is made on, by its digest."""
-        return self.accepted.images[BASE_NAME]
 
 
 def _asked(run: Run) -> Asked:
     accepted, plan = run.take(given.Accepted), run.service.image
     registry, _ = run.world.registry()
-    base, lock = accepted.images[BASE_NAME], run.service.source.dependencies.runtime
-    inputs = artifact_key(accepted.commit, base, plan.dockerfile, lock, registry.platform)
+    standing = standing_.of(run.world, run.service, accepted)
+    lock = run.service.source.dependencies.runtime if standing.wheels else ""
+    how = json.dumps([plan.dockerfile, plan.target, sorted(plan.arguments.items()), lock])
+    inputs = artifact_key(accepted.commit, standing.images, how, registry.platform)
     tag = _tag(registry, plan.repository, accepted.commit, inputs)
     return Asked(
         accepted,
@@ -98,6 +106,7 @@ def _asked(run: Run) -> Asked:
         tag,
         inputs,
         registry.platform,
+        standing,
         registry.image(plan.repository, tag),
     )
 
@@ -117,29 +126,37 @@ def _is_there(_service: Service, asked: Asked) -> Asked:
 def _build(run: Run, asked: Asked) -> given.Built:
     """Build the image, unless the registry has it.
 
-    :raises PolicyFailed: if the commit has no such Dockerfile, or it cannot be built.
+    :raises PolicyFailed: if it cannot be built.
     """
     service, plan, sources, commit = run.service, run.service.image, asked.sources, asked.accepted.commit
     built = given.Built(repository=asked.name, tag=asked.tag, inputs=asked.inputs)
     if asked.there:
         return built
-    engine, (registry, account) = run.world.engine(), run.world.registry()
-    wheels = _wheels(engine, service, asked)
-    source = run.world.repository(service.source)
-    if plan.dockerfile not in source.files(commit, plan.dockerfile):
-        raise PolicyFailed(
-            f"{plan.dockerfile} is not in the repository",
-            code="source.file-missing",
-            remedy="commit it, or see `image.dockerfile`",
-        )
-    with source.archive(commit) as context:
-        id_ = engine.build(
+    world, engine, platform = run.world, run.world.engine(), run.world.platform()
+    image, registry = asked.accepted.images[BUILDER], world.registry()[0]
+    engine.ensure_image(image)
+    name, volume = f"slipway-builder-{service.service}", f"slipway-image-{asked.inputs}"
+    place = Place(
+        name=name,
+        image=image,
+        output=volume,
+        proxy=platform.packages.container if platform.packages else None,
+        hosts=platform.packages.hosts if platform.packages else (),
+        labels={"slipway": "builder", "slipway.run": run.run_id},
+    )
+    with (
+        # it keeps layers in one volume, which one builder at a time may have
+        world.ledger().exclusive(name, plan.timeout_s),
+        world.repository(service.source).archive(commit) as context,
+    ):
+        digest = engine.build(
+            place,
             context,
-            tag=f"{asked.name}:{asked.tag}",
             dockerfile=plan.dockerfile,
+            target=plan.target,
+            platform=asked.platform,
             arguments={
-                "BASE_PYTHON": asked.base,
-                **wheels,
+                **asked.standing.arguments,
                 "COMMIT": commit,
                 "BUILD": run.run_id,
                 "SOURCE_DATE_EPOCH": str(sources.time),
@@ -147,27 +164,45 @@ def _build(run: Run, asked: Asked) -> given.Built:
             labels={
                 "org.opencontainers.image.revision": commit,
                 "org.opencontainers.image.title": service.title,
-                BASE: asked.base,
+                BASES: json.dumps(asked.standing.labelled(), sort_keys=True),
                 INPUTS: asked.inputs,
                 "slipway.tree": sources.tree,
                 "slipway.run": run.run_id,
             },
-            registry=registry.address,
-            username=account["username"],
-            password=account["password"],
+            bases=[_base(registry, name, ref) for name, ref in sorted(asked.standing.images.items())],
+            folders={WHEELS: engine.archive(image, sources.dependencies, "/deps", "wheels")}
+            if asked.standing.wheels
+            else {},
             timeout_s=plan.timeout_s,
             log=print,
         )
-    return built.model_copy(update={"id": id_})
+    return built.model_copy(update={"digest": digest, "volume": volume})
 
 
-def _wheels(engine: Engine, service: Service, asked: Asked) -> dict[str, str]:
-    """Give the argument that names the image of a Python service's wheels; other stacks have none."""
-    if service.stack != "python":
-        return {}
-    image, volume = asked.accepted.images[service.toolbox], asked.sources.dependencies
-    key = volume.rsplit("-", 1)[-1]
-    return {"WHEELS": engine.image_of_folder(image, volume, "/deps", "wheels", "slipway-wheels", key)}
+def _base(registry: Registry, name: str, ref: str) -> Base:
+    """Give a base as the registry has it.
+
+    :raises Permanent: if it has not.
+    """
+    repository, _, digest = ref.removeprefix(f"{registry.address}/").partition("@")
+    found = registry.image(repository, digest)
+    if found is None:
+        raise Permanent(
+            f"the registry has no {ref}, which {name} stands for",
+            code="image.base-unavailable",
+            remedy="put it back (`slipway toolboxes build`), or correct `base_images` in the platform file",
+        )
+    return Base(name, found.digest, partial(registry.layout, repository, found.digest))
+
+
+def _unpacked(run: Run, volume: str, digest: str, folder: str) -> Layout:
+    """Give the built image, out of its volume."""
+    image = run.take(given.Accepted).images[BUILDER]
+    with tempfile.TemporaryFile() as tar:
+        for chunk in run.world.engine().archive(image, volume, "/out", "image"):
+            tar.write(chunk)
+        tar.seek(0)
+        return oci_layout.unpack(tar, Path(folder), digest)
 
 
 def _push(run: Run, built: given.Built) -> given.Pushed:
@@ -175,18 +210,24 @@ def _push(run: Run, built: given.Built) -> given.Pushed:
 
     :raises Transient: if the registry does not have what was pushed. :raises Permanent: if it has another one.
     """
-    registry, account = run.world.registry()
+    registry, _ = run.world.registry()
     ledger, name, tag = run.world.ledger(), f"{built.repository}:{built.tag}", built.tag
     repository = run.service.image.repository
-    with ledger.exclusive(name, 240):  # two releases may be of the same commit
+    with (
+        ledger.exclusive(name, 240),  # two releases may be of the same commit
+        TemporaryDirectory(prefix="slipway-image-") as folder,
+    ):
         pushed = None
         if there := registry.image(repository, tag):
             print(f"{name} is in the registry already")
         else:
-            engine = run.world.engine()
-            # a release of the same commit may have given the tag to what it has built itself
-            engine.tag(str(built.id), built.repository, tag)
-            pushed = engine.push(built.repository, tag, account["username"], account["password"])
+            if not built.volume or not built.digest:
+                raise Permanent(
+                    f"{name} was in the registry when it was to be built, and is not any more",
+                    code="image.removed-meanwhile",
+                    remedy="clear image.build",
+                )
+            pushed = registry.push(repository, tag, _unpacked(run, built.volume, built.digest, folder))
             there = registry.image(repository, tag)
         if there is None:
             raise Transient(
@@ -231,7 +272,7 @@ PUSH = Step(
     title="Push by digest",
     group=IMAGE,
     after=(SBOM,),
-    needs=(given.Built,),
+    needs=(given.Accepted, given.Built),
     gives=given.Pushed,
     pool=ENGINE,
     read=lambda run: run.take(given.Built),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,18 +11,17 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from slipway.errors import Permanent, SlipwayError
 from slipway.ledger import refreshes, wishes
-from slipway.release import given, reads
+from slipway.release import bases, given, reads
 from slipway.release import refresh as deciding
 from slipway.stages import reconcile
 from slipway.stages.config import infra_hash, playbook, vault_version
+from slipway.stages.image import BASES
 from slipway.stages.stage import Group, Run, Step
 
 if TYPE_CHECKING:
     from slipway.adapters.git import Repository
     from slipway.catalog import Service
     from slipway.ledger import Release
-
-BASE_LABEL = "org.opencontainers.image.base.name"
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,13 @@ def read(run: Run) -> Seen:
     registry, _ = world.registry()
     image = registry.image(service.image.repository, release.digest)
     used = dict(release.images or {})
-    if image and BASE_LABEL in image.labels:  # what is in the image, whatever was recorded
-        used[deciding.BASE] = image.labels[BASE_LABEL]
-    stale = deciding.stale(used, platform.images, published=image is not None)
+    tonight = dict(platform.images)
+    if image and image.labels.get(BASES):  # what is in the image, whatever was recorded
+        used.pop(deciding.BASE, None)
+        stands_on = json.loads(image.labels[BASES])
+        used |= stands_on
+        tonight |= {one: ref for one in stands_on if (ref := bases.copy_of(one, platform.base_images))}
+    stale = deciding.stale(used, tonight, published=image is not None)
     configured = _configured(run, release)
     head, moved = _moved(run)
     good = ledger.last_good(name, platform.environment)

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from slipway.catalog import Service
     from slipway.stages.world import Runs, World
 
-WHEELS = "slipway-wheels"
+IMAGES = "slipway-image-"
+"""Beginning of the volumes of images that are built, and not pushed yet."""
+BUILDERS = "slipway-builder-"
+"""Beginning of the volumes of what services' builders keep: layers and caches."""
 
 Row = dict[str, Any]
 
@@ -162,10 +165,12 @@ def is_past(at: Cleaning, thing: Stored, now: datetime) -> bool:
     """Tell whether something on the engine may go: nothing of what is deployed needs it, and its days are over."""
     platform = at.world.platform()
     deployed = {name for one in at.workspaces.values() for name in (one.volume, one.dependencies)}
-    wheels = {f"{WHEELS}:{name.rpartition('-')[2]}" for name in deployed}
-    if thing.name in deployed | wheels or set(thing.digests) & set(platform.images.values()):
+    needed = {*platform.images.values(), *platform.base_images.values()}
+    if thing.name in deployed or set(thing.digests) & needed:
         return False
-    if thing.name.startswith(("slipway-src-", "slipway-deps-", f"{WHEELS}:")):
+    if thing.name.startswith(BUILDERS):  # what a layer installed is of the day that it was built
+        return decide.expired(thing.created, now, at.kept.engine_days)
+    if thing.name.startswith(("slipway-src-", "slipway-deps-", IMAGES)):
         return decide.expired(thing.created, now, at.kept.workspaces_days)
     own = thing.kind == "image" and thing.name.startswith(f"{platform.registry.address}/")
     return own and decide.expired(thing.created, now, at.kept.engine_days)

@@ -47,7 +47,7 @@ def reports(cluster: Cluster, service: Service, commit: str) -> Waits | None:
     return Waits(
         f"{health.version} answers {status} with commit {reported}, but {commit} was released",
         PolicyFailed,
-        "report SLIPWAY_COMMIT on the version endpoint",
+        "report the commit on the version endpoint: the build argument COMMIT has it",
         code="health.other-commit",
     )
 

@@ -6,13 +6,13 @@ their adapters that stages use, without the client that these take first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from slipway.adapters.cluster import Difference, Item, OfRun, Rollout, Stale
-    from slipway.adapters.engine import Stored
+    from slipway.adapters.engine import Base, Place, Stored
     from slipway.adapters.git import Repository
     from slipway.adapters.registry import Registry
     from slipway.catalog import Platform
@@ -79,28 +79,23 @@ class Engine(Protocol):
 
     def prepare_volume(self, image: str, volume: str, target: str, labels: Mapping[str, str]) -> None: ...
 
-    def image_of_folder(
-        self, image: str, volume: str, target: str, folder: str, repository: str, tag: str
-    ) -> str: ...
+    def archive(self, image: str, volume: str, target: str, folder: str) -> Iterator[bytes]: ...
 
     def build(
         self,
+        place: Place,
         context: IO[bytes],
         *,
-        tag: str,
         dockerfile: str,
+        target: str | None,
+        platform: str,
         arguments: Mapping[str, str],
         labels: Mapping[str, str],
-        registry: str,
-        username: str,
-        password: str,
+        bases: Sequence[Base],
+        folders: Mapping[str, Iterator[bytes]],
         timeout_s: float,
         log: Callable[[str], None],
     ) -> str: ...
-
-    def tag(self, image: str, repository: str, name: str) -> None: ...
-
-    def push(self, repository: str, tag: str, username: str, password: str) -> str: ...
 
     def network(self, name: str, labels: Mapping[str, str]) -> None: ...
 

@@ -1,4 +1,4 @@
-"""How this machine reaches its package indexes, for builds of images: settings of pip, npm, apt and Maven, from their own files.
+"""How this machine reaches its package indexes, for builds of images: what pip, npm, Go, apt and Maven were told.
 
 A build gets all of it as BuildKit secrets, so no layer holds any of it.
 """
@@ -6,8 +6,10 @@ A build gets all of it as BuildKit secrets, so no layer holds any of it.
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ SUITES = ("bookworm", "bookworm-updates", "bookworm-security")
 
 @dataclass(frozen=True)
 class PackageClients:
-    """Settings of pip, npm, apt and Maven on this machine, as a build or a fetching container needs them.
+    """Settings of pip, npm, Go, apt and Maven on this machine, as a build or a fetching container needs them.
 
     All are optional.
     """
@@ -32,12 +34,13 @@ class PackageClients:
     apt_sources: str = ""
     apt_conf: str = ""
     maven_settings: str = ""
+    go_env: str = ""
 
     @classmethod
     def of_this_machine(cls) -> PackageClients:
         """Reads them out of the clients' own files and environment."""
         pip = _pip_settings()
-        return cls(_ca(pip), pip, _npmrc(), _apt_sources(), _apt_conf(), _maven_settings())
+        return cls(_ca(pip), pip, _npmrc(), _apt_sources(), _apt_conf(), _maven_settings(), _go_env())
 
     def secrets(self) -> dict[str, str]:
         """BuildKit secrets by id, empty ones left out."""
@@ -52,6 +55,7 @@ class PackageClients:
             "ca": ca,
             "pip_conf": "".join(["[global]\n", *lines]) if lines else "",
             "npmrc": self.npmrc,
+            "go_env": self.go_env,
             "apt_sources": self.apt_sources,
             "apt_conf": self.apt_conf,
             "maven_settings": self.maven_settings,
@@ -116,6 +120,15 @@ def _npmrc() -> str:
 def _npm_variable(name: str) -> str | None:
     found = {variable.upper(): value for variable, value in os.environ.items()}
     return found.get(f"NPM_CONFIG_{name}")
+
+
+def _go_env() -> str:
+    """Where Go asks for modules, as a shell reads it; without a client here it is what the build's own client knows."""
+    found = {name: os.environ.get(name, "") for name in ("GOPROXY", "GOSUMDB", "GOPRIVATE")}
+    if shutil.which("go"):
+        asked = process.run(["go", "env", "-json", *found], timeout_s=30)
+        found = json.loads(asked)
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in found.items() if value)
 
 
 def _apt_sources(root: Path = Path("/etc/apt")) -> str:

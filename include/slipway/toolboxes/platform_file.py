@@ -1,4 +1,4 @@
-"""The `images:` part of a platform file: written, or replaced in a file that is there, with nothing else in it touched."""
+"""The parts `images` and `base_images` of a platform file: written, or replaced, with nothing else touched."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ import yaml
 
 from slipway.errors import CatalogError
 
-_ENTRY = re.compile(r"^(?P<head>\s+(?P<name>[\w.-]+):[ \t]+)(?P<value>\S+)(?P<tail>.*)$", re.DOTALL)
+_ENTRY = re.compile(r"^(?P<head>\s+(?P<name>[\w.:/?*-]+):[ \t]+)(?P<value>\S+)(?P<tail>.*)$", re.DOTALL)
 
 
-def part(images: Mapping[str, str]) -> str:
+IMAGES, BASES = "images", "base_images"
+"""The parts that name images by digest."""
+
+
+def part(images: Mapping[str, str], of: str = IMAGES) -> str:
     """Give the part as text."""
-    return yaml.safe_dump({"images": dict(images)}, sort_keys=False, width=1000)
+    return yaml.safe_dump({of: dict(images)}, sort_keys=False, width=1000)
 
 
-def rewritten(text: str, images: Mapping[str, str]) -> str:
+def rewritten(text: str, images: Mapping[str, str], of: str = IMAGES) -> str:
     """Give a platform file's text with some images' references in it; others, comments and all other parts stay as they are.
 
+    :param of: the part that they are in.
     :raises CatalogError: if it is written in a way that this would change anything else.
     """
     if (before := _read(text)) is None:
@@ -30,24 +35,24 @@ def rewritten(text: str, images: Mapping[str, str]) -> str:
             code="platform.not-a-mapping",
             remedy="name a platform file (docs/operations.md), or a file that is not there yet",
         )
-    old = before.get("images") or {}
+    old = before.get(of) or {}
     lines = text.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
-    start = next((n for n, line in enumerate(lines) if re.match(r"images:", line)), None)
+    start = next((n for n, line in enumerate(lines) if re.match(rf"{of}:", line)), None)
     if start is None:
-        made = "".join([*lines, part(images)])
+        made = "".join([*lines, part(images, of)])
     else:
         end = next((n for n in range(start + 1, len(lines)) if re.match(r"[^\s#]", lines[n])), len(lines))
         body, left = _replaced(lines[start + 1 : end], images)
         indent = next((re.match(r"\s*", line)[0] for line in body if _ENTRY.match(line)), "  ")  # type: ignore[index]
         last = max((n for n, line in enumerate(body) if _ENTRY.match(line)), default=-1) + 1
         added = [f"{indent}{name}: {ref}\n" for name, ref in left.items()]
-        head = lines[start] if old else re.sub(r"^images:[ \t]*(\{\s*\}|null|~)?", "images:", lines[start])
+        head = lines[start] if old else re.sub(rf"^{of}:[ \t]*(\{{\s*\}}|null|~)?", f"{of}:", lines[start])
         made = "".join([*lines[:start], head, *body[:last], *added, *body[last:], *lines[end:]])
-    if _read(made) != {**before, "images": {**old, **images}}:
+    if _read(made) != {**before, of: {**old, **images}}:
         raise CatalogError(
-            "the platform file's `images` are not written as one image a line",
+            f"the platform file's `{of}` are not written as one image a line",
             code="platform.images-not-rewritten",
             remedy="put what `slipway toolboxes build` prints there by hand",
         )
@@ -72,10 +77,11 @@ def _read(text: str) -> dict[str, Any] | None:
         found = yaml.safe_load(text) or {}
     except yaml.YAMLError:
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("images") or {}, dict) else None
+    whole = isinstance(found, dict) and all(isinstance(found.get(of) or {}, dict) for of in (IMAGES, BASES))
+    return found if whole else None
 
 
-def write(path: Path, images: Mapping[str, str]) -> None:
+def write(path: Path, images: Mapping[str, str], bases: Mapping[str, str]) -> None:
     """Put images' references into a platform file, or make a file of them; readers see the old or the new one.
 
     :raises CatalogError: if the file is no platform file, or cannot be written.
@@ -83,7 +89,9 @@ def write(path: Path, images: Mapping[str, str]) -> None:
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         new = path.with_name(f".{path.name}.new")
-        new.write_text(rewritten(text, images), encoding="utf-8")
+        for of, found in ((IMAGES, images), (BASES, bases)):
+            text = rewritten(text, found, of) if found else text
+        new.write_text(text, encoding="utf-8")
         if path.exists():
             new.chmod(path.stat().st_mode & 0o777)
         new.replace(path)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from slipway.errors import CatalogError
@@ -27,10 +27,12 @@ class Recipes:
     :param folder: the context of every build.
     :param bases: of each image, the build arguments that name images, and which; "" is Debian's root file system. An image
         comes after those that it stands on.
+    :param names: of images that Dockerfiles build on, the public names that they stand for.
     """
 
     folder: Path
     bases: Mapping[str, Mapping[str, str]]
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folder: Path = FOLDER) -> Recipes:
@@ -51,6 +53,11 @@ class Recipes:
             raise CatalogError(
                 f"{listed} is not TOML: {error}", code="toolboxes.list-malformed", remedy="correct that line"
             ) from error
+        names = {
+            name: [str(one) for one in bases.pop("names")]
+            for name, bases in found.items()
+            if isinstance(bases, dict) and isinstance(bases.get("names"), list)
+        }
         for name, bases in found.items():
             if not isinstance(bases, dict) or not all(isinstance(base, str) for base in bases.values()):
                 raise CatalogError(
@@ -58,7 +65,13 @@ class Recipes:
                     code="toolboxes.list-malformed-entry",
                     remedy='write `[NAME]`, and below it `ARGUMENT = "IMAGE"` for each image that its Dockerfile stands on',
                 )
-        return cls(folder, _in_order(found, listed))
+        return cls(folder, _in_order(found, listed), names)
+
+    def parted(self, images: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Give images as `images` and as `base_images` of a platform file have them: the last by the public names."""
+        own = {name: ref for name, ref in images.items() if name not in self.names}
+        public = {one: images[name] for name, names in self.names.items() if name in images for one in names}
+        return own, public
 
     def needed(self, only: Iterable[str] = ()) -> tuple[str, ...]:
         """Give some of the images with all that they stand on, in the order in which they can be built; all if none is named.

@@ -16,7 +16,7 @@ text = st.text(max_size=6)
 @pytest.mark.parametrize(
     ("key", "inputs"),
     [
-        (artifact_key, st.tuples(text, text, text, text, text)),
+        (artifact_key, st.tuples(text, st.dictionaries(text, text), text, text)),
         (evidence_key, st.tuples(text, text, st.lists(text, max_size=3), text)),
     ],
 )

@@ -29,7 +29,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 IMAGES = {
     name: f"registry/{name}@sha256:1"
     for name in (
-        *("base-python", "toolbox-python", "toolbox-scan", "toolbox-ansible"),
+        *("base-python", "image-builder", "toolbox-python", "toolbox-scan", "toolbox-ansible"),
         *("toolbox-migrations", "toolbox-postgres"),
     )
 }
@@ -170,6 +170,7 @@ class Engine:
     exits: dict[str, int] = field(default_factory=dict)
     networks: list[str] = field(default_factory=list)
     stuck: bool = False
+    archives: dict[str, bytes] = field(default_factory=dict)
 
     def ensure_image(self, ref: str) -> None:
         self.did.append(("pull", ref))
@@ -186,19 +187,12 @@ class Engine:
         self.did.append(("prepare", volume))
         self.volumes[volume] = set()
 
-    def image_of_folder(self, image: str, volume: str, *rest: str) -> str:
-        return f"{rest[-2]}:{rest[-1]}"
+    def archive(self, image: str, volume: str, target: str, folder: str) -> Iterator[bytes]:
+        yield self.archives.get(volume, b"")
 
-    def build(self, context: IO[bytes], **options: Any) -> str:
-        self.did.append(("build", options))
+    def build(self, place: Any, context: IO[bytes], **options: Any) -> str:
+        self.did.append(("build", place, options))
         return "sha256:built"
-
-    def tag(self, image: str, repository: str, name: str) -> None:
-        self.did.append(("tag", image, f"{repository}:{name}"))
-
-    def push(self, repository: str, tag: str, username: str, password: str) -> str:
-        self.did.append(("push", f"{repository}:{tag}"))
-        return "sha256:pushed"
 
     def network(self, name: str, labels: Mapping[str, str]) -> None:
         self.networks.append(name)
@@ -231,7 +225,7 @@ class Repository:
 
     url: str = "http://git/repository"
     at: str = COMMIT
-    content: dict[str, bytes] = field(default_factory=dict)
+    content: dict[str, bytes] = field(default_factory=lambda: {"Dockerfile": b"FROM scratch"})
     entries: tuple[Any, ...] = ()
     notes: dict[str, str] = field(default_factory=dict)
 
@@ -267,6 +261,17 @@ class Registry:
     address: str = "registry:5000"
     platform: str = "linux/amd64"
     images: dict[str, Any] = field(default_factory=dict)
+    keeps: Any = None
+    pushed: list[Any] = field(default_factory=list)
+
+    def push(self, repository: str, tag: str, image: Any) -> str:
+        self.pushed.append((repository, tag, image))
+        if self.keeps:
+            self.images[tag] = self.keeps
+        return str(image.digest)
+
+    def layout(self, repository: str, digest: str) -> IO[bytes]:
+        return BytesIO(digest.encode())
 
     def image(self, _repository: str, reference: str) -> Any:
         return self.images.get(reference)
@@ -290,7 +295,7 @@ class World:
         self.of_registry = Registry()
 
     def platform(self) -> Any:
-        return SimpleNamespace(environment="staging", images=IMAGES, packages=None)
+        return SimpleNamespace(environment="staging", images=IMAGES, base_images={}, packages=None)
 
     def ledger(self) -> Ledger:
         return self.of_ledger

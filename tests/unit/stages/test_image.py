@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
+import tarfile
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -11,8 +15,9 @@ from slipway.adapters.registry import Image, Registry
 from slipway.catalog import Service
 from slipway.errors import Permanent, PolicyFailed, Transient
 from slipway.release import given
+from slipway.stages.checkout import CHECKOUT
 from slipway.stages.gate import GATE
-from slipway.stages.image import BUILT, INPUTS, PUSH, SBOM, _tag, published
+from slipway.stages.image import BASES, BUILT, INPUTS, PUSH, SBOM, _tag, published
 from slipway.stages.sequence import release_of
 from slipway.stages.stage import Run
 
@@ -72,16 +77,32 @@ def test_anything_else_is_not_released(there: Image, pushed: str, says: str) -> 
 
 
 BUILT_ = given.Built(
-    repository="registry:5000/ai-generation", tag="aaaaaaaaaaaa", inputs=KEY, id="sha256:built"
+    repository="registry:5000/ai-generation",
+    tag="aaaaaaaaaaaa",
+    inputs=KEY,
+    digest=ONE,
+    volume="slipway-image-1",
 )
+PUBLIC = "registry:5000/slipway/library-python@sha256:" + 64 * "3"
 
 
 @pytest.fixture
-def dockerfile(source: Any, service: Service) -> None:
-    source.content[service.image.dockerfile] = b"FROM base"
+def dockerfile(source: Any, service: Service, world: Any) -> None:
+    text = (
+        "ARG BASE_PYTHON\nARG WHEELS\nFROM ${WHEELS} AS wheels\nFROM python:3.11-slim\nFROM ${BASE_PYTHON}\n"
+    )
+    source.content[service.image.dockerfile] = text.encode()
+    for name in (PUBLIC, "registry/base-python@sha256:1"):
+        digest = name.partition("@")[2]
+        world.of_registry.images[digest] = image(digest=digest, name_digest=digest)
 
 
-def test_image_is_built_of_the_commit_on_the_base_that_was_accepted(
+@pytest.fixture
+def accepted(accepted: given.Accepted) -> given.Accepted:
+    return accepted.model_copy(update={"bases": {"python:3.11-slim": PUBLIC}})
+
+
+def test_image_is_built_of_the_commit_on_what_was_accepted_for_the_names_in_its_dockerfile(
     run: Callable[..., Run],
     world: Any,
     accepted: given.Accepted,
@@ -89,12 +110,47 @@ def test_image_is_built_of_the_commit_on_the_base_that_was_accepted(
     dockerfile: None,
 ) -> None:
     found = BUILT.run(run(BUILT, accepted, workspace))
-    [(_, told)] = world.did
-    assert found.id == "sha256:built"
-    assert told["tag"] == f"{found.repository}:{found.tag}" == "registry:5000/ai-generation:aaaaaaaaaaaa"
-    assert told["arguments"]["BASE_PYTHON"] == accepted.images["base-python"]
+    built = [one for one in world.did if one[0] != "pull"]
+    assert [one[0] for one in built] == ["exclusive", "build"]
+    _, place, told = built[1]
+    assert (found.digest, found.volume) == ("sha256:built", f"slipway-image-{found.inputs}")
+    assert (place.name, place.output) == ("slipway-builder-ai-generation", found.volume)
+    assert (place.proxy, place.labels["slipway.run"]) == (None, "ai-generation.aaaaaaaaaaaa")
+    assert (found.repository, found.tag) == ("registry:5000/ai-generation", "aaaaaaaaaaaa")
+    python = accepted.images["base-python"]
+    assert told["arguments"]["BASE_PYTHON"] == python
     assert told["arguments"]["SOURCE_DATE_EPOCH"] == "7"
     assert told["labels"][INPUTS] == found.inputs
+    assert json.loads(told["labels"][BASES]) == {"python:3.11-slim": PUBLIC, "base-python": python}
+    assert {one.name: one.digest for one in told["bases"]} == {
+        "python:3.11-slim": PUBLIC.partition("@")[2],
+        python: "sha256:1",
+    }
+    assert list(told["folders"]) == ["slipway-wheels"]
+
+
+def test_name_that_the_platform_has_no_copy_of_is_refused_before_anything_is_made(
+    run: Callable[..., Run], world: Any, source: Any, accepted: given.Accepted, workspace: given.Workspace
+) -> None:
+    source.content["Dockerfile"] = b"FROM python:3.12-slim"
+    for stage in (CHECKOUT, BUILT):
+        with pytest.raises(PolicyFailed, match="Dockerfile:1: this platform has no copy") as caught:
+            stage.run(run(stage, accepted, workspace))
+        assert caught.value.code == "image.base-unknown"
+        assert "python:3.11-slim" in caught.value.remedy
+    assert world.did == []
+
+
+def test_base_that_the_registry_has_no_more_is_told(
+    run: Callable[..., Run],
+    world: Any,
+    accepted: given.Accepted,
+    workspace: given.Workspace,
+    dockerfile: None,
+) -> None:
+    del world.of_registry.images[PUBLIC.partition("@")[2]]
+    with pytest.raises(Permanent, match=r"which python:3\.11-slim stands for"):
+        BUILT.run(run(BUILT, accepted, workspace))
 
 
 def test_image_that_the_registry_has_is_not_built_again(
@@ -108,38 +164,68 @@ def test_image_that_the_registry_has_is_not_built_again(
     world.did.clear()
     world.of_registry.images["aaaaaaaaaaaa"] = image(labels={INPUTS: inputs})
     again = BUILT.run(run(BUILT, accepted, workspace))
-    assert (again.id, again.inputs) == (None, inputs)
+    assert (again.digest, again.volume, again.inputs) == (None, None, inputs)
     assert world.did == []
 
 
 def test_commit_without_the_dockerfile_is_at_fault(
-    run: Callable[..., Run], world: Any, accepted: given.Accepted, workspace: given.Workspace
+    run: Callable[..., Run], source: Any, accepted: given.Accepted, workspace: given.Workspace
 ) -> None:
+    source.content.clear()
     with pytest.raises(PolicyFailed, match="Dockerfile is not in the repository"):
         BUILT.run(run(BUILT, accepted, workspace))
 
 
-def test_pushed_image_is_on_record_by_the_registrys_digest(run: Callable[..., Run], world: Any) -> None:
-    engine = world.of_engine
+@pytest.fixture
+def built(world: Any) -> given.Built:
+    """An image of one layer, in its volume."""
+    blobs = {digest_of(one): one for one in (b"{}", b"layer")}
+    config, layer = blobs
+    parts = {"config": {"digest": config}, "layers": [{"digest": layer}], "mediaType": "application/image"}
+    manifest = json.dumps(parts).encode()
+    blobs[digest_of(manifest)] = manifest
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as files:
+        for digest, content in blobs.items():
+            entry = tarfile.TarInfo(f"image/blobs/sha256/{digest.partition(':')[2]}")
+            entry.size = len(content)
+            files.addfile(entry, io.BytesIO(content))
+    world.of_engine.archives["slipway-image-1"] = tar.getvalue()
+    return BUILT_.model_copy(update={"digest": digest_of(manifest)})
 
-    def kept(repository: str, tag: str, username: str, password: str) -> str:
-        world.of_registry.images[tag] = image()
-        world.did.append(("push", f"{repository}:{tag}"))
-        return ONE
 
-    engine.push = kept
-    found = PUSH.run(run(PUSH, BUILT_))
-    assert (found.image, found.digest) == (f"{BUILT_.repository}@{ONE}", ONE)
-    assert [one[0] for one in world.did] == ["exclusive", "tag", "push", "update", "ready"]
-    world.did.clear()
-    assert PUSH.run(run(PUSH, BUILT_)) == found  # a second try pushes nothing
+def digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def test_pushed_image_is_on_record_by_its_digest(
+    run: Callable[..., Run], world: Any, accepted: given.Accepted, built: given.Built
+) -> None:
+    world.of_registry.keeps = image(digest=built.digest, name_digest=built.digest)
+    found = PUSH.run(run(PUSH, accepted, built))
+    assert (found.image, found.digest) == (f"{BUILT_.repository}@{built.digest}", built.digest)
+    [(repository, tag, pushed)] = world.of_registry.pushed
+    assert (repository, tag, len(pushed.blobs)) == ("ai-generation", "aaaaaaaaaaaa", 2)
     assert [one[0] for one in world.did] == ["exclusive", "update", "ready"]
+    assert PUSH.run(run(PUSH, accepted, built)) == found  # a second try pushes nothing
+    assert len(world.of_registry.pushed) == 1
 
 
-def test_push_that_the_registry_does_not_keep_is_tried_again(run: Callable[..., Run], world: Any) -> None:
+def test_push_that_the_registry_does_not_keep_is_tried_again(
+    run: Callable[..., Run], world: Any, accepted: given.Accepted, built: given.Built
+) -> None:
     with pytest.raises(Transient, match="was pushed, and the registry does not have it"):
-        PUSH.run(run(PUSH, BUILT_))
+        PUSH.run(run(PUSH, accepted, built))
     assert ("ready", "ai-generation.aaaaaaaaaaaa") not in world.did
+
+
+def test_image_that_was_there_and_is_gone_is_built_by_clearing(
+    run: Callable[..., Run], world: Any, accepted: given.Accepted
+) -> None:
+    nothing = BUILT_.model_copy(update={"digest": None, "volume": None})
+    with pytest.raises(Permanent, match="is not any more") as caught:
+        PUSH.run(run(PUSH, accepted, nothing))
+    assert caught.value.remedy == "clear image.build"
 
 
 def test_image_comes_after_the_gate_and_its_contents_are_listed_before_it_is_pushed(service: Service) -> None:

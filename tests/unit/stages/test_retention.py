@@ -16,7 +16,7 @@ from slipway.catalog import Retention, Service
 from slipway.errors import Permanent, Transient
 from slipway.release import given
 from slipway.stages import retention
-from slipway.stages.retention import WHEELS, Cleaning, of_engine, of_ledger, of_registry, of_runs
+from slipway.stages.retention import Cleaning, of_engine, of_ledger, of_registry, of_runs
 
 DAYS = 90
 
@@ -55,6 +55,7 @@ def at(world: Any, service: Service) -> Callable[..., Cleaning]:
         world.platform = lambda: SimpleNamespace(
             environment="staging",
             images={"base-python": "base@sha256:1"},
+            base_images={},
             registry=SimpleNamespace(address="registry:5000"),
         )
         known: dict[str, Any] = {
@@ -81,22 +82,24 @@ def test_volumes_and_images_of_nothing_that_is_deployed_go_after_their_days(
     kept = [
         stored(world, "volume", "slipway-src-now"),
         stored(world, "volume", "slipway-deps-now"),
-        stored(world, "image", f"{WHEELS}:now"),
+        stored(world, "volume", "slipway-builder-web", days=0),
+        stored(world, "volume", "slipway-image-young", days=0),
         stored(world, "image", "registry:5000/base", digests=("base@sha256:1",)),
         stored(world, "image", "somebody/elses"),
         stored(world, "volume", "slipway-src-young", days=0),
     ]
     past = [
         stored(world, "volume", "slipway-src-old"),
-        stored(world, "image", f"{WHEELS}:old"),
+        stored(world, "volume", "slipway-builder-old"),
+        stored(world, "volume", "slipway-image-old"),
         stored(world, "image", "registry:5000/web:old"),
     ]
     engine = Engine(*kept, *past)
     found = of_engine(at(engine, workspaces={"web": deployed}))
     assert engine.gone == [one.name for one in past]
     assert [(one["what"], one["removed"], one["bytes"]) for one in found.rows] == [
-        ("volumes", 1, 10),
-        ("images", 2, 20),
+        ("volumes", 3, 30),
+        ("images", 1, 10),
         ("build layers", 3, 30),
     ]
 

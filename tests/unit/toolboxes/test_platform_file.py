@@ -68,16 +68,27 @@ def test_what_is_no_platform_file_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "platform.yaml"
     file.write_text(text)
     with pytest.raises(CatalogError, match="no platform file"):
-        write(file, {"a": "r/a@sha256:2"})
+        write(file, {"a": "r/a@sha256:2"}, {})
     assert file.read_text() == text
 
 
 def test_file_is_written_whole_with_its_mode_or_made(tmp_path: Path) -> None:
     file = tmp_path / "platform.yaml"
-    write(file, {"a": "r/a@sha256:1"})
+    write(file, {"a": "r/a@sha256:1"}, {})
     assert file.read_text() == "images:\n  a: r/a@sha256:1\n"
     file.chmod(0o600)
-    write(file, {"a": "r/a@sha256:2"})
+    write(file, {"a": "r/a@sha256:2"}, {})
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("images:\n  a: r/a@sha256:2\n", 0o600)
     with pytest.raises(CatalogError, match="cannot be written"):
-        write(tmp_path / "none/platform.yaml", {"a": "r/a@sha256:2"})
+        write(tmp_path / "none/platform.yaml", {"a": "r/a@sha256:2"}, {})
+
+
+def test_bases_by_public_names_have_a_part_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "platform.yaml"
+    file.write_text(FILE)
+    for digest in ("1", "2"):
+        write(file, {"base-python": "r/b@sha256:4"}, {"python:3.11-slim": f"r/p@sha256:{digest}"})
+    found = yaml.safe_load(file.read_text())
+    assert found["base_images"] == {"python:3.11-slim": "r/p@sha256:2"}
+    assert found["images"]["base-python"] == "r/b@sha256:4"
+    assert "# of March" in file.read_text()

@@ -38,7 +38,11 @@ def test_what_tools_leave_in_a_checkout_is_no_part_of_the_key(folder: Path) -> N
     [
         ("toolbox-scan/bin/sast", {"toolbox-scan"}),
         ("shared/gate/gate.py", {"toolbox-scan", "toolbox-python", "toolbox-node"}),
-        ("base-python/Dockerfile", IMAGES - {"base-debian", "package-proxy"}),
+        (
+            "base-python/Dockerfile",
+            IMAGES
+            - {"base-debian", "package-proxy", "library-debian", "library-python", "library-python-full"},
+        ),
         ("base-debian/Dockerfile", IMAGES),
         ("shared/build/apt-install", IMAGES - {"base-debian"}),
     ],
@@ -99,6 +103,17 @@ def test_list_that_cannot_be_built_is_refused(tmp_path: Path, listed: str | None
         (tmp_path / "images.toml").write_text(listed)
     with pytest.raises(CatalogError, match=why):
         Recipes.of(tmp_path)
+
+
+def test_images_that_dockerfiles_build_on_are_told_by_their_public_names() -> None:
+    recipes = Recipes.of()
+    refs = {name: f"r/{name}@sha256:1" for name in recipes.needed(["library-python-full", "toolbox-scan"])}
+    own, public = recipes.parted(refs)
+    assert set(own) == {"base-debian", "base-python", "toolbox-scan"}
+    assert public["python:3.11-slim"] == refs["library-python"]
+    assert public["python:3.11"] == refs["library-python-full"]
+    assert "node:24" not in public
+    assert sorted(public) == sorted(set(public) & {one for names in recipes.names.values() for one in names})
 
 
 def test_unknown_image_is_refused_with_the_one_that_is_meant() -> None:

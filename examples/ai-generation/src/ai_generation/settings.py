@@ -42,8 +42,8 @@ class Settings:
             database_url_file=Path(file) if file else None,
             pool_max=int(_number(environ, "DATABASE_POOL_MAX", "4", 1, 50)),
             database_timeout_s=_number(environ, "DATABASE_TIMEOUT_S", "3", 0.05, 60),
-            commit=environ.get("SLIPWAY_COMMIT", "unknown"),
-            build=environ.get("SLIPWAY_BUILD", "unknown"),
+            commit=environ.get("APP_COMMIT", "unknown"),
+            build=environ.get("APP_BUILD", "unknown"),
             log_level=log_level,
         )
 

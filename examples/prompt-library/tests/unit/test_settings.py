@@ -47,6 +47,6 @@ def test_value_out_of_range_is_named_with_what_is_allowed(name: str, value: str)
 
 def test_commit_and_build_come_from_the_image() -> None:
     settings = Settings.from_environment(
-        {"DATABASE_URL": "postgresql://x", "SLIPWAY_COMMIT": "c0ffee", "SLIPWAY_BUILD": "17"}
+        {"DATABASE_URL": "postgresql://x", "APP_COMMIT": "c0ffee", "APP_BUILD": "17"}
     )
     assert (settings.commit, settings.build) == ("c0ffee", "17")

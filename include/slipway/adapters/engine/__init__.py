@@ -4,7 +4,7 @@ Names of what is made here begin with ``slipway-`` and end with a content hash (
 Everything is given to the engine as a stream: it may run on another machine.
 """
 
-from slipway.adapters.engine.builds import build
+from slipway.adapters.engine.builds import Base, Place, build
 from slipway.adapters.engine.containers import (
     BOUNDS,
     SCRATCH,
@@ -15,14 +15,14 @@ from slipway.adapters.engine.containers import (
     wait_exit,
     wait_until,
 )
-from slipway.adapters.engine.images import ensure_image, image_exists, image_of_folder, push, tag
+from slipway.adapters.engine.images import ensure_image, image_exists
 from slipway.adapters.engine.networks import network, networks_of, remove_network
 from slipway.adapters.engine.output import LOG_HEAD, LOG_TAIL, bounded, log_tail
 from slipway.adapters.engine.packages import package_network
 from slipway.adapters.engine.refusals import APIClient, explained
 from slipway.adapters.engine.report_files import REPORT_LIMIT, REPORTS_LIMIT, reports
 from slipway.adapters.engine.storage import Stored, of_runs, prune_builds, remove, stored
-from slipway.adapters.engine.volumes import fill_volume, has_file, prepare_volume
+from slipway.adapters.engine.volumes import archive, fill_volume, has_file, prepare_volume
 
 __all__ = [
     "BOUNDS",
@@ -33,7 +33,10 @@ __all__ = [
     "SCRATCH",
     "UID",
     "APIClient",
+    "Base",
+    "Place",
     "Stored",
+    "archive",
     "bounded",
     "build",
     "ensure_image",
@@ -41,7 +44,6 @@ __all__ = [
     "fill_volume",
     "has_file",
     "image_exists",
-    "image_of_folder",
     "log_tail",
     "network",
     "networks_of",
@@ -49,7 +51,6 @@ __all__ = [
     "package_network",
     "prepare_volume",
     "prune_builds",
-    "push",
     "remove",
     "remove_container",
     "remove_network",
@@ -57,7 +58,6 @@ __all__ = [
     "resolver",
     "start",
     "stored",
-    "tag",
     "wait_exit",
     "wait_until",
 ]

@@ -1,149 +1,404 @@
-"""Building images with BuildKit, and whose fault it is if that fails."""
+"""Building images: BuildKit in a container of a service's own, on a network where nothing but the package proxies is reached.
+
+The builder has no registry and no login: what a Dockerfile names is handed to it, and the image comes out in a volume.
+"""
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import subprocess
+import tarfile
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from slipway import build_context, buildkit, process
-from slipway.errors import Permanent, PolicyFailed, SlipwayError, Transient
+from slipway import build_context, buildkit
+from slipway.adapters.engine.containers import remove_container, resolver, wait_exit
+from slipway.adapters.engine.networks import remove_network
+from slipway.adapters.engine.output import bounded, log_tail
+from slipway.adapters.engine.packages import package_network
+from slipway.adapters.engine.refusals import APIClient, explained
+from slipway.errors import PolicyFailed, SlipwayError, Transient
+
+UID = 10003
+"""User of the builder; its image makes it."""
+MEMORY, CPUS, PIDS, DISK_GB = "3g", 2.0, 2048, 20
+"""What a build may take at most. Disk: layers and caches of one service, of all its builds together."""
+
+STATE, WORK, OUT = "/var/lib/buildkit", "/work", "/out"
+TOO_LARGE = 75
+"""Exit code of a builder that takes more disk than it may (`toolboxes/image-builder/bin/start`)."""
+_ALIVE = ["buildctl", "debug", "workers"]
+READY_S, TIMED_OUT = 60, 124
+
+
+@dataclass(frozen=True)
+class Base:
+    """An image that a Dockerfile names, and is given.
+
+    :param name: as it stands there.
+    :param digest: of its manifest. :param layout: gives it as the tar of an OCI layout.
+    """
+
+    name: str
+    digest: str
+    layout: Callable[[], IO[bytes]] = field(repr=False)
+
+    @property
+    def folder(self) -> str:
+        """Give where the builder has it."""
+        return f"{STATE}/bases/{self.digest.rpartition(':')[2]}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an image is built, and where it goes.
+
+    :param name: of the builder, its network and the volume of what it keeps: one for each service.
+    :param image: of the builder. :param output: the volume that gets the image, as an OCI layout in the folder `image`.
+    :param proxy: the container with the package proxies, None if there are none; :param hosts: their names.
+    :param labels: of all that is made for this run.
+    """
+
+    name: str
+    image: str
+    output: str
+    proxy: str | None
+    hosts: tuple[str, ...]
+    labels: Mapping[str, str]
 
 
 def build(
-    docker_url: str,
+    client: APIClient,
+    place: Place,
     context: IO[bytes],
     *,
-    tag: str,
     dockerfile: str,
+    target: str | None,
+    platform: str,
     arguments: Mapping[str, str],
     labels: Mapping[str, str],
-    registry: str,
-    username: str,
-    password: str,
+    bases: Sequence[Base],
+    folders: Mapping[str, Iterator[bytes]],
     timeout_s: float,
     log: Callable[[str], None],
 ) -> str:
-    """Build an image with BuildKit, without network, from a commit's tar, as `docker build` builds a folder of these files.
+    """Build an image from a commit's tar, as `docker build` builds a folder of these files; give its digest.
 
-    Gives the image's id.
+    One at a time for each service: see to that. What a killed one left is removed first.
 
-    :raises PolicyFailed: if the Dockerfile or the context is at fault: then the engine answers, and says what failed.
-    :raises Transient: if the engine does not answer, or cannot have the base image.
+    :param folders: names that the Dockerfile may build from, each with the tar of what is there.
+    :raises PolicyFailed: if the Dockerfile or the context is at fault, or more is taken than may be.
+    :raises Transient: if the engine or the builder does not do its part.
     """
-    with tempfile.TemporaryDirectory(prefix="slipway-docker-") as made:
-        folder = Path(made)
-        _sign_in(folder, registry, username, password)
-        (folder / "context").mkdir()
-        build_context.unpack(context, folder / "context")
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(_DECIDING)},
-            "DOCKER_HOST": docker_url,
-            "DOCKER_CONFIG": made,
-            "DOCKER_BUILDKIT": "1",
-            "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",  # a client without buildx makes none, and knows no option for it
-        }
-        argv = ["docker", "build", "--progress", "plain", "--network", "none", "--tag", tag]
-        argv += ["--file", str(folder / "context" / dockerfile), "--iidfile", str(folder / "id")]
-        for name, value in sorted(arguments.items()):
-            argv += ["--build-arg", f"{name}={value}"]
-        for name, value in sorted(labels.items()):
-            argv += ["--label", f"{name}={value}"]
-        # the CLI writes progress to standard error: joined to standard output so that it comes back on success, too
-        with (folder / "said").open("w+b") as output:
-            failure = None
-            try:
-                process.run(
-                    ["sh", "-c", 'exec "$@" 2>&1', "docker-build", *argv, str(folder / "context")],
-                    timeout_s=timeout_s,
-                    environment=environment,
-                    stdout=output,
-                )
-            except Transient as e:
-                failure = e
-            said = _end_of(output)
-        for line in said:
-            log(line)
-        if failure:
-            raise _why(failure, said, tag, dockerfile, answers=_answers(environment)) from failure
-        return (folder / "id").read_text().strip()
+    with tempfile.TemporaryDirectory(prefix="slipway-build-") as made:
+        folder = Path(made) / "context"
+        folder.mkdir()
+        build_context.unpack(context, folder)
+        with _cleared(client, place), _running(client, place):
+            _send(client, place.name, WORK, _packed(folder))
+            for base in bases:
+                _lay(client, place.name, base)
+            for name, tar in folders.items():
+                _send(client, place.name, f"{WORK}/{name}", tar, make=True)
+            _told(client, place.name, ["rm", "-rf", f"{OUT}/image"])  # of an attempt that was killed
+            argv = _command(dockerfile, target, platform, arguments, labels, bases, list(folders))
+            said = _run(client, place.name, argv, dockerfile, timeout_s, log)
+            return _digest(client, place.name, said)
 
 
-_DECIDING = ("BUILDKIT_", "BUILDX_", "DOCKER_CONTEXT", "DOCKER_DEFAULT_PLATFORM", "DOCKER_CONTENT_TRUST")
-"""Beginnings of the variables by which a docker client builds something else, or elsewhere, than it was told."""
+def _command(
+    dockerfile: str,
+    target: str | None,
+    platform: str,
+    arguments: Mapping[str, str],
+    labels: Mapping[str, str],
+    bases: Sequence[Base],
+    folders: Sequence[str],
+) -> list[str]:
+    """Give the client's command. What a Dockerfile's `# syntax=` says is not heeded: the builder's own frontend reads it."""
+    context = f"{WORK}/context"
+    options = {
+        "filename": dockerfile,
+        "cmdline": "platform",
+        "platform": platform,
+        **({"target": target} if target else {}),
+        **{f"build-arg:{name}": value for name, value in sorted(arguments.items())},
+        **{f"label:{name}": value for name, value in sorted(labels.items())},
+    }
+    argv = ["buildctl", "build", "--progress", "plain", "--frontend", "dockerfile.v0"]
+    argv += ["--local", f"context={context}", "--local", f"dockerfile={context}"]
+    for name, value in options.items():
+        argv += ["--opt", f"{name}={value}"]
+    for at, base in enumerate(bases):
+        argv += ["--opt", f"context:{base.name}=oci-layout://base{at}@{base.digest}"]
+        argv += ["--oci-layout", f"base{at}={base.folder}"]
+    for name in folders:
+        argv += ["--opt", f"context:{name}=local:{name}", "--local", f"{name}={WORK}/{name}"]
+    out = f"type=oci,tar=false,dest={OUT}/image,rewrite-timestamp=true"
+    return [*argv, "--output", out, "--metadata-file", f"{WORK}/built.json"]
 
 
+@contextmanager
+def _running(client: APIClient, place: Place) -> Iterator[None]:
+    """Have the service's builder for as long as it is needed, on a network of its own."""
+    _remove(client, place)
+    try:
+        if place.proxy:
+            package_network(client, place.name, place.proxy, place.hosts, place.labels)
+        _start(client, place)
+        _ready(client, place.name)
+        yield
+    finally:
+        _remove(client, place)
+
+
+@contextmanager
+def _cleared(client: APIClient, place: Place) -> Iterator[None]:
+    """Forget what the builder keeps if that has become too much: the next build begins with nothing."""
+    try:
+        yield
+    except PolicyFailed as e:
+        if e.code == "image.build-too-large":
+            with explained(f"removing volume {place.name}"):
+                client.remove_volume(place.name, force=True)
+        raise
+
+
+def _remove(client: APIClient, place: Place) -> None:
+    remove_container(client, place.name)
+    remove_network(client, place.name)
+
+
+def _start(client: APIClient, place: Place) -> None:
+    from docker.types import Mount, Ulimit
+
+    network = place.name if place.proxy else "none"
+    with explained(f"starting {place.name}"):
+        host = client.create_host_config(
+            **resolver(network),
+            network_mode=network,
+            mounts=[
+                Mount(STATE, place.name, type="volume"),
+                Mount(OUT, place.output, type="volume"),
+                Mount(WORK, None, type="volume"),
+                Mount("/run/buildkit", None, type="volume"),
+                Mount("/tmp", None, type="tmpfs", tmpfs_size=64 << 20, tmpfs_mode=0o1777),
+            ],
+            read_only=True,
+            cap_drop=["ALL"],
+            cap_add=[
+                "SETUID",
+                "SETGID",
+            ],  # for newuidmap alone, which gives the builder's namespace its users
+            # a user namespace is to be made in here, and the kernel's file systems mounted in it
+            security_opt=["seccomp=unconfined", "apparmor=unconfined"],
+            mem_limit=MEMORY,
+            memswap_limit=MEMORY,
+            nano_cpus=int(CPUS * 1e9),
+            pids_limit=PIDS,
+            ipc_mode="private",
+            ulimits=[Ulimit(name="core", soft=0, hard=0)],
+            log_config={"Type": "json-file", "Config": {"max-size": "5m", "max-file": "1"}},
+        )
+        host |= {"MaskedPaths": [], "ReadonlyPaths": []}
+        created = client.create_container(
+            place.image,
+            name=place.name,
+            user=str(UID),
+            environment={"SLIPWAY_DISK_GB": str(DISK_GB)},
+            labels=dict(place.labels),
+            host_config=host,
+        )
+        client.start(created["Id"])
+
+
+def _ready(client: APIClient, name: str) -> None:
+    until = time.monotonic() + READY_S
+    while True:
+        code, said = _told(client, name, _ALIVE)
+        if code == 0:
+            return
+        running = code is not None
+        if not running or time.monotonic() > until:
+            raise Transient(
+                f"the builder {name} {'is not ready' if running else 'ended before it was ready'}: {said[-200:]}",
+                code="image.builder-not-ready",
+                remedy="see whether the engine's machine lets an unprivileged user make user namespaces (docs/security.md)",
+                lines=log_tail(client, name, 15),
+            )
+        time.sleep(0.3)
+
+
+def _told(client: APIClient, name: str, argv: Sequence[str]) -> tuple[int | None, str]:
+    """Run a command in the builder; give its exit code, None if it does not run any more, and what it said."""
+    import docker.errors
+
+    with explained(f"asking {name}"):
+        try:
+            asked = client.exec_create(name, list(argv))["Id"]
+            said = client.exec_start(asked).decode(errors="replace").strip()
+            return client.exec_inspect(asked)["ExitCode"], said
+        except docker.errors.APIError as e:
+            if e.status_code not in (404, 409):
+                raise
+            return None, str(e.explanation)
+
+
+def _packed(folder: Path) -> IO[bytes]:
+    """Give a folder's tar, all of it the builder's."""
+    packed = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the last of it
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        tar.add(folder, "context", filter=_owned)
+    packed.seek(0)
+    return packed
+
+
+def _owned(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = UID
+    entry.uname = entry.gname = ""
+    return entry
+
+
+def _send(client: APIClient, name: str, folder: str, tar: Any, *, make: bool = False) -> None:
+    """Put files into the builder. :param make: the folder, too."""
+    with explained(f"sending files to {name}"):
+        if make:
+            out = io.BytesIO()
+            with tarfile.open(fileobj=out, mode="w") as parent:
+                entry = _owned(tarfile.TarInfo(folder.rpartition("/")[2]))
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+                parent.addfile(entry)
+            client.put_archive(name, folder.rpartition("/")[0], out.getvalue())
+        client.put_archive(name, folder, tar)
+
+
+def _lay(client: APIClient, name: str, base: Base) -> None:
+    """Let the builder have a base, which it keeps for the service's next builds."""
+    if _told(client, name, ["test", "-e", f"{base.folder}/index.json"])[0] == 0:
+        return
+    _told(client, name, ["mkdir", "-p", f"{base.folder}.part"])
+    with base.layout() as tar:
+        _send(client, name, f"{base.folder}.part", tar)
+    _told(client, name, ["rm", "-rf", base.folder])
+    _told(client, name, ["mv", f"{base.folder}.part", base.folder])
+
+
+_WARNING = 'time="'
+"""What the client's own warnings begin with; a step's words have the step's number before them."""
 _SAID_LIMIT = 4_000_000
-"""Bytes of a build's output that are looked at, the last: BuildKit keeps 1 MiB of each step (BUILDKIT_STEP_LOG_MAX_SIZE)."""
+"""Bytes of a build's output that are looked at, the last: BuildKit keeps 2 MiB of each step."""
 
 
-def _end_of(output: IO[bytes]) -> list[str]:
-    size = output.seek(0, os.SEEK_END)
-    output.seek(max(0, size - _SAID_LIMIT))
-    if size > _SAID_LIMIT:
-        output.readline()  # what is left of a line may begin with anything
-    return buildkit.lines(output.read().decode(errors="replace"))
+def _run(
+    client: APIClient,
+    name: str,
+    argv: Sequence[str],
+    dockerfile: str,
+    timeout_s: float,
+    log: Callable[[str], None],
+) -> list[str]:
+    """Run the build, told line by line; give its last lines.
+
+    :raises PolicyFailed: :raises Transient: see :func:`build`.
+    """
+    import docker.errors
+
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        remove_container(client, name)
+
+    timer = threading.Timer(timeout_s + 15, end)  # `timeout` runs beside pushed code
+    timer.start()
+    try:
+        with explained(f"building in {name}"):
+            asked = client.exec_create(name, ["timeout", "-k", "5", f"{timeout_s:.0f}", *argv])["Id"]
+            said = _logged(client.exec_start(asked, stream=True), log)
+            try:
+                code = client.exec_inspect(asked)["ExitCode"]
+                if code != 0 and _told(client, name, _ALIVE)[0] != 0:
+                    wait_exit(client, name, 15)  # it says with which code it ends
+                state = client.inspect_container(name)["State"]
+            except docker.errors.NotFound:  # it went with its engine
+                code, state = None, {"Running": False, "ExitCode": None}
+    finally:
+        timer.cancel()
+    if code != 0:
+        raise _why(TIMED_OUT if late.is_set() else code, state, said, dockerfile, timeout_s)
+    return said
+
+
+def _logged(chunks: Any, log: Callable[[str], None]) -> list[str]:
+    """Tell each line as it comes, within the bounds of a container's log; give the last ones."""
+    kept, rest = "", ""
+    for chunk in bounded(chunks):
+        text = chunk.decode(errors="replace")
+        kept = (kept + text)[-_SAID_LIMIT:]
+        *lines, rest = (rest + text).split("\n")
+        for line in lines:
+            if line.strip() and not line.startswith(_WARNING):
+                log(line.removesuffix("\r"))
+    if rest.strip():
+        log(rest)
+    return [line for line in buildkit.lines(kept) if not line.startswith(_WARNING)]
 
 
 def _why(
-    failure: Transient, said: Sequence[str], tag: str, dockerfile: str, *, answers: bool
+    code: int | None, state: Mapping[str, Any], said: Sequence[str], dockerfile: str, timeout_s: float
 ) -> SlipwayError:
     last, step = said[-15:], buildkit.failed_step(said[-40:])
-    fault = buildkit.fault(said)
-    if not answers or fault is buildkit.Fault.ENGINE:
-        return Transient(
-            f"Docker engine: building {tag}: it went away, or has no room: {step or failure}",
-            code="engine.gone-while-building",
-            remedy="see that the engine of slipway_engine runs (`docker info`), and the room on its disk (`docker system df`)",
-            lines=last,
-        )
-    if said and "buildx component is missing" in said[0]:
-        return Permanent(
-            "the worker's docker client has no BuildKit",
-            code="engine.buildkit-missing",
-            remedy="put Debian's /usr/bin/docker, or one with buildx, first on PATH of the workers",
-            lines=last,
-        )
-    if fault is buildkit.Fault.BASE:
-        return Transient(
-            f"the image could not be built: {step}",
-            code="image.base-unavailable",
-            remedy="see that the registry answers the engine, and has the base images of the platform file",
-            lines=last,
-        )
-    if isinstance(failure.__cause__, subprocess.TimeoutExpired):
+    if code == TIMED_OUT:
         return PolicyFailed(
-            f"the image is not built after {failure.__cause__.timeout:.0f} s",
+            f"the image is not built after {timeout_s:.0f} s",
             code="image.build-timed-out",
             remedy="make it quicker, or raise image.timeout_s in the catalog",
             lines=last,
         )
+    if not state["Running"] and state["ExitCode"] == TOO_LARGE:
+        return PolicyFailed(
+            f"what is built and kept for this service takes more than {DISK_GB} GB",
+            code="image.build-too-large",
+            remedy="let the image hold less, or `--mount=type=cache`; what was kept is gone now",
+            lines=last,
+        )
+    if code is None or not state["Running"] or buildkit.fault(said) is buildkit.Fault.ENGINE:
+        return Transient(
+            f"the builder went away, or has no room: {step or f'exit code {code}'}",
+            code="engine.gone-while-building",
+            remedy="see that the engine of slipway_engine runs (`docker info`), and the room on its disk (`docker system df`)",
+            lines=last,
+        )
+    killed = f"; a build has {MEMORY} of memory" if "exit code: 137" in step else ""
     return PolicyFailed(
-        f"the image does not build: {step or failure}",
+        f"the image does not build: {step or f'exit code {code}'}{killed}",
         code="image.build-failed",
-        remedy=f"correct {dockerfile}; a build has no network and only the pinned base images",
+        remedy=f"correct {dockerfile}; a build reaches the package proxies alone, and only the platform's images",
         lines=last,
     )
 
 
-def _answers(environment: Mapping[str, str]) -> bool:
-    try:
-        process.run(["docker", "version"], timeout_s=15, environment=environment)
-    except Transient as e:
-        if not e.lines:  # not installed, or no end: it has its own words
-            raise
-        return False
-    return True
-
-
-def _sign_in(folder: Path, registry: str, username: str, password: str) -> None:
-    import base64
-
-    config = folder / "config.json"
-    config.touch(mode=0o600)
-    auth = base64.b64encode(f"{username}:{password}".encode()).decode()
-    config.write_text(json.dumps({"auths": {registry: {"auth": auth}}}))
+def _digest(client: APIClient, name: str, said: Sequence[str]) -> str:
+    with explained(f"reading what {name} has built"), tempfile.TemporaryFile() as tar:
+        chunks, _ = client.get_archive(name, f"{WORK}/built.json")
+        for chunk in chunks:
+            tar.write(chunk)
+        tar.seek(0)
+        with tarfile.open(fileobj=tar) as files:
+            member = files.extractfile("built.json")
+            found = json.load(member) if member else {}
+    digest = found.get("containerimage.digest")
+    if not digest:
+        raise Transient(
+            f"the builder {name} names no digest of what it has built",
+            code="image.built-without-digest",
+            remedy="clear the task",
+            lines=said[-5:],
+        )
+    return str(digest)

@@ -53,6 +53,13 @@ def has_file(client: APIClient, image: str, volume: str, target: str, name: str)
         return True
 
 
+def archive(client: APIClient, image: str, volume: str, target: str, folder: str) -> Iterator[bytes]:
+    """Give a folder of a volume as a tar, in pieces."""
+    with explained(f"reading volume {volume}"), holding(client, image, volume, target) as holder:
+        chunks, _ = client.get_archive(holder, f"{target}/{folder}")
+        yield from chunks
+
+
 def fill_volume(client: APIClient, image: str, volume: str, target: str, tar: IO[bytes]) -> bool:
     """Put the files of ``tar`` into ``volume``, and ``.complete`` last; False if ``.complete`` was there already."""
     if has_file(client, image, volume, target, ".complete"):

@@ -5,18 +5,21 @@ from __future__ import annotations
 import io
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import PurePosixPath
 from typing import IO, Any
 
 import pytest
 
 from slipway.adapters import engine as adapter
-from slipway_sandbox.part import Sandbox
+from slipway.adapters.registry import Registry
+from slipway.catalog.platform import Packages, load_platform
+from slipway_sandbox.part import Part, Sandbox
 
 LABELS = {"slipway": "test"}
 
-Build = Callable[..., list[str]]
+Build = Callable[..., tuple[str, list[str]]]
 
 WRITTEN = 1_700_000_000
 
@@ -40,7 +43,9 @@ def _tar_of(files: Mapping[str, bytes | str], folders: bool = False) -> IO[bytes
     """Give a tar of files, and of links (whose content is text); with ``folders`` as git writes it."""
     packed = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        for folder in sorted({str(one) for name in files for one in Path(name).parents} - {"."}) * folders:
+        for folder in (
+            sorted({str(one) for name in files for one in PurePosixPath(name).parents} - {"."}) * folders
+        ):
             info = tarfile.TarInfo(folder)
             info.type, info.mtime, info.mode = tarfile.DIRTYPE, WRITTEN, 0o775
             tar.addfile(info)
@@ -67,42 +72,71 @@ def _script(
     return code_, engine.logs(name).decode()
 
 
+@pytest.fixture(scope="session")
+def packages(sandbox: Sandbox, parts: dict[str, Part]) -> Packages:
+    """Gives what the platform file says of the proxies."""
+    found = load_platform(sandbox.layout.platform_file).packages
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def asked(sandbox: Sandbox, account: Callable[[str], tuple[str, str]]) -> Registry:
+    """Gives the registry, as somebody who may pull."""
+    return Registry(sandbox.registry, *account("pull"), sandbox.registry_ca)
+
+
 @pytest.fixture
-def build(
-    sandbox: Sandbox,
+def place(
+    engine: Any,
     unique: str,
-    python: str,
+    images: dict[str, str],
+    packages: Packages,
     account: Callable[[str], tuple[str, str]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Build:
-    """Builds `unique:1` of a Dockerfile's text; gives the lines that were logged."""
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # Debian's client, as the workers have it
+) -> Iterator[adapter.Place]:
+    """Gives where a test builds. What its builder keeps is kept for the next test: unpacked bases."""
+    adapter.ensure_image(engine, images["image-builder"], *account("pull"))
+    proxy, hosts = packages.container, packages.hosts
+    yield adapter.Place("slipway-test-builder", images["image-builder"], unique, proxy, hosts, LABELS)
+    engine.remove_volume(unique, force=True)
+
+
+@pytest.fixture
+def build(engine: Any, place: adapter.Place, python: str, images: dict[str, str], asked: Registry) -> Build:
+    """Builds an image of a Dockerfile's text; gives its digest and the lines that were logged."""
+
+    def base(name: str, ref: str) -> adapter.Base:
+        repository, _, digest = ref.partition("/")[2].partition("@")
+        return adapter.Base(name, digest, partial(asked.layout, repository, digest))
 
     def run(
         dockerfile: str,
-        tag: str = f"{unique}:1",
-        url: str = sandbox.docker_host,
+        *,
+        begins: str = "ARG BASE\nFROM ${BASE}\n",
         files: Mapping[str, bytes | str] | None = None,
         path: str = "Dockerfile",
-    ) -> list[str]:
+        at: adapter.Place = place,
+        target: str | None = None,
+        folders: Mapping[str, Iterator[bytes]] | None = None,
+        timeout_s: float = 120,
+    ) -> tuple[str, list[str]]:
         said: list[str] = []
-        user, password = account("pull")
-        text = f"ARG BASE\nFROM ${{BASE}}\n{dockerfile}".encode()
-        built = adapter.build(
-            url,
-            _tar_of({path: text, **(files or {})}, folders=True),
-            tag=tag,
+        digest = adapter.build(
+            engine,
+            at,
+            _tar_of({path: f"{begins}{dockerfile}".encode(), **(files or {})}, folders=True),
             dockerfile=path,
-            arguments={"BASE": python},
-            labels=LABELS,
-            registry=sandbox.registry,
-            username=user,
-            password=password,
-            timeout_s=60,
+            target=target,
+            platform="linux/amd64",
+            arguments={"BASE": python, "SOURCE_DATE_EPOCH": str(WRITTEN)},
+            labels={"test": "what=ever, it is"},
+            bases=[base(python, python), base("python:3.11-slim", images["library-python"])],
+            folders=folders or {},
+            timeout_s=timeout_s,
             log=said.append,
         )
-        assert built.startswith("sha256:")
-        return said
+        assert digest.startswith("sha256:")
+        return digest, said
 
     return run
 

@@ -1,39 +1,28 @@
-"""Images built by a real engine, from what a commit holds."""
+"""Images built by a real builder, from what a commit holds."""
 
 from __future__ import annotations
 
 import os
 import secrets
-import subprocess
-import tarfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from typing import IO, Any
 
 import pytest
 
 from slipway.adapters import engine as adapter
-from slipway.errors import PolicyFailed, Transient
-from slipway_sandbox.part import Sandbox
+from slipway.adapters.engine import builds
+from slipway.catalog.platform import Packages
+from slipway.errors import PolicyFailed
+
+LABELS = {"slipway": "test"}
 
 WRITTEN = 1_700_000_000  # as in the tars of `tar_of`
 
 
-ABROAD = "198.51.100.1"  # RFC 5737: nobody has it
+pytestmark = pytest.mark.xdist_group("builder")
 
-
-Build = Callable[..., list[str]]
-
-
-def test_what_was_built_is_pushed_though_another_build_took_the_tag(
-    engine: Any, unique: str, sandbox: Sandbox, build: Build
-) -> None:
-    build("LABEL which=mine\n")
-    mine = engine.inspect_image(f"{unique}:1")["Id"]
-    build("LABEL which=other\n")
-    assert engine.inspect_image(f"{unique}:1")["Id"] != mine
-    adapter.tag(engine, mine, unique, "1")
-    assert engine.inspect_image(f"{unique}:1")["Config"]["Labels"]["which"] == "mine"
+Build = Callable[..., tuple[str, list[str]]]
 
 
 def test_failing_build_names_the_failing_line(build: Build) -> None:
@@ -94,62 +83,32 @@ def shown(said: Sequence[str]) -> dict[str, tuple[str, str, str]]:
     ("ignored", "left_out"),
     [
         (b"", set()),
-        (b"tests\n", {"tests/test_app.py", "tests/data/keep.txt"}),
-        (b"/tests/\n", {"tests/test_app.py", "tests/data/keep.txt"}),
-        (b"*.pem\n", {"key.pem"}),
-        (b"**/*.pem\n", {"key.pem", "src/deep/key.pem"}),
-        (b"tests\n!tests/data\n", {"tests/test_app.py"}),
-        (b"!tests/data\ntests\n", {"tests/test_app.py", "tests/data/keep.txt"}),
-        (b"\xef\xbb\xbftests\r\n*.pem  \r\n", {"tests/test_app.py", "tests/data/keep.txt", "key.pem"}),
-        (b"# tests\n  README.md\n", {"README.md"}),
-        (b"\\#odd\nwith space.txt\n", {"#odd", "with space.txt"}),
+        (
+            b"\xef\xbb\xbftests\r\n!tests/data\n**/*.pem  \r\n",
+            {"tests/test_app.py", "key.pem", "src/deep/key.pem"},
+        ),
         (b"*\n!src\nsrc/deep\n", ALL - {"src/app.py", "src/app.sh", "src/up"}),
-        (b"src/?pp.[ps]y\nlink.txt\n", {"src/app.py", "link.txt"}),
-        (b"Dockerfile\n.dockerignore\n", {"Dockerfile", ".dockerignore"}),
     ],
-    ids=lambda value: value.decode(errors="replace") if isinstance(value, bytes) else "",
+    ids=["none", "some", "all but"],
 )
 def test_dockerignore_is_heeded_as_in_a_build_of_a_folder(
     build: Build, ignored: bytes, left_out: set[str]
 ) -> None:
-    assert set(shown(build(show(), files={**TREE, ".dockerignore": ignored}))) == ALL - left_out
+    _, said = build(show(), files={**TREE, ".dockerignore": ignored})
+    assert set(shown(said)) == ALL - left_out
 
 
 def test_dockerignore_of_the_dockerfile_itself_comes_first(build: Build) -> None:
     files = {**TREE, ".dockerignore": b"src\n", "docker/api.Dockerfile.dockerignore": b"tests\ndocker\n"}
-    found = set(shown(build(show(), files=files, path="docker/api.Dockerfile")))
+    _, said = build(show(), files=files, path="docker/api.Dockerfile")
+    found = set(shown(said))
     assert found == {*TREE, ".dockerignore"} - {"tests/test_app.py", "tests/data/keep.txt"}
-
-
-def test_dockerignore_that_is_a_link_is_heeded_as_by_hand(
-    build: Build, sandbox: Sandbox, python: str, unique: str, tmp_path: Path, tar_of: Callable[..., Any]
-) -> None:
-    files = {**TREE, "ignored.txt": b"tests\n", ".dockerignore": "ignored.txt"}
-    found = set(shown(build(show(), files=files)))
-    with tarfile.open(fileobj=tar_of(files, folders=True)) as tar:
-        tar.extractall(tmp_path, filter="data")
-    (tmp_path / "Dockerfile").write_text(f"FROM {python}\n{show()}")
-    argv = [
-        "docker",
-        "build",
-        "--progress",
-        "plain",
-        "--network",
-        "none",
-        "--tag",
-        f"{unique}:1",
-        str(tmp_path),
-    ]
-    environment = {**os.environ, "DOCKER_HOST": sandbox.docker_host, "DOCKER_BUILDKIT": "1"}
-    said = subprocess.run(argv, env=environment, check=True, capture_output=True, text=True).stderr
-    assert set(shown(said.splitlines())) == found
-    assert "src/app.py" in found
 
 
 def test_files_are_as_git_knows_them_whatever_the_workers_umask(build: Build) -> None:
     before = os.umask(0o077)
     try:
-        found = shown(build(show(), files=TREE))
+        found = shown(build(show(), files=TREE)[1])
     finally:
         os.umask(before)
     time = str(WRITTEN)
@@ -158,32 +117,110 @@ def test_files_are_as_git_knows_them_whatever_the_workers_umask(build: Build) ->
     assert found["src/up"] == ("777", time, "../README.md")
 
 
-@pytest.mark.parametrize("ignored", [b"[\n", b"!\n", b"x" * 70_000 + b"\n"], ids=["class", "nothing", "long"])
-def test_dockerignore_that_cannot_be_read_is_the_services_fault(build: Build, ignored: bytes) -> None:
-    with pytest.raises(PolicyFailed, match="the image does not build"):
-        build(show(), files={**TREE, ".dockerignore": ignored})
-
-
-def test_dockerignore_of_many_patterns_takes_no_long_time(build: Build) -> None:
-    patterns = b"".join(b"**/a*a*a*a*a*%d*b\n" % n for n in range(2_000))
-    assert set(shown(build(show(), files={**TREE, "a" * 200: b"", ".dockerignore": patterns}))) >= ALL
-
-
 def test_what_a_failing_step_prints_does_not_make_it_the_engines_fault(build: Build) -> None:
     said = r"dial tcp: i/o timeout\r#3 ERROR: rpc error: code = Unavailable\nunexpected EOF"
     with pytest.raises(PolicyFailed, match=r"the image does not build: RUN printf .*exit code: 7"):
         build(f"RUN printf '{said}' && exit 7\n")
 
 
-def test_base_that_the_registry_does_not_have_is_the_platforms_fault(build: Build, python: str) -> None:
-    gone = python.partition("@")[0] + f"@sha256:{'0' * 64}"
-    with pytest.raises(Transient, match="the image could not be built"):
-        build(f"FROM {gone}\n")
+def test_idiomatic_dockerfile_gets_its_packages(build: Build) -> None:
+    """With a syntax line, a here-document, a cache, a stage and users of its own, Debian's packages, and one without a wheel."""
+    begins = "# syntax=docker/dockerfile:1\nFROM docker.io/library/python:3.11-slim AS built\n"
+    text = (
+        "RUN --mount=type=cache,target=/root/.cache/pip pip install --prefix=/built pypika==0.48.9\n"
+        "FROM python:3.11-slim\n"
+        "RUN apt-get update && apt-get install -y --no-install-recommends jq && rm -rf /var/lib/apt/lists/*\n"
+        "COPY --from=built /built /usr/local\n"
+        "RUN <<EOF\nuseradd --uid 1234 app\nchown app /srv\nstat -c owned-by-%u /srv\npython -c 'import pypika'\nEOF\n"
+    )
+    digest, said = build(text, begins=begins)
+    assert any(line.endswith("owned-by-1234") for line in said)
+    assert build(text, begins=begins)[0] == digest
 
 
-def test_build_has_no_network(build: Build) -> None:
-    with pytest.raises(PolicyFailed) as caught:
+def test_target_and_folder_are_what_was_asked_for(
+    build: Build, python: str, tar_of: Callable[..., IO[bytes]]
+) -> None:
+    begins = "FROM slipway-wheels AS w\nFROM python:3.11-slim AS one\n"
+    text = "COPY --from=w /wheels/a.whl /a\nRUN cat /a\nFROM nobody/has:this AS two\n"
+    wheels = iter([tar_of({"wheels/a.whl": b"what-is-in-it"}).read()])
+    _, said = build(text, begins=begins, target="one", folders={"slipway-wheels": wheels})
+    assert any(line.endswith(" what-is-in-it") for line in said)
+
+
+def test_name_that_is_not_handed_to_it_cannot_be_had(build: Build) -> None:
+    with pytest.raises(PolicyFailed, match=r"does not build: .*nobody/has:this"):
+        build("", begins="FROM nobody/has:this\n")
+
+
+def test_without_proxies_a_build_has_no_network(build: Build, place: adapter.Place) -> None:
+    with pytest.raises(PolicyFailed, match="does not build"):
         build(
-            f"RUN python3 -c \"import socket; socket.create_connection(('{ABROAD}', 80), timeout=3)\" 2>&1\n"
+            "RUN pip download pypika\n",
+            begins="FROM python:3.11-slim\n",
+            at=replace(place, proxy=None, hosts=()),
         )
-    assert "Network is unreachable" in "\n".join(caught.value.lines)
+
+
+EAT = 'python3 -c "b = [bytearray(1 << 20) for _ in range(8000)]"'
+FORK = "python3 -c \"import subprocess as s; [s.Popen(['sleep', '9']) for _ in range(4000)]\""
+
+
+@pytest.mark.parametrize(
+    ("script", "timeout_s", "code", "says"),
+    [
+        (EAT, 120, "image.build-failed", "exit code: 137; a build has 3g of memory"),
+        (FORK, 120, "image.build-failed", "exit code: 1"),
+        ("sleep 60", 3, "image.build-timed-out", "not built after 3 s"),
+    ],
+    ids=["memory", "processes", "time"],
+)
+def test_build_ends_at_its_bounds(build: Build, script: str, timeout_s: float, code: str, says: str) -> None:
+    with pytest.raises(PolicyFailed, match=says) as caught:
+        build(f"RUN : {secrets.token_hex(4)} && {script}\n", timeout_s=timeout_s)
+    assert caught.value.code == code
+
+
+def test_build_that_takes_too_much_disk_is_ended_and_what_was_kept_is_gone(
+    engine: Any, build: Build, place: adapter.Place, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builds, "DISK_GB", 0)
+    with pytest.raises(PolicyFailed, match="takes more than 0 GB"):
+        build("RUN sleep 60\n", at=replace(place, name=f"{unique}-own"))
+    assert not engine.volumes(filters={"name": f"{unique}-own"})["Volumes"]
+
+
+def test_what_a_killed_worker_left_is_removed_and_nothing_is_left(
+    engine: Any, build: Build, place: adapter.Place, packages: Packages
+) -> None:
+    adapter.package_network(engine, place.name, packages.container, packages.hosts, LABELS)
+    adapter.start(engine, place.name, place.image, network_mode=place.name)
+    build("RUN true\n")
+    assert not engine.containers(all=True, filters={"name": place.name})
+    assert not adapter.networks_of(engine, place.name)
+
+
+def test_builder_has_no_privilege_no_socket_and_no_login(
+    engine: Any, build: Build, place: adapter.Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    ready = builds._ready
+
+    def look(client: Any, name: str) -> None:
+        ready(client, name)
+        seen.append(client.inspect_container(name))
+
+    monkeypatch.setattr(builds, "_ready", look)
+    _, said = build(
+        "USER 0\nRUN cat /proc/self/uid_map; unshare --mount true 2>&1; mount -t tmpfs x /mnt 2>&1 || true\n"
+    )
+    [found] = seen
+    host, config = found["HostConfig"], found["Config"]
+    assert (host["Privileged"], host["CapDrop"], host["CapAdd"]) == (False, ["ALL"], ["SETUID", "SETGID"])
+    assert (host["ReadonlyRootfs"], host["PidsLimit"], host["Devices"]) == (True, 2048, None)
+    assert (config["User"], host["NetworkMode"]) == ("10003", place.name)
+    assert {one["Type"] for one in found["Mounts"]} <= {"volume", "tmpfs"}
+    assert not [one for one in config["Env"] if "PASS" in one or "TOKEN" in one]
+    told = [" ".join(line.split()[2:]) for line in said]
+    assert "0 10003 1" in told  # root there is nobody's user here
+    assert sum("Operation not permitted" in line or "permission denied" in line for line in told) == 2

@@ -6,16 +6,16 @@ import json
 import re
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
 import pytest
 from docker.types import Mount
 
 from slipway.adapters import engine as adapter
-from slipway.catalog.platform import Packages, load_platform
+from slipway.catalog.platform import Packages
 from slipway.errors import Transient
-from slipway_sandbox.part import Part, Sandbox
+from slipway_sandbox.part import Sandbox
 
 pytestmark = pytest.mark.xdist_group("packages")
 
@@ -63,14 +63,6 @@ print(json.dumps([answer(*one) for one in json.loads(sys.argv[1])]))
 POM = """<project><modelVersion>4.0.0</modelVersion><groupId>a</groupId><artifactId>a</artifactId><version>1</version>
 <packaging>pom</packaging><build><extensions><extension><groupId>org.slf4j</groupId><artifactId>slf4j-api</artifactId>
 <version>1.7.36</version></extension></extensions></build></project>"""
-
-
-@pytest.fixture(scope="session")
-def packages(sandbox: Sandbox, parts: dict[str, Part]) -> Packages:
-    """Gives what the platform file says of the proxies."""
-    found = load_platform(sandbox.layout.platform_file).packages
-    assert found is not None
-    return found
 
 
 @pytest.fixture
@@ -231,11 +223,10 @@ def _addresses() -> set[str]:
     return {info["local"] for link in json.loads(shown.stdout) for info in link["addr_info"]}
 
 
-def test_nothing_else_is_reached_from_there(
-    engine: Any, joined: str, python: str, sandbox: Sandbox, script: Callable[..., Any]
-) -> None:
+def _parts(sandbox: Sandbox) -> dict[str, str]:
+    """Where the parts are that pushed code must not reach."""
     layout = sandbox.layout
-    parts = {
+    return {
         f"127.0.0.1:{layout.port('airflow')}": "Airflow",
         f"127.0.0.1:{layout.port('vault')}": "Vault",
         f"127.0.0.1:{layout.port('git')}": "git",
@@ -243,25 +234,53 @@ def test_nothing_else_is_reached_from_there(
         sandbox.registry: "the registry, to push and to pull",
         "10.200.0.1:6443": "the cluster's API",
     }
+
+
+def _targets(engine: Any, network: str, parts: Iterable[str]) -> list[str]:
+    """Every address of the machine, and some beyond it, with every port that matters."""
+    ports = {int(target.rpartition(":")[2]) for target in parts} | {22, 53, 80, 111, 443, 2375, 5000, 10250}
+    subnet = engine.inspect_network(network)["IPAM"]["Config"][0]
+    gateways = {subnet["Gateway"]} if "Gateway" in subnet else {re.sub(r"\.0/\d+$", ".1", subnet["Subnet"])}
+    return sorted(
+        f"{address}:{port}"
+        for address in _addresses() | gateways | {METADATA, ABROAD, "10.96.0.1"}
+        for port in ports
+    )
+
+
+def test_nothing_else_is_reached_from_there(
+    engine: Any, joined: str, python: str, sandbox: Sandbox, script: Callable[..., Any]
+) -> None:
+    parts = _parts(sandbox)
     # from a container with a way out: a look that would find nothing anywhere proves nothing
     _, said = script(
         engine, f"{joined}-host", python, LOOK, json.dumps([list(parts), ["localhost"]]), network_mode="host"
     )
     assert json.loads(said) == [list(parts), ["localhost"]]
 
-    ports = {int(target.rpartition(":")[2]) for target in parts} | {22, 53, 80, 111, 443, 2375, 5000, 10250}
-    subnet = engine.inspect_network(joined)["IPAM"]["Config"][0]
-    gateways = {subnet["Gateway"]} if "Gateway" in subnet else {re.sub(r"\.0/\d+$", ".1", subnet["Subnet"])}
-    targets = sorted(
-        f"{address}:{port}"
-        for address in _addresses() | gateways | {METADATA, ABROAD, "10.96.0.1"}
-        for port in ports
-    )
+    targets = _targets(engine, joined, parts)
     names = ["pypi.packages", "registry.slipway.test", "example.org", "kubernetes.default.svc"]
     code, said = script(
         engine, f"{joined}-job", python, LOOK, json.dumps([targets, names]), network_mode=joined
     )
     assert (code, json.loads(said)) == (0, [[], ["pypi.packages"]])
+
+
+def test_nothing_else_is_reached_from_a_step_of_a_build(
+    engine: Any, build: Callable[..., Any], place: adapter.Place, sandbox: Sandbox
+) -> None:
+    """Which is root, as far as it sees, and has a builder beside it: what it finds is shown by the test above to be there."""
+    adapter.package_network(engine, place.name, str(place.proxy), place.hosts, LABELS)
+    targets = _targets(engine, place.name, _parts(sandbox))
+    names = ["pypi.packages", "registry.slipway.test", "example.org", "kubernetes.default.svc"]
+    files = {"look.py": LOOK.encode(), "where.json": json.dumps([targets, names]).encode()}
+    script = 'RUN id -u && python3 look.py "$(cat where.json)" && ls /var/run/docker.sock /run/buildkit 2>&1 || true\n'
+    begins = "FROM python:3.11-slim\nWORKDIR /look\nCOPY look.py where.json ./\n"
+    _, said = build(script, begins=begins, files=files)
+    told = [line.split(" ", 2)[2] for line in said if line.count(" ") > 1]
+    assert "0" in told
+    assert json.dumps([[], ["pypi.packages"]]) in told
+    assert sum("No such file" in line for line in told) == 2
 
 
 def test_proxies_only_give_and_only_what_is_theirs(

@@ -19,7 +19,8 @@ def test_what_is_stored_is_listed_with_age_and_size_and_removed_once(
     engine: Any, unique: str, python: str, tar_of: Callable[..., Any]
 ) -> None:
     adapter.fill_volume(engine, python, f"{unique}-a", "/deps", tar_of({"wheels/a.whl": b"w" * 100_000}))
-    adapter.image_of_folder(engine, python, f"{unique}-a", "/deps", "wheels", f"{unique}-b", "wheels")
+    tar = tar_of({"wheels/a.whl": b"w" * 100_000})
+    engine.import_image_from_data(tar, repository=f"{unique}-b", tag="wheels")
     volume, image = named(adapter.stored(engine), unique)
     assert (volume.kind, volume.name, image.kind, image.name) == (
         "volume",

@@ -1,0 +1,60 @@
+"""What a service's image stands on: the platform's images for the names in its Dockerfile, and the wheels of its lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slipway.errors import PolicyFailed
+from slipway.release import bases
+
+if TYPE_CHECKING:
+    from slipway.catalog import Service
+    from slipway.release import given
+    from slipway.stages.world import World
+
+BASE_PYTHON = "base-python"
+"""What a Dockerfile gets by the build argument BASE_PYTHON."""
+WHEELS = "slipway-wheels"
+"""What a Dockerfile gets by the build argument WHEELS: the folder `wheels` of its lock's dependencies."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What an image stands on.
+
+    :param images: by digest, by the names that the Dockerfile has for them.
+    :param arguments: of the build, but for those that tell the run. :param wheels: whether it takes those of the lock.
+    """
+
+    images: Mapping[str, str]
+    arguments: Mapping[str, str]
+    wheels: bool
+
+    def labelled(self) -> dict[str, str]:
+        """Give the images by names that hold beyond this release: what is given by BASE_PYTHON is named by its digest."""
+        return {BASE_PYTHON if "@" in name else name: ref for name, ref in self.images.items()}
+
+
+def of(world: World, service: Service, accepted: given.Accepted) -> Standing:
+    """Read a commit's Dockerfile, and give what it stands on.
+
+    :raises PolicyFailed: if there is none, or the platform has no copy of what it names.
+    """
+    plan, python = service.image, accepted.images[BASE_PYTHON]
+    found = world.repository(service.source).files(accepted.commit, plan.dockerfile)
+    if plan.dockerfile not in found:
+        raise PolicyFailed(
+            f"{plan.dockerfile} is not in the repository",
+            code="source.file-missing",
+            remedy="commit it, or see `image.dockerfile`",
+        )
+    wheels = {"WHEELS": WHEELS} if service.stack == "python" else {}
+    arguments = {"BASE_PYTHON": python, **wheels, **plan.arguments}
+    names = bases.named(found[plan.dockerfile].decode(errors="replace"), arguments)
+    own = {bases.familiar(python): python}
+    images = bases.resolved(
+        plan.dockerfile, [one for one in names if one.name != WHEELS], accepted.bases, own
+    )
+    return Standing(images, arguments, any(one.name == WHEELS for one in names))
