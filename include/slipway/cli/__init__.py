@@ -10,6 +10,7 @@ import click
 from slipway import __version__
 from slipway.cli.adopt import adopt
 from slipway.cli.answers import Told
+from slipway.cli.bases import bases
 from slipway.cli.catalog import lint, new, schema
 from slipway.cli.findings import findings, waive
 from slipway.cli.refresh import refresh
@@ -67,6 +68,7 @@ def main() -> None:
 for _command in (
     *(
         adopt,
+        bases,
         findings,
         holds,
         lint,
