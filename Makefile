@@ -48,8 +48,10 @@ e2e: up ## pushes through the whole sequence
 	$(BIN)/pytest tests/e2e -m "not alone" $(SIDE_BY_SIDE) $(SLOWEST)
 	$(BIN)/pytest tests/e2e -m alone $(SLOWEST)
 
-bench: up ## push new and known source in turn, five times each; how long until the first task runs and until healthy
+bench: up ## push new and known source in turn, ten at once, and fifty to ten services; how long until healthy
 	$(BIN)/python -m slipway_sandbox.bench
+	$(BIN)/python -m slipway_sandbox.bench --burst 10
+	$(BIN)/python -m slipway_sandbox.bench --services 10
 
 faults: up ## make every fault for real: the table of how each ends, what is held, and how the next push goes (ARGS="--section deploy", ARGS=--help)
 	PYTHONPATH=tests $(BIN)/python -m faults $(ARGS)

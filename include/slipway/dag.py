@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from airflow.sdk import DAG, Param
 
 from slipway.catalog import catalog_directory, load_service
-from slipway.stages import xcom
+from slipway.release import Mode
+from slipway.stages import queue, xcom
+from slipway.stages.bounds import AT_ONCE, bound
+from slipway.stages.lane import LANE, LaneOperator
 from slipway.stages.operators import compose
 from slipway.stages.outcome import DEFAULTS
 from slipway.stages.sequence import release_of
@@ -20,7 +21,8 @@ _DOC = """
 One run takes one commit of `{repository}` ({branch}) to a healthy, verified, reported deployment in namespace
 `{namespace}`. All of build, test and scan must pass before an image is built. Migrations run only if the database lacks
 a changeset, the playbook only if it changed. **Clear** any task to try it again: each first looks at what is done already.
-Pushes are gated side by side; the newest that is ready is deployed, and older ones end superseded. Before anything changes, the
+Of pushes close together the newest is gated; others are side by side, the newest that is ready is deployed, and older ones end
+superseded (`queue` of the catalog). Before anything changes, the
 task `plan` shows what will. What fails its rollout, smoke test or health is rolled back, if the schema allows it.
 
 Start it with `git push`, with `slipway release {service}`, or here: without a commit, the head of `{branch}` is released.
@@ -44,10 +46,9 @@ def release_dag(name: str) -> DAG:
         ),
         schedule=None,
         catchup=False,
-        max_active_runs=4,  # gated side by side; the lane lets one at a time change the environment
-        dagrun_timeout=timedelta(hours=2),
-        tags=["release", service.service, f"team:{service.team}"],
-        default_args={**DEFAULTS, "owner": service.team},
+        max_active_runs=AT_ONCE,
+        tags=["release", service.service, f"team:{service.team}", *queue.tags(service)],
+        default_args={**DEFAULTS, "owner": service.team, "weight_rule": "absolute"},
         user_defined_filters=xcom.FILTERS,
         params={
             "service": Param(service.service, type="string", const=service.service, title="Service"),
@@ -75,7 +76,11 @@ def release_dag(name: str) -> DAG:
             ),
         },
     ) as dag:
-        compose(service, release_of(service))
+        flow = release_of(service)
+        compose(service, flow)
+        lane = dag.get_task(LANE.task_id)
+        assert isinstance(lane, LaneOperator)
+        bound(dag, flow, lane, Mode(service.queue))
         for one in dag.tasks:
             # Airflow gives a task the DAG's when it runs; to check them in each takes longer than all the rest of a parse
             one.params = {}

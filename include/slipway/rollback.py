@@ -12,6 +12,9 @@ from slipway.stages.outcome import DEFAULTS
 
 DAG_ID = lane.ROLLBACK
 
+FIRST = 10_000
+"""Weight of its tasks: before those of any release."""
+
 _DOC = """
 ### Roll back
 
@@ -38,7 +41,7 @@ def rollback_dag() -> DAG:
         is_paused_upon_creation=False,
         dagrun_timeout=timedelta(hours=1, seconds=max(map(restoring.longest_s, services), default=0)),
         tags=["rollback"],
-        default_args={**DEFAULTS, "owner": "slipway"},
+        default_args={**DEFAULTS, "owner": "slipway", "weight_rule": "absolute", "priority_weight": FIRST},
         params={
             "service": Param(
                 services[0].service if services else None,

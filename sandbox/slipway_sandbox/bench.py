@@ -14,7 +14,7 @@ from datetime import datetime
 
 import click
 
-from slipway_sandbox import idle
+from slipway_sandbox import bursts, idle
 from slipway_sandbox.lifecycle import Progress, open_sandbox
 from slipway_sandbox.project import NAME, Project, Pushed
 
@@ -75,10 +75,25 @@ def _pushed(project: Project, kind: str, number: int) -> dict[str, float]:
 
 @click.command()
 @click.option("--pushes", default=5, show_default=True, help="How many pushes of each kind.")
+@click.option("--burst", default=0, help="Instead: so many pushes to one service, one after the other.")
+@click.option("--services", default=0, help="Instead: 5 pushes to each of so many services within a minute.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def bench(pushes: int, as_json: bool) -> None:
-    """Push new and known source in turn, wait until healthy; print minimum, median and maximum of each figure."""
+def bench(pushes: int, burst: int, services: int, as_json: bool) -> None:
+    """Push new and known source in turn, wait until healthy; print minimum, median and maximum of each figure.
+
+    With `--burst` or `--services`, measure many pushes at once instead.
+    """
     sandbox = open_sandbox(progress=Progress(quiet=True))
+    folder, once = sandbox.layout.state / "bench", dict[str, float]()
+    if burst:
+        once |= bursts.burst(sandbox, folder, burst)
+    if services:
+        once |= bursts.side_by_side(sandbox, folder, services, 5 * services)
+    if once:
+        rounded = {name: round(value, 2) for name, value in once.items()}
+        lines = [f"{name:<56} {value:>7}" for name, value in rounded.items()]
+        click.echo(json.dumps(rounded, indent=1) if as_json else "\n".join(lines))
+        return
     project = Project(sandbox, sandbox.layout.state / "bench" / NAME)
     project.configure()
     project.clone.clone()

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import click
@@ -24,6 +25,8 @@ from faults.scene import Scene
 from slipway_sandbox.layout import SandboxError
 from slipway_sandbox.lifecycle import Progress, open_sandbox
 from slipway_sandbox.project import NAME, Project
+from slipway_sandbox.run import wait_until
+from slipway_sandbox.runs import Airflow
 
 SECTIONS = ("service", "platform", "caller", "resume", "deploy", "setup")
 SIDE_BY_SIDE = 3
@@ -74,12 +77,34 @@ def batches(chosen: Sequence[Case]) -> Iterator[list[Case]]:
         yield together
 
 
+@contextmanager
+def every_commit(scene: Scene) -> Iterator[None]:
+    """Let the service release every commit: of pushes side by side only the newest would be gated."""
+    entry = scene.sandbox.layout.checkout / f"include/services/{NAME}.yaml"
+    text, airflow = entry.read_text(), Airflow(scene.sandbox)
+
+    def tagged() -> bool:
+        found = airflow.call("GET", f"/api/v2/dags/{scene.dag_id}").json()["tags"]
+        return any(one["name"] == "queue:every-commit" for one in found)
+
+    entry.write_text(text.replace("\ntoolbox:", "\nqueue: every-commit\ntoolbox:", 1))
+    try:
+        wait_until(lambda: None if tagged() else "not known yet", 90, "every commit to be released")
+        yield
+    finally:
+        entry.write_text(text)
+        wait_until(lambda: "not known yet" if tagged() else None, 90, "the newest alone to be released")
+
+
 def run(chosen: Sequence[Case], scene: Scene) -> Iterator[Result]:
     """Make the cases; after each that deploys, and after the last that does not, a good push must pass."""
     waiting: list[Result] = []
     groups = list(batches(chosen))
     for number, group in enumerate(groups):
-        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        with (
+            every_commit(scene) if len(group) > 1 else nullcontext(),
+            ThreadPoolExecutor(SIDE_BY_SIDE) as pool,
+        ):
             results = list(pool.map(lambda case: made(case, scene), group))
         for result in results:
             _tell(result)

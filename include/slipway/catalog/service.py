@@ -514,6 +514,11 @@ class Service(Entry):
     description: str = Field("", max_length=2_000, description="What it does, in a sentence.")
     source: Source = Field(description="Where the code is.")
     config: Config = Field(description="Where the deployment configuration is.")
+    queue: Literal["newest", "every-commit"] = Field(
+        "newest",
+        description="Which pushes are released: `newest`, so that a newer one ends older ones of the same burst that are not "
+        "ready; or `every-commit`, each in order.",
+    )
     stack: Stack = Field(
         "python",
         description="What the project is written for: its toolbox, its locks, and what build and test run.",

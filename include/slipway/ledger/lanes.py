@@ -55,6 +55,13 @@ class Lanes(Database):
             )
             return session.scalar(changed.returning(LaneRow.run_id)) is not None
 
+    def lane_holder(self, service: str, environment: str) -> Holder | None:
+        """Gives who has the lane now; None if it is anybody's."""
+        with self.transaction() as session:
+            here = (LaneRow.service == service, LaneRow.environment == environment)
+            row = session.scalar(select(LaneRow).where(*here, LaneRow.expires_at > NOW))
+            return Holder(row.run_id, row.expires_at) if row else None
+
     def lane_release(self, service: str, environment: str, run_id: str) -> bool:
         """Lets the lane go if this run holds it; harmless otherwise. Gives whether it did."""
         with self.transaction() as session:

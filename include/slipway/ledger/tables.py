@@ -71,7 +71,7 @@ class ReleaseRow(Table):
     slipway: Mapped[str | None]
     catalog: Mapped[str | None]
     rolled_back_to: Mapped[str | None] = mapped_column(ForeignKey("releases.run_id"))
-    superseded_by: Mapped[str | None] = mapped_column(ForeignKey("releases.run_id"))
+    superseded_by: Mapped[str | None] = mapped_column(ForeignKey("wishes.run_id"))
     reason: Mapped[str | None]
     code: Mapped[str | None]
     stage: Mapped[str | None]

@@ -3,7 +3,7 @@
 from slipway.release.advice import advice
 from slipway.release.evidence import artifact_key, evidence_key
 from slipway.release.identity import RunId, label, parse_run_id, run_id, short
-from slipway.release.queue import Contender, superseded_by, yields_to
+from slipway.release.queue import Contender, Mode, ended_by, superseded_by, waits_for
 from slipway.release.rollback import Candidate, Choice, choose
 from slipway.release.schema import Changeset, linted
 from slipway.release.states import Outcome, Status, begin, decisive, finish, fold
@@ -15,6 +15,7 @@ __all__ = [
     "Changeset",
     "Choice",
     "Contender",
+    "Mode",
     "Outcome",
     "RunId",
     "Status",
@@ -25,6 +26,7 @@ __all__ = [
     "choose",
     "decide",
     "decisive",
+    "ended_by",
     "evidence_key",
     "finish",
     "fold",
@@ -34,5 +36,5 @@ __all__ = [
     "run_id",
     "short",
     "superseded_by",
-    "yields_to",
+    "waits_for",
 ]

@@ -9,7 +9,7 @@ from airflow.sdk import get_current_context
 from slipway.errors import PolicyFailed, Superseded, Transient
 from slipway.ledger import wishes
 from slipway.release import given
-from slipway.stages import connections
+from slipway.stages import connections, queue
 from slipway.stages.lanes import refuse_held
 from slipway.stages.outcome import stage
 from slipway.stages.stage import Made
@@ -24,55 +24,71 @@ def accept(service: Service) -> Any:
 
     @stage(task_id="accept", task_display_name="Accept the push")
     def accept() -> given.Accepted:
-        context = get_current_context()
-        params, run = context["params"], context["dag_run"]
-        branch = service.source.branch
-        ref = params.get("ref") or f"refs/heads/{branch}"
-        platform, ledger = connections.platform(), connections.ledger()
-        # a cleared run stays with its commit, though the branch may have moved on
-        known = ledger.record(run.run_id)
-        commit = params.get("commit") or (
-            known.commit if known else connections.repository(service.source).head(branch)
-        )
-        # first, so that a refusal is on record, too, and so is that git or Vault could not be asked
-        if known is None or _goes_on(context):
-            ledger.begin(
-                service.service,
-                platform.environment,
-                commit,
-                run.run_id,
-                ref,
-                requested_at=run.run_after,
-                is_head=not params.get("commit"),
-                catalog=service.revision,
-            )
-        ledger.update(run.run_id, images=dict(platform.images))
-        print(f"Releasing {service.service} {commit} ({ref}) to {platform.environment}")
-        if ref != f"refs/heads/{branch}":
-            raise PolicyFailed(
-                f"{ref} is not released: {service.service} releases refs/heads/{branch} only",
-                code="source.branch-not-released",
-                remedy="push to that branch, or change `source.branch` in the catalog",
-            )
-        refuse_held(service.service, platform.environment, commit)
-        repository = connections.repository(service.source)
-        if not repository.on_branch(commit, branch):
-            give_way_to_newer(ledger, run.run_id, commit, branch)
-            raise PolicyFailed(
-                f"{commit} is not on branch {branch} of {repository.url}",
-                code="source.not-on-branch",
-                remedy=f"push it to {branch}; if a forced push took it away, release what is there now",
-            )
-        return given.Accepted(
-            service=service.service,
-            commit=commit,
-            ref=ref,
-            images=dict(platform.images),
-            advisories_max_age_days=platform.advisories.max_age_days,
-            bases=dict(platform.base_images),
-        )
+        return accepted(get_current_context(), service)
 
     return accept()
+
+
+def accepted(context: Any, service: Service) -> given.Accepted:
+    """Open the release in the ledger, and give what is released.
+
+    :raises PolicyFailed: if ref or commit are not released, or are held. :raises Superseded: if a newer one goes instead.
+    """
+    run, platform = context["dag_run"], connections.platform()
+    branch = service.source.branch
+    ref = context["params"].get("ref") or f"refs/heads/{branch}"
+    commit = opened(context, service, ref)
+    print(f"Releasing {service.service} {commit} ({ref}) to {platform.environment}")
+    if ref != f"refs/heads/{branch}":
+        raise PolicyFailed(
+            f"{ref} is not released: {service.service} releases refs/heads/{branch} only",
+            code="source.branch-not-released",
+            remedy="push to that branch, or change `source.branch` in the catalog",
+        )
+    refuse_held(service.service, platform.environment, commit)
+    if by := queue.newer(context):
+        raise queue.superseded(by)
+    repository = connections.repository(service.source)
+    if not repository.on_branch(commit, branch):
+        give_way_to_newer(connections.ledger(), run.run_id, commit, branch)
+        raise PolicyFailed(
+            f"{commit} is not on branch {branch} of {repository.url}",
+            code="source.not-on-branch",
+            remedy=f"push it to {branch}; if a forced push took it away, release what is there now",
+        )
+    return given.Accepted(
+        service=service.service,
+        commit=commit,
+        ref=ref,
+        images=dict(platform.images),
+        advisories_max_age_days=platform.advisories.max_age_days,
+        bases=dict(platform.base_images),
+    )
+
+
+def opened(context: Any, service: Service, ref: str) -> str:
+    """Record that the release begins, before anything can refuse it, and give its commit."""
+    params, run = context["params"], context["dag_run"]
+    platform, ledger = connections.platform(), connections.ledger()
+    # a cleared run stays with its commit, though the branch may have moved on
+    known = ledger.record(run.run_id)
+    commit: str = params.get("commit") or (
+        known.commit if known else connections.repository(service.source).head(service.source.branch)
+    )
+    # first, so that a refusal is on record, too, and so is that git or Vault could not be asked
+    if known is None or _goes_on(context):
+        ledger.begin(
+            service.service,
+            platform.environment,
+            commit,
+            run.run_id,
+            ref,
+            requested_at=run.run_after,
+            is_head=not params.get("commit"),
+            catalog=service.revision,
+        )
+    ledger.update(run.run_id, images=dict(platform.images))
+    return commit
 
 
 def give_way_to_newer(ledger: Ledger, run_id: str, commit: str, branch: str) -> None:

@@ -11,66 +11,93 @@ from slipway.ledger import rollbacks
 from slipway.release import Choice, Status, given
 from slipway.release.where import Step, rollback_by_hand
 from slipway.stages import connections, lane, lanes, position, restoring, xcom
-from slipway.stages.outcome import seconds, stage
+from slipway.stages.outcome import recorded, seconds, stage
+from slipway.stages.waiting import LaneFree, WaitingOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from airflow.sdk import Context
+
     from slipway.catalog import Service
     from slipway.ledger import Ledger, Release
+    from slipway.stages.waiting import Wait
 
 LANE_S = 600
 """Seconds that a rollback by hand waits for a release that changes the environment just now."""
 
 
-def by_hand(services: Sequence[Service]) -> Any:
-    """Give the task that takes the lane, chooses, and restores, as a person asked for."""
-    known = {one.service: one for one in services}
+class RestoreOperator(WaitingOperator):
+    """Takes the lane, chooses, and restores, as a person asked for. The wait for the lane holds neither worker nor slot."""
 
-    @stage(
-        task_id="restore",
+    def __init__(self, *, services: Sequence[Service], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.services = {one.service: one for one in services}
+
+    def work(self, context: Context, wait: Wait) -> Any:
+        """Go back, from wherever an earlier try has come to.
+
+        :raises AirflowFailException: if nothing fits. :raises AirflowException: if another keeps the lane.
+        """
+        with recorded(context):
+            return xcom.returned(restored(context, self.services[context["params"]["service"]], wait))
+
+
+def by_hand(services: Sequence[Service]) -> RestoreOperator:
+    """Give the task that takes the lane, chooses, and restores, as a person asked for."""
+    return RestoreOperator(
+        task_id=given.Restored.by,
         task_display_name="Restore",
+        services=services,
         pool="slipway_cluster",
-        execution_timeout=seconds(LANE_S + max(map(restoring.longest_s, services), default=0)),
+        execution_timeout=seconds(max(map(restoring.longest_s, services), default=0)),
     )
-    def restore() -> given.Restored:
-        context = get_current_context()
-        params, run_id = context["params"], context["dag_run"].run_id
-        service, environment = known[params["service"]], connections.platform().environment
-        ledger, name = connections.ledger(), service.service
-        asked = rollbacks.begin(
+
+
+def restored(context: Any, service: Service, wait: Wait) -> given.Restored:
+    """Do what a person asked for, on record from its first moment to how it ended."""
+    params, run_id = context["params"], context["dag_run"].run_id
+    ledger, name, environment = connections.ledger(), service.service, connections.platform().environment
+    asked = rollbacks.begin(
+        ledger,
+        run_id,
+        name,
+        environment,
+        context["dag_run"].triggering_user_name,
+        params.get("reason") or None,
+    )
+
+    def goes_on(holder: str) -> bool | None:
+        return lane.runs(context, service, holder) if lane.is_run(ledger, holder) else None
+
+    def take() -> None:
+        position.take_lane(
             ledger,
             run_id,
             name,
             environment,
-            context["dag_run"].triggering_user_name,
-            params.get("reason") or None,
+            ttl_s=restoring.longest_s(service) + lanes.MARGIN_S,
+            wait_s=LANE_S,
+            goes_on=goes_on,
+            waited=wait.seconds,
+            wait=lambda what: wait.go_on(LaneFree(name, environment), what),
         )
 
-        def goes_on(holder: str) -> bool | None:
-            return lane.runs(context, service, holder) if lane.is_run(ledger, holder) else None
+    def choose(leaving: Release, to: str | None) -> Choice:
+        return restoring.chosen(ledger, service, environment, leaving, to)
 
-        def take() -> None:
-            ttl_s = restoring.longest_s(service) + lanes.MARGIN_S
-            position.take_lane(ledger, run_id, name, environment, ttl_s=ttl_s, wait_s=LANE_S, goes_on=goes_on)
+    def apply(left: Release, to: Release, reason: str) -> None:
+        restoring.restore(ledger, service, left, to, reason)
 
-        def choose(leaving: Release, to: str | None) -> Choice:
-            return restoring.chosen(ledger, service, environment, leaving, to)
-
-        def apply(left: Release, to: Release, reason: str) -> None:
-            restoring.restore(ledger, service, left, to, reason)
-
-        try:
-            asked = decided(ledger, asked, params.get("to"), take=take, choose=choose)
-            done = returned(ledger, asked, apply=apply)
-        except SlipwayError as e:
-            state = rollbacks.FAILED if isinstance(e, PolicyFailed) else rollbacks.ERRORED
-            rollbacks.finish(ledger, run_id, state)
-            raise
-        rollbacks.finish(ledger, run_id, rollbacks.PASSED)
-        return done
-
-    return restore()
+    try:
+        asked = decided(ledger, asked, params.get("to"), take=take, choose=choose)
+        done = returned(ledger, asked, apply=apply)
+    except SlipwayError as e:
+        state = rollbacks.FAILED if isinstance(e, PolicyFailed) else rollbacks.ERRORED
+        rollbacks.finish(ledger, run_id, state)
+        raise
+    rollbacks.finish(ledger, run_id, rollbacks.PASSED)
+    return done
 
 
 def decided(

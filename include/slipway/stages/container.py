@@ -14,7 +14,8 @@ from slipway.ledger import findings, reports
 from slipway.release import Outcome, evidence_key, given
 from slipway.release.findings import OFF, Finding, Verdict
 from slipway.stages import connections, links, verdicts, xcom
-from slipway.stages.outcome import Ending, is_release, recorded, seconds
+from slipway.stages.outcome import Ending, recorded, seconds
+from slipway.stages.queue import is_release
 from slipway.stages.verdicts import Judge
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from slipway.errors import PolicyFailed, Transient
 from slipway.ledger import reports
 from slipway.release.gates import BUILDS
 from slipway.stages import connections, provider
-from slipway.stages.outcome import is_release
+from slipway.stages.queue import giving_way, is_release
 
 if TYPE_CHECKING:
     from airflow.providers.docker.hooks.docker import DockerHook
@@ -178,7 +178,7 @@ class GateContainer(DockerOperator):
         """
         name, found = str(self.container_name), {}
         try:
-            with engine.explained(f"running {self.task_id}"):
+            with giving_way(context, self._end), engine.explained(f"running {self.task_id}"):
                 provider.run(self, context)
             found = engine.reports(self.cli, name)
         except DockerContainerFailedException as e:
@@ -189,6 +189,10 @@ class GateContainer(DockerOperator):
             if found and is_release(context):
                 reports.keep(connections.ledger(), context["ti"].run_id, self.task_id, found)
         return Ran(found)
+
+    def _end(self) -> None:
+        # a client of its own: the operator's reads the container's output
+        engine.remove_container(connections.engine_hook().api_client, str(self.container_name))
 
     def _failure(self, said: list[str], found: dict[str, bytes]) -> Ran:
         with engine.explained("inspecting the container"):

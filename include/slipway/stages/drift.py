@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from slipway.ledger import refreshes
 from slipway.release import given
-from slipway.stages import connections, lane, restoring
+from slipway.stages import lane
 from slipway.stages.inspection import looked
 from slipway.stages.lanes import MARGIN_S
 from slipway.stages.stage import ALWAYS, CLUSTER, Group, Run, Stage, Step, Watch, Well
@@ -47,7 +47,7 @@ def read(run: Run) -> Now:
 
 
 def act(run: Run, now: Now) -> given.Repaired:
-    """Apply again what has drifted, unless another run is changing the service."""
+    """Apply again what has drifted, unless another run is changing the service. Whether it is well then, `healthy` waits for."""
     if not now.differences:
         print("the cluster is as it was released")
         return given.Repaired()
@@ -65,7 +65,6 @@ def act(run: Run, now: Now) -> given.Repaired:
         ]
         done = [f"re-applied {one}" for one in run.world.cluster().apply(again, force=True)]
         print("\n".join(done))
-        restoring.settle(connections.cluster(), service, str(now.release.digest))
     finally:
         ledger.lane_release(service.service, environment, run.run_id)
     return told(now.differences, done)

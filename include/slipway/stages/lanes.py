@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slipway.errors import PolicyFailed, Superseded, Transient
-from slipway.release import Contender, superseded_by
-from slipway.stages import connections, position
+from slipway.errors import PolicyFailed, Transient
+from slipway.release import Contender, Mode, superseded_by
+from slipway.stages import connections, position, queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +58,7 @@ def held(context: Context, *, going_back: bool = False) -> None:
         return
     place = position.of(ledger, run_id, service, environment)
     if place.by and (newer := ledger.record(place.by)):
-        raise superseded(newer.run_id, newer.commit, is_deployed=True)
+        raise queue.ended_for(newer.run_id, newer.commit, "was deployed")
     if holder := ledger.lane_acquire(service, environment, run_id, ttl_s):
         raise Transient(
             f"{holder.run_id} has the lane of {service} in {environment}, and this run's has expired",
@@ -67,20 +67,10 @@ def held(context: Context, *, going_back: bool = False) -> None:
         )
 
 
-def give_way(newer: Iterable[Contender]) -> None:
-    """End this release if one of the ``newer`` ones goes instead.
+def give_way(newer: Iterable[Contender], mode: Mode = Mode.NEWEST) -> None:
+    """End this release, which is ready, if one of the ``newer`` ones goes instead.
 
     :raises Superseded: naming it.
     """
-    if by := superseded_by(newer):
-        raise superseded(by.run_id, by.commit, is_deployed=by.deployed)
-
-
-def superseded(by: str, commit: str, *, is_deployed: bool) -> Superseded:
-    """Give how a release ends that gives way to the run ``by``."""
-    return Superseded(
-        f"superseded by {by}: commit {commit}, asked for later, {'was deployed' if is_deployed else 'is ready'}",
-        code="release.superseded",
-        by=by,
-        remedy="nothing; to deploy this commit all the same: `slipway release SERVICE COMMIT --again`",
-    )
+    if by := superseded_by(newer, mode):
+        raise queue.superseded(by)

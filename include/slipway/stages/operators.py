@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, PokeReturnValue, TaskGroup, TriggerRule, get_current_context
@@ -12,7 +13,7 @@ from airflow.sdk.bases.branch import BaseBranchOperator
 from slipway.stages import connections, lanes, xcom
 from slipway.stages.container import settled
 from slipway.stages.outcome import recorded
-from slipway.stages.sensor import Waits
+from slipway.stages.sensor import Soak, Waits
 from slipway.stages.stage import Branch, Run, Stage, Step, Watch
 
 if TYPE_CHECKING:
@@ -71,21 +72,24 @@ class BranchOperator(BaseBranchOperator):
 
 def watching(watch: Watch[Any], service: Service, flow: Flow) -> Callable[[], PokeReturnValue]:
     """Give what a sensor asks: whether it is well, and has been so at every look for as long as the stage says."""
-    well: list[float] = []  # when it was looked at and was well, since it last was not
+
+    @cache
+    def soak(attempt: int) -> Soak:
+        return Soak(get_current_context()["task_state_store"], attempt)
 
     def ask() -> PokeReturnValue:
         run = run_of(get_current_context(), watch, service, flow)
-        found = watch.once(run)
+        soak_s, found = watch.soak_s(service), watch.once(run)
+        held = soak(run.ti.try_number) if soak_s else None
         if isinstance(found, Waits):
-            well.clear()
+            if held:
+                held.broken()
             return PokeReturnValue(False, found)
-        well.append(run.world.monotonic())
-        soak_s = watch.soak_s(service)
-        if well[-1] - well[0] < soak_s:
+        if held and held.well(run.world.now()) < soak_s:
             return PokeReturnValue(
                 False, Waits(f"well, which must hold for {soak_s} s", code="health.not-held")
             )
-        print(f"asked {len(well)} times in {soak_s} s: {found.said}" if soak_s else found.said)
+        print(f"at every look for {soak_s} s: {found.said}" if soak_s else found.said)
         return PokeReturnValue(True, found.gives)
 
     return ask

@@ -18,6 +18,7 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
+    AirflowRescheduleException,
     AirflowSkipException,
     AirflowTaskTimeout,
 )
@@ -25,7 +26,8 @@ from airflow.sdk.exceptions import (
 from slipway import version
 from slipway.errors import PolicyFailed, SlipwayError, Superseded, Transient
 from slipway.release import Outcome, given, upgrade
-from slipway.stages import connections, xcom
+from slipway.stages import connections, queue, xcom
+from slipway.stages.queue import is_release
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,11 +44,6 @@ DEFAULTS: dict[str, Any] = {
     "pool": "default_pool",
 }
 """What every task has unless it says otherwise: retries for the platform's faults, and an end to every wait."""
-
-
-def is_release(context: Any) -> bool:
-    """Tell whether the run is a release, which the ledger has a record of; stages run elsewhere, too."""
-    return "release" in context["dag"].tags
 
 
 @dataclass
@@ -85,9 +82,12 @@ def recorded(context: Any) -> Iterator[Ending]:
 
     ending = Ending()
     try:
+        queue.give_way(context)
         yield ending
     except AirflowSkipException as e:
         record(Outcome.SKIPPED, str(e))
+        raise
+    except AirflowRescheduleException:  # it has not ended: it looks again later
         raise
     except Superseded as e:
         record(Outcome.SUPERSEDED, str(e), code=e.code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Protocol
 
 from slipway.errors import Transient
@@ -13,9 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from slipway.ledger.records import Holder, Release
-
-POLL_S = 1.0
-"""Seconds between two looks at a lane that another run has."""
 
 
 class Records(Protocol):
@@ -84,28 +80,25 @@ def take_lane(
     ttl_s: float,
     wait_s: float,
     goes_on: Callable[[str], bool | None],
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
+    waited: Callable[[], float],
+    wait: Callable[[str], None],
 ) -> None:
     """Wait for the lane and take it; from a run that has ended without leaving it, at once.
 
     :param ttl_s: seconds until it is anybody's, unless renewed. :param wait_s: seconds to wait at most.
     :param goes_on: tells of a run whether it does, by Airflow's word; None if Airflow does not know of it.
+    :param waited: gives for how many seconds it has been waited. :param wait: waits for what it is told.
     :raises Transient: if another has it for longer than that.
     """
-    deadline, told = clock() + wait_s, ""
     while holder := ledger.lane_acquire(service, environment, run_id, ttl_s):
         if decide_lane(run_id, holder.run_id, holder_goes_on=goes_on(holder.run_id)) is Lane.DEAD:
             print(f"{holder.run_id} has ended without leaving the lane: it is free")
             ledger.lane_release(service, environment, holder.run_id)
             continue
-        if clock() > deadline:
+        if waited() > wait_s:
             raise Transient(
                 f"{holder.run_id} has the lane of {service} in {environment} for more than {wait_s:.0f} s",
                 code="lane.held-too-long",
                 remedy="wait for its end, or mark that run as failed in Airflow: a failed one leaves the lane",
             )
-        if holder.run_id != told:
-            print(f"{holder.run_id} has the lane: waiting")
-            told = holder.run_id
-        sleep(POLL_S)
+        wait(f"{holder.run_id} has the lane")

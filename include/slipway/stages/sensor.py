@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from slipway.stages import lanes, links, xcom
 from slipway.stages.outcome import recorded, seconds
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.sdk import Context
 
     from slipway.adapters.cluster import Rollout
@@ -47,6 +50,13 @@ def on_rollout(state: Rollout) -> Waits:
     return Waits(state.message, state.obstacle.verdict, cause.remedy, code=cause.code)
 
 
+STAY_S = 15.0
+"""Seconds that a sensor stays: longer than the rollout of an image that the node has."""
+
+AWAY_S = 10.0
+"""Seconds after which it looks again. Each start of a task costs about a quarter of a second of a core."""
+
+
 class Told:
     """Prints what is waited for, whenever that is something else than before."""
 
@@ -60,15 +70,43 @@ class Told:
         self._last = text
 
 
+class Soak:
+    """For how long something is well without a break, also over the times in which its task is not there.
+
+    :param store: what Airflow keeps for a task. :param attempt: number of the try: another one begins anew.
+    """
+
+    KEY = "well"
+
+    def __init__(self, store: Any, attempt: int) -> None:
+        self._store, self._attempt = store, attempt
+        kept = store.get(self.KEY) or {}
+        self._since: float | None = kept.get("since") if kept.get("attempt") == attempt else None
+
+    def well(self, now: datetime) -> float:
+        """Note that it is well; give for how many seconds it has been."""
+        if self._since is None:
+            self._since = now.timestamp()
+            self._store.set(self.KEY, {"attempt": self._attempt, "since": self._since})
+        return now.timestamp() - self._since
+
+    def broken(self) -> None:
+        """Note that it is not well."""
+        if self._since is not None:
+            self._since = None
+            self._store.delete(self.KEY)
+
+
 class StageSensor(PythonSensor):
-    """Asks ``python_callable`` twice a second until it says done, ``timeout_s`` seconds at most.
+    """Asks ``python_callable`` every ``look_s`` seconds until it says done, ``timeout_s`` seconds at most.
 
     What the callable gives beside "not yet" is what it :class:`Waits` for.
 
     :param late: the error that it is if the time is over; by default the service's own fault.
     :param changes: whether it watches a change of the environment, and so holds the lane meanwhile.
 
-    It pokes in its own process: the waits are of seconds, and a deferral costs two (see docs/decisions.md).
+    It stays in its process for some seconds, since most waits are not longer; then it lets go of worker and slot, and is started
+    again every ten seconds (see docs/decisions.md).
     """
 
     operator_extra_links = (links.PodsLink(), links.ReleaseLink())
@@ -80,18 +118,21 @@ class StageSensor(PythonSensor):
         timeout_s: float,
         late: type[SlipwayError] = PolicyFailed,
         changes: bool = True,
+        look_s: float = 0.5,
         **kwargs: Any,
     ) -> None:
-        self.timeout_s, self.late, self.changes = timeout_s, late, changes
+        self.timeout_s, self.late, self.changes, self.look_s = timeout_s, late, changes, look_s
+        self.stay_s = min(STAY_S, timeout_s)
         self.waits: Waits | None = None
         self.tell = Told()
         super().__init__(
             python_callable=python_callable,
             timeout=timeout_s,
-            mode="poke",
+            mode="reschedule",
             soft_fail=False,
             execution_timeout=seconds(timeout_s),
-            **{"poke_interval": 0.5, "pool": "slipway_cluster", **kwargs},
+            poke_interval=AWAY_S,
+            **{"pool": "slipway_cluster", **kwargs},
         )
 
     def execute(self, context: Context) -> Any:
@@ -109,7 +150,13 @@ class StageSensor(PythonSensor):
                 raise waits.over(self.task_id, self.timeout_s) from e
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
-        """Ask once, and remember what there is to wait for."""
+        """Ask for some seconds, or once if it was away already, and remember what there is to wait for."""
+        end = time.monotonic() + (0 if context.get("task_reschedule_count") else self.stay_s)
+        while not (found := self._ask(context)) and time.monotonic() < end:
+            time.sleep(self.look_s)
+        return found
+
+    def _ask(self, context: Context) -> PokeReturnValue | bool:
         found = super().poke(context)
         if isinstance(found, PokeReturnValue) and not found.is_done:
             self.waits = found.xcom_value

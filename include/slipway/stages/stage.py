@@ -254,7 +254,7 @@ class Watch(Stage, Generic[Seen]):
     look: Callable[[Run], Seen]
     judge: Callable[[Service, Seen], Waits | Well]
     soak_s: Callable[[Service], float] = lambda _service: 0
-    poke_interval_s: float = 0.5
+    look_s: float = 0.5
     pool: str = CLUSTER
 
     def once(self, run: Run) -> Waits | Well:
@@ -270,7 +270,7 @@ class Watch(Stage, Generic[Seen]):
         return StageSensor(
             python_callable=watching(self, service, flow),
             timeout_s=self.timeout_s(service),
-            poke_interval=self.poke_interval_s,
+            look_s=self.look_s,
             changes=self.holds_lane,
             **self.task(service),
         )

@@ -47,7 +47,7 @@ def test_lint_tells_each_problem_with_its_place_and_exits_2(checkout: Path) -> N
     assert result.exit_code == 2
     assert result.output.splitlines() == [
         f"{path}:{stack}:1: stak: `stak` is not a word of the catalog here; did you mean `stack`? "
-        "(legal: service, title, team, description, source, config, stack, build, test, scan, image, "
+        "(legal: service, title, team, description, source, config, queue, stack, build, test, scan, image, "
         "deploy, verify)",
         f"{path}:52:10: deploy.order: `befor` is not allowed; did you mean `before`? (legal: before, after, expand-contract)",
     ]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowException, TaskDeferred
 
 from slipway.errors import PolicyFailed
 from slipway.ledger import rollbacks
+from slipway.ledger.records import Holder
 from slipway.ledger.rollbacks import Rollback
 from slipway.release import Candidate, Choice, Status
 from slipway.release.given import Restored
-from slipway.stages import by_hand
+from slipway.stages import by_hand, waiting
 
 ASKED = Rollback(
     "rollback.1",
@@ -135,3 +138,50 @@ def test_what_another_has_deployed_since_is_not_undone(books: Any, has_begun: bo
     assert caught.value.code == "rollback.overtaken"
     assert books.told == []
     assert books.deployed[-1] == "svc.c"
+
+
+class Lane:
+    """The ledger's lane, which another has."""
+
+    def __init__(self, books: Any, holder: str | None) -> None:
+        self.books, self.holder = books, holder
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.books, name)
+
+    def lane_acquire(self, _service: str, _environment: str, run_id: str, _ttl_s: float) -> Any:
+        if self.holder in (None, run_id):
+            self.holder = run_id
+            return None
+        return Holder(self.holder, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_it_waits_without_a_worker_for_who_has_the_lane_and_then_goes_back(
+    books: Any, service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, ended = Lane(books, "svc.b"), list[str]()
+    monkeypatch.setattr(by_hand.connections, "ledger", lambda: ledger)
+    monkeypatch.setattr(by_hand.connections, "platform", lambda: SimpleNamespace(environment="staging"))
+    monkeypatch.setattr(by_hand.lane, "runs", lambda *_: True)
+    monkeypatch.setattr(by_hand.restoring, "chosen", lambda *_: GOOD)
+    monkeypatch.setattr(by_hand.restoring, "restore", lambda _l, _s, left, to, why: ended.append(to.run_id))
+    monkeypatch.setattr(waiting, "STAY_S", 0)
+    for name, found in (("begin", lambda *_: ASKED), ("find", lambda *_: None), ("finish", lambda *_: None)):
+        monkeypatch.setattr(by_hand.rollbacks, name, found)
+    context: Any = {
+        "params": {"service": service.service, "to": None, "reason": "slow"},
+        "dag": SimpleNamespace(tags={"rollback"}),
+        "dag_run": SimpleNamespace(run_id="rollback.1", triggering_user_name="anna"),
+        "ti": SimpleNamespace(xcom_push=lambda **_: None),
+    }
+    task = by_hand.by_hand([service])
+    with pytest.raises(TaskDeferred) as caught:
+        task.execute(context)
+    assert ended == []
+    kept: Any = caught.value.kwargs
+    ledger.holder = None
+    assert task.look_again(context, event=True, **kept)["to"] == "svc.a"
+    assert (ended, ledger.holder) == (["svc.a"], "rollback.1")
+    ledger.holder = "svc.b"
+    with pytest.raises(AirflowException, match=r"svc\.b has the lane of \S+ in staging for more than 600 s"):
+        task.look_again(context, since=kept["since"] - by_hand.LANE_S - 1)

@@ -37,8 +37,6 @@ def deployed(world: Any, a_release: Callable[..., Release], monkeypatch: pytest.
     """Gives a world in which a release is deployed, of which one object has drifted, and whose lane is free."""
     release = a_release(run_id="web.1", digest="sha256:1", manifests=[DEPLOYMENT, SERVICE_])
     monkeypatch.setattr(module.refreshes, "active", lambda *_: release)
-    monkeypatch.setattr(module.connections, "cluster", lambda: None)
-    monkeypatch.setattr(module.restoring, "settle", lambda *_: world.did.append("settled"))
     ledger = world.of_ledger
     ledger.lane_acquire = lambda *_: world.did.append("lane taken")
     ledger.lane_release = lambda *_: world.did.append("lane left")
@@ -62,7 +60,7 @@ def test_only_what_drifted_is_applied_again_in_the_lane(
 ) -> None:
     step: Step[Any, Any] = stages["drift"]
     found = step.run(at("drift"))
-    assert deployed.did == ["lane taken", ("apply", ["Deployment"]), "settled", "lane left"]
+    assert deployed.did == ["lane taken", ("apply", ["Deployment"]), "lane left"]
     assert found.found == ("drifted: Deployment/web (changed by another: kubectl)",)
     assert found.done == ("re-applied Deployment/web: changed",)
     assert found.differences == ({"title": "Deployment/web", "lines": ["-a", "+b"], "owners": ["kubectl"]},)
@@ -96,13 +94,13 @@ def test_run_that_has_the_lane_applies_its_own_unless_it_has_ended(
         assert found.done == ("re-applied Deployment/web: changed",)
 
 
-def test_lane_is_left_when_what_was_re_applied_does_not_settle(
+def test_lane_is_left_when_nothing_can_be_applied(
     deployed: Any, at: Callable[[str], Run], stages: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise RuntimeError("not so")
 
-    monkeypatch.setattr(module.restoring, "settle", refuse)
+    monkeypatch.setattr(deployed.of_cluster, "apply", refuse)
     with pytest.raises(RuntimeError):
         stages["drift"].run(at("drift"))
     assert deployed.did[-1] == "lane left"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -86,6 +87,16 @@ def test_run_is_in_the_real_world_and_knows_its_stages(service: Service) -> None
     assert (run.flow, run.run_id, run.params["service"]) == (order, "web.1", "web")
 
 
+class Store(dict[str, Any]):
+    """What Airflow keeps for a task, whatever process it runs in."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+    def delete(self, key: str) -> None:
+        del self[key]
+
+
 class Seen:
     """What one look after the other finds: well, or not; the last one for ever, a second each."""
 
@@ -111,11 +122,14 @@ def well_at(monkeypatch: pytest.MonkeyPatch, run: Run, service: Service, *looks:
         judge=lambda _service, well: WELL if well else ODD,
         soak_s=lambda _service: SOAK_S,
     )
-    clock = SimpleNamespace(monotonic=lambda: seen.now)
-    monkeypatch.setattr(operators, "get_current_context", lambda: CONTEXT)
-    monkeypatch.setattr(operators, "run_of", lambda *_: replace(run, world=clock))
+    clock, store = SimpleNamespace(now=lambda: datetime.fromtimestamp(seen.now, UTC)), Store()
+    monkeypatch.setattr(operators, "get_current_context", lambda: {**CONTEXT, "task_state_store": store})
+    ti = SimpleNamespace(try_number=1)
+    monkeypatch.setattr(operators, "run_of", lambda *_: replace(run, world=clock, ti=ti))
     ask = watching(watch, service, run.flow)
     while seen.now < 60:
+        if seen.now % 7 == 3:  # the task is started again
+            ask = watching(watch, service, run.flow)
         if (found := ask()).is_done:
             assert found.xcom_value is WELL.gives
             return seen.now

@@ -49,6 +49,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 CONTEXT = {
     "dag": SimpleNamespace(tags=["release"]),
+    "task": SimpleNamespace(is_teardown=True),
     "ti": SimpleNamespace(run_id="svc.aaaaaaaaaaaa", task_id="image.push"),
 }
 
@@ -114,7 +115,8 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
 @pytest.fixture
 def context() -> dict[str, Any]:
     ti = SimpleNamespace(run_id="web.0123456789ab", task_id="gate", xcom_push=lambda **_: None)
-    return {"ti": ti, "dag": SimpleNamespace(tags={"release"})}
+    task = SimpleNamespace(is_teardown=False, upstream_task_ids=set())  # the first, which asks by itself
+    return {"ti": ti, "dag": SimpleNamespace(tags={"release"}), "task": task}
 
 
 @pytest.mark.parametrize(
