@@ -28,7 +28,7 @@ LANE_S = 600
 
 
 class RestoreOperator(WaitingOperator):
-    """Takes the lane, chooses, and restores, as a person asked for. The wait for the lane holds neither worker nor slot."""
+    """Takes the lane, chooses, and restores, as a person asked for. Its waits hold neither worker nor slot."""
 
     def __init__(self, *, services: Sequence[Service], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -79,15 +79,15 @@ def restored(context: Any, service: Service, wait: Wait) -> given.Restored:
             ttl_s=restoring.longest_s(service) + lanes.MARGIN_S,
             wait_s=LANE_S,
             goes_on=goes_on,
-            waited=wait.seconds,
-            wait=lambda what: wait.go_on(LaneFree(name, environment), what),
+            waited=lambda: wait.seconds("lane"),
+            wait=lambda what: wait.for_lane(LaneFree(name, environment), what),
         )
 
     def choose(leaving: Release, to: str | None) -> Choice:
         return restoring.chosen(ledger, service, environment, leaving, to)
 
     def apply(left: Release, to: Release, reason: str) -> None:
-        restoring.restore(ledger, service, left, to, reason)
+        restoring.restore(ledger, service, left, to, reason, wait)
 
     try:
         asked = decided(ledger, asked, params.get("to"), take=take, choose=choose)

@@ -50,14 +50,14 @@ class LaneOperator(WaitingOperator):
         name, run_id = self.service.service, context["dag_run"].run_id
         with recorded(context):
             while waits := take(context, self.service):
-                if wait.seconds() > self.wait_s:
+                if wait.seconds("lane") > self.wait_s:
                     raise Transient(
                         f"the lane was not free after {self.wait_s:.0f} s: {waits}",
                         code="lane.timed-out",
                         remedy="see what that run is at; then clear this task with downstream",
                     )
                 mode = str(queue.mode_of(context))
-                wait.go_on(LaneWait(name, connections.platform().environment, run_id, mode), waits)
+                wait.for_lane(LaneWait(name, connections.platform().environment, run_id, mode), waits)
 
 
 def take(context: Context, service: Service) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from slipway.adapters import cluster
@@ -44,7 +43,17 @@ class Records(Protocol):
         """Record that a release is not what runs any more, and ``to`` is again."""
 
 
-def settle(api: Any, service: Service, digest: str) -> None:
+class Wait(Protocol):
+    """How it is waited: see `slipway.stages.waiting`."""
+
+    def seconds(self, what: str) -> float:
+        """Give for how many seconds it is waited for something."""
+
+    def for_pods(self, what: str) -> None:
+        """Wait a moment longer."""
+
+
+def settle(api: Any, service: Service, digest: str, wait: Wait) -> None:
     """Wait until every pod of the service is ready and runs ``digest``.
 
     :raises SlipwayError: if that is not so in the time of its rollout, or never will be: PolicyFailed only if that is the
@@ -59,20 +68,20 @@ def settle(api: Any, service: Service, digest: str) -> None:
         print(state.message)
         return None
 
-    _until(lacks, "the rollout", timeout_s)
+    _until(lacks, "the rollout", timeout_s, wait)
 
 
-def _until(lacks: Callable[[], Waits | None], what: str, timeout_s: float) -> None:
+def _until(lacks: Callable[[], Waits | None], what: str, timeout_s: float, wait: Wait) -> None:
     """Ask until nothing lacks, and tell what does whenever it changes.
 
     :raises SlipwayError: if the time is over: whose fault it is says what lacked last.
     """
-    deadline, tell = time.monotonic() + timeout_s, Told()
+    tell = Told()
     while waits := lacks():
-        if time.monotonic() > deadline:
+        if wait.seconds(what) > timeout_s:
             raise waits.over(what, timeout_s)
         tell(waits.text)
-        time.sleep(0.2)
+        wait.for_pods(waits.text)
 
 
 def chosen(
@@ -119,7 +128,9 @@ def _candidate(release: Release, *, restorable: bool = True) -> Candidate:
     )
 
 
-def restore(ledger: Records, service: Service, leaving: Release, to: Release, reason: str) -> None:
+def restore(
+    ledger: Records, service: Service, leaving: Release, to: Release, reason: str, wait: Wait
+) -> None:
     """Apply again what ``to`` applied, and wait until it serves. Repeats are harmless.
 
     :raises SlipwayError: if it does not come to serve: PolicyFailed only if that is its own fault.
@@ -139,9 +150,12 @@ def restore(ledger: Records, service: Service, leaving: Release, to: Release, re
         kinds=service.deploy.kinds,
     )
     print("\n".join(changes))
-    settle(api, service, str(to.digest))
+    settle(api, service, str(to.digest), wait)
     _until(
-        lambda: reports(connections.Outside().cluster(), service, to.commit), "the service", health.timeout_s
+        lambda: reports(connections.Outside().cluster(), service, to.commit),
+        "the service",
+        health.timeout_s,
+        wait,
     )
     print(f"{health.version} reports {to.commit}")
 

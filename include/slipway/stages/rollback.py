@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from slipway.adapters import cluster
@@ -14,13 +13,17 @@ from slipway.release.where import Position, Step, Where, own_rollback
 from slipway.stages import connections, lane, lanes, position, restoring
 from slipway.stages.outcome import recorded, seconds
 from slipway.stages.stage import CLUSTER, Made, Stage
+from slipway.stages.waiting import WaitingOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from airflow.sdk import Context
+
     from slipway.catalog import Service
     from slipway.ledger import Release
     from slipway.ledger.records import Hold
+    from slipway.stages.waiting import Wait
 
 
 class Records(position.Records, Protocol):
@@ -122,56 +125,64 @@ def go_back(
     return target
 
 
-def rollback(service: Service, watched: Sequence[str]) -> Any:
-    """Give the task that rolls back a release that was deployed, and failed one of the ``watched`` stages.
+class RollbackOperator(WaitingOperator):
+    """Rolls back a release that was deployed, and failed one of the ``watched`` stages. Its waits hold neither worker nor slot.
 
     A stage that only errored is no verdict on the commit: then all stays as it is, and "Clear" goes on.
     """
 
-    def serves(release: Release) -> bool:
-        plan = service.deploy
-        state = cluster.rollout(
-            connections.cluster(),
-            plan.namespace,
-            plan.deployment,
-            str(release.digest),
-            timeout_s=plan.rollout.timeout_s,
-        )
-        return state.complete
+    def __init__(self, *, service: Service, watched: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.service, self.watched = service, watched
 
-    @task(
-        task_id="rollback",
-        task_display_name="Roll back",
-        pool="slipway_cluster",
-        trigger_rule="one_failed",
-        execution_timeout=seconds(restoring.longest_s(service)),
-    )
-    def rollback() -> None:
-        context = get_current_context()
+    def work(self, context: Context, wait: Wait) -> None:
+        """Go back, from wherever an earlier try has come to.
+
+        :raises AirflowSkipException: if there is nothing to be rolled back. :raises AirflowFailException: if nothing fits.
+        """
         with recorded(context) as ending:
-            ledger, run_id = connections.ledger(), context["dag_run"].run_id
-            environment = connections.platform().environment
-
-            def choose(leaving: Release) -> Choice:
-                return restoring.chosen(ledger, service, environment, leaving)
-
-            def apply(left: Release, to: Release, reason: str) -> None:
-                restoring.restore(ledger, service, left, to, reason)
-
-            seen = look(ledger, run_id, service.service, environment, watched)
-            if seen.step is not Step.NOTHING:  # else the lane may be another's
-                lanes.held(context, going_back=True)
-                # again, now that nobody else changes anything
-                seen = look(ledger, run_id, service.service, environment, watched, serves)
-            print(f"{run_id} is {seen.position}")
-            if seen.step is Step.NOTHING:
-                raise AirflowSkipException(seen.nothing)
-            target = go_back(ledger, seen, choose=choose, apply=apply)
+            target = self._go_back(context, wait)
             ending.outcome = Outcome.ROLLED_BACK
             ending.reason = f"rolled back to {target.run_id}: commit {target.commit}, image {target.digest}"
             print(ending.reason)
 
-    return rollback()
+    def _go_back(self, context: Context, wait: Wait) -> Release:
+        service, ledger, run_id = self.service, connections.ledger(), context["dag_run"].run_id
+        environment = connections.platform().environment
+
+        def choose(leaving: Release) -> Choice:
+            return restoring.chosen(ledger, service, environment, leaving)
+
+        def apply(left: Release, to: Release, reason: str) -> None:
+            restoring.restore(ledger, service, left, to, reason, wait)
+
+        seen = look(ledger, run_id, service.service, environment, self.watched)
+        if seen.step is not Step.NOTHING:  # else the lane may be another's
+            lanes.held(context, going_back=True)
+            # again, now that nobody else changes anything
+            seen = look(ledger, run_id, service.service, environment, self.watched, self._serves)
+        print(f"{run_id} is {seen.position}")
+        if seen.step is Step.NOTHING:
+            raise AirflowSkipException(seen.nothing)
+        return go_back(ledger, seen, choose=choose, apply=apply)
+
+    def _serves(self, release: Release) -> bool:
+        plan, timeout_s = self.service.deploy, self.service.deploy.rollout.timeout_s
+        api, digest = connections.cluster(), str(release.digest)
+        return cluster.rollout(api, plan.namespace, plan.deployment, digest, timeout_s=timeout_s).complete
+
+
+def rollback(service: Service, watched: Sequence[str]) -> RollbackOperator:
+    """Give the task that rolls back a release that was deployed, and failed one of the ``watched`` stages."""
+    return RollbackOperator(
+        task_id="rollback",
+        task_display_name="Roll back",
+        service=service,
+        watched=watched,
+        pool="slipway_cluster",
+        trigger_rule="one_failed",
+        execution_timeout=seconds(restoring.longest_s(service)),
+    )
 
 
 ROLLBACK = Made(
@@ -181,5 +192,5 @@ ROLLBACK = Made(
     before=(lane.UNLANE,),
     pool=CLUSTER,
     holds_lane=True,
-    make=lambda service, flow, **_task: rollback(service, flow.rolling_back).operator,
+    make=lambda service, flow, **_task: rollback(service, flow.rolling_back),
 )

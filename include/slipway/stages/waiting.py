@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 STAY_S = 3.0
 """Seconds that a task stays and looks every second, before it waits without a worker: most lanes are free at once."""
 
+STAY_FOR_PODS_S, AWAY_S = 15.0, 10.0
+"""Seconds that a task stays for pods to come to serve, and after which it looks again: as sensors do."""
+
 LOOK_S = 2.0
 """Seconds between two looks at the ledger."""
 
@@ -88,32 +91,50 @@ class LaneWait(LaneFree):
 
 
 class Wait:
-    """The wait of a task: how long it takes already, wherever it went on.
+    """The waits of a task: how long each takes already, wherever it went on.
 
-    :param since: when it began, in seconds since 1970. :param stay_s: seconds that the task stays from now on.
+    :param since: when each began, in seconds since 1970. :param was_away: whether the task was started again for them.
     """
 
-    def __init__(self, task: WaitingOperator, since: float, stay_s: float) -> None:
-        self._task, self._since, self._until = task, since, time.monotonic() + stay_s
+    def __init__(
+        self, task: WaitingOperator, since: dict[str, float] | None = None, *, was_away: bool = False
+    ) -> None:
+        self._task, self._since, self._was_away = task, dict(since or {}), was_away
+        self._began = time.monotonic()
 
-    def seconds(self) -> float:
-        """Give for how many seconds the task waits."""
-        return time.time() - self._since
+    def seconds(self, what: str) -> float:
+        """Give for how many seconds it is waited for something, from the first time on that this is asked."""
+        return time.time() - self._since.setdefault(what, time.time())
 
-    def go_on(self, trigger: LaneFree, what: str) -> None:
+    def for_lane(self, trigger: LaneFree, what: str) -> None:
         """Wait a second longer, or leave the worker until the trigger has something to look at: then all begins anew.
 
         :param what: is waited for, in words.
         """
-        if time.monotonic() >= self._until:
+        self._longer(1, STAY_S, trigger, trigger.bound, what)
+
+    def for_pods(self, what: str) -> None:
+        """Wait a moment longer, or leave the worker for ten seconds: then all begins anew.
+
+        :param what: is waited for, in words.
+        """
+        from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+
+        away = timedelta(seconds=AWAY_S)
+        self._longer(0.2, STAY_FOR_PODS_S, TimeDeltaTrigger(away), away + LaneFree.bound, what)
+
+    def _longer(
+        self, pause_s: float, stay_s: float, trigger: BaseTrigger, bound: timedelta, what: str
+    ) -> None:
+        if time.monotonic() - self._began >= (0 if self._was_away else stay_s):
             print(f"waiting, without a worker: {what}")
             kwargs = {"since": self._since}
-            self._task.defer(trigger=trigger, method_name="look_again", kwargs=kwargs, timeout=trigger.bound)
-        time.sleep(1)
+            self._task.defer(trigger=trigger, method_name="look_again", kwargs=kwargs, timeout=bound)
+        time.sleep(pause_s)
 
 
 class WaitingOperator(BaseOperator):
-    """Does what it has to as often as it is started, and keeps nothing in between but since when it waits."""
+    """Does what it has to as often as it is started, and keeps nothing in between but since when it waits for what."""
 
     @abstractmethod
     def work(self, context: Context, wait: Wait) -> Any:
@@ -121,11 +142,11 @@ class WaitingOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Begin; while it waits, stay for some seconds."""
-        return self.work(context, Wait(self, time.time(), STAY_S))
+        return self.work(context, Wait(self))
 
-    def look_again(self, context: Context, event: Any = None, since: float | None = None) -> Any:
-        """Go on with a wait that began at ``since``."""
-        return self.work(context, Wait(self, since or time.time(), 0))
+    def look_again(self, context: Context, event: Any = None, since: dict[str, float] | None = None) -> Any:
+        """Go on with waits that began at ``since``."""
+        return self.work(context, Wait(self, since, was_away=True))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on, too, when the wait itself failed: a triggerer that was killed is no reason to end a task."""

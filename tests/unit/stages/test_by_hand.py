@@ -164,7 +164,9 @@ def test_it_waits_without_a_worker_for_who_has_the_lane_and_then_goes_back(
     monkeypatch.setattr(by_hand.connections, "platform", lambda: SimpleNamespace(environment="staging"))
     monkeypatch.setattr(by_hand.lane, "runs", lambda *_: True)
     monkeypatch.setattr(by_hand.restoring, "chosen", lambda *_: GOOD)
-    monkeypatch.setattr(by_hand.restoring, "restore", lambda _l, _s, left, to, why: ended.append(to.run_id))
+    monkeypatch.setattr(
+        by_hand.restoring, "restore", lambda _l, _s, left, to, why, wait: ended.append(to.run_id)
+    )
     monkeypatch.setattr(waiting, "STAY_S", 0)
     for name, found in (("begin", lambda *_: ASKED), ("find", lambda *_: None), ("finish", lambda *_: None)):
         monkeypatch.setattr(by_hand.rollbacks, name, found)
@@ -184,4 +186,4 @@ def test_it_waits_without_a_worker_for_who_has_the_lane_and_then_goes_back(
     assert (ended, ledger.holder) == (["svc.a"], "rollback.1")
     ledger.holder = "svc.b"
     with pytest.raises(AirflowException, match=r"svc\.b has the lane of \S+ in staging for more than 600 s"):
-        task.look_again(context, since=kept["since"] - by_hand.LANE_S - 1)
+        task.look_again(context, since={"lane": kept["since"]["lane"] - by_hand.LANE_S - 1})

@@ -118,10 +118,10 @@ def test_wait_is_left_to_the_triggerer_with_nothing_recorded(ledger: FakeLedger)
 def test_wait_goes_on_where_it_began_and_ends(ledger: FakeLedger) -> None:
     ledger.holder = OLDER.run_id
     with pytest.raises(TaskDeferred) as caught:
-        operator().look_again(context(), event=True, since=time.time() - 100)
-    assert time.time() - (caught.value.kwargs or {})["since"] >= 100
+        operator().look_again(context(), event=True, since={"lane": time.time() - 100})
+    assert time.time() - (caught.value.kwargs or {})["since"]["lane"] >= 100
     with pytest.raises(AirflowException, match="the lane was not free after"):
-        operator().look_again(context(), event=True, since=time.time() - lane.WAIT_S - 1)
+        operator().look_again(context(), event=True, since={"lane": time.time() - lane.WAIT_S - 1})
     assert ledger.stages == [("lane", "errored")]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import repeat
 from types import SimpleNamespace
 from typing import Any
@@ -33,22 +33,27 @@ def test_the_nearest_that_fits_is_proposed_for_the_one_that_was_asked_for() -> N
     assert told.remedy.startswith(f"the nearest that fits is commit {'a' * 12} (web.good); ")
 
 
-def test_it_waits_as_long_as_the_catalog_says_and_tells_whose_fault_it_is(
-    world: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(restoring, "time", world)
+class Wait:
+    """Waits a second each time it is asked, and tells nobody."""
 
-    def lacks(answers: Iterator[Waits | None]) -> Callable[[], Waits | None]:
-        def ask() -> Waits | None:
-            world.clock += 1
-            return next(answers)
+    def __init__(self) -> None:
+        self.clock = 0
 
-        return ask
+    def seconds(self, _what: str) -> float:
+        return self.clock
+
+    def for_pods(self, _what: str) -> None:
+        self.clock += 1
+
+
+def test_it_waits_as_long_as_the_catalog_says_and_tells_whose_fault_it_is() -> None:
+    def until(answers: Iterator[Waits | None], what: str) -> None:
+        restoring._until(lambda: next(answers), what, 60, Wait())
 
     no = Waits("/version answers 503", PolicyFailed, code="health.unready")
-    restoring._until(lacks(iter([*[no] * 40, None])), "the rollout", 60)
+    until(iter([*[no] * 40, None]), "the rollout")
     with pytest.raises(PolicyFailed, match="the service: not so after 60 s: /version answers 503"):
-        restoring._until(lacks(repeat(no)), "the service", 60)
+        until(repeat(no), "the service")
     full = Waits("Unschedulable", Permanent, code="rollout.unschedulable")
     with pytest.raises(Permanent, match=r"^the rollout: not so after 60 s: Unschedulable"):
-        restoring._until(lacks(repeat(full)), "the rollout", 60)
+        until(repeat(full), "the rollout")

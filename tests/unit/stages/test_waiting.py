@@ -69,11 +69,12 @@ class Until(WaitingOperator):
     looks = 0
 
     def work(self, context: Any, wait: Wait) -> float:
+        assert wait.seconds("lane") >= 0  # from here on
         self.looks -= 1
         while self.looks > 0:
-            wait.go_on(LaneFree("svc", "staging"), "three looks")
+            wait.for_lane(LaneFree("svc", "staging"), "three looks")
             self.looks -= 1
-        return wait.seconds()
+        return wait.seconds("lane")
 
 
 @pytest.fixture
@@ -104,3 +105,22 @@ def test_a_longer_wait_goes_on_without_it_and_begins_nothing_anew(clock: Any) ->
     assert caught.value.kwargs == kept
     task.looks = 1
     assert task.resume_execution("__fail__", {**kept, "error": "Trigger timeout"}, {}) == 63
+
+
+def stay(wait: Wait) -> None:
+    for _ in range(1000):
+        wait.for_pods("1 of 2 pods")
+
+
+def test_pods_are_stayed_for_longer_and_looked_at_again_later(clock: Any) -> None:
+    task = Until(task_id="until")
+    wait = Wait(task)
+    assert wait.seconds("the rollout") == 0
+    with pytest.raises(TaskDeferred) as caught:
+        stay(wait)
+    assert waiting.STAY_FOR_PODS_S <= clock.now - 1000 < waiting.STAY_FOR_PODS_S + 1
+    kept: Any = caught.value.kwargs
+    again = Wait(task, kept["since"], was_away=True)
+    assert again.seconds("the rollout") >= waiting.STAY_FOR_PODS_S
+    with pytest.raises(TaskDeferred):
+        again.for_pods("1 of 2 pods")
