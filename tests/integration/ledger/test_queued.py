@@ -10,6 +10,7 @@ import pytest
 from slipway.errors import Permanent
 from slipway.ledger import Ledger, wishes
 from slipway.release import Contender, Outcome, Status, run_id
+from slipway.stages.waiting import LaneFree, LaneWait
 
 A, B, C, D = "a" * 40, "ab" * 20, "c" * 40, "d" * 40
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -126,3 +127,23 @@ def test_release_may_end_for_one_that_has_not_begun(
 def test_unknown_run_is_none_of_the_queue(ledger: Ledger) -> None:
     with pytest.raises(Permanent, match="has no release"):
         ledger.queued(run_id("svc", A))
+
+
+def test_wait_for_the_lane_sees_it_free_and_a_newer_one_ready(
+    ledger: Ledger, begun: Callable[..., str]
+) -> None:
+    older, own, newer = begun(A, 0), begun(B, 5), begun(C, 10)
+    rollback = LaneFree("svc", "staging")
+    wait, in_order = (LaneWait("svc", "staging", own, mode) for mode in ("newest", "every-commit"))
+
+    def woken() -> tuple[bool, ...]:
+        return tuple(one.changed(ledger) for one in (rollback, wait, in_order))
+
+    assert woken() == (True, True, False)  # in order, the older one goes first
+    ledger.lane_acquire("svc", "staging", older, 60)
+    assert woken() == (False, False, False)
+    ledger.ready(newer)
+    assert woken() == (False, True, False)
+    ledger.finish(older, Status.PASSED)
+    ledger.lane_release("svc", "staging", older)
+    assert woken() == (True, True, True)
