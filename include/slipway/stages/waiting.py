@@ -91,20 +91,30 @@ class LaneWait(LaneFree):
 
 
 class Wait:
-    """The waits of a task: how long each takes already, wherever it went on.
+    """The waits of a task: how long each takes already, whatever it went on after.
 
-    :param since: when each began, in seconds since 1970. :param was_away: whether the task was started again for them.
+    When they began is kept by Airflow for the task: what is given to a trigger is lost when the triggerer ends it.
+
+    :param context: of the task that waits. :param was_away: whether it was started again for that.
     """
 
-    def __init__(
-        self, task: WaitingOperator, since: dict[str, float] | None = None, *, was_away: bool = False
-    ) -> None:
-        self._task, self._since, self._was_away = task, dict(since or {}), was_away
+    KEY = "waits"
+
+    def __init__(self, task: WaitingOperator, context: Any, *, was_away: bool = False) -> None:
+        self._task, self._context, self._was_away = task, context, was_away
         self._began = time.monotonic()
+        self._since: dict[str, float] | None = None
 
     def seconds(self, what: str) -> float:
-        """Give for how many seconds it is waited for something, from the first time on that this is asked."""
-        return time.time() - self._since.setdefault(what, time.time())
+        """Give for how many seconds it is waited for something, from the first time on that this is asked in this try."""
+        store, attempt = self._context["task_state_store"], self._context["ti"].try_number
+        if self._since is None:
+            kept = store.get(self.KEY) or {}
+            self._since = kept["since"] if kept.get("attempt") == attempt else {}
+        if what not in self._since:
+            self._since[what] = time.time()
+            store.set(self.KEY, {"attempt": attempt, "since": self._since})
+        return time.time() - self._since[what]
 
     def for_lane(self, trigger: LaneFree, what: str) -> None:
         """Wait a second longer, or leave the worker until the trigger has something to look at: then all begins anew.
@@ -128,13 +138,12 @@ class Wait:
     ) -> None:
         if time.monotonic() - self._began >= (0 if self._was_away else stay_s):
             print(f"waiting, without a worker: {what}")
-            kwargs = {"since": self._since}
-            self._task.defer(trigger=trigger, method_name="look_again", kwargs=kwargs, timeout=bound)
+            self._task.defer(trigger=trigger, method_name="look_again", timeout=bound)
         time.sleep(pause_s)
 
 
 class WaitingOperator(BaseOperator):
-    """Does what it has to as often as it is started, and keeps nothing in between but since when it waits for what."""
+    """Does what it has to as often as it is started, and is told nothing in between but that there may be something to do."""
 
     @abstractmethod
     def work(self, context: Context, wait: Wait) -> Any:
@@ -142,12 +151,12 @@ class WaitingOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Begin; while it waits, stay for some seconds."""
-        return self.work(context, Wait(self))
+        return self.work(context, Wait(self, context))
 
-    def look_again(self, context: Context, event: Any = None, since: dict[str, float] | None = None) -> Any:
-        """Go on with waits that began at ``since``."""
-        return self.work(context, Wait(self, since, was_away=True))
+    def look_again(self, context: Context, event: Any = None) -> Any:
+        """Go on with what it waits for."""
+        return self.work(context, Wait(self, context, was_away=True))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on, too, when the wait itself failed: a triggerer that was killed is no reason to end a task."""
-        return self.look_again(context, since=(next_kwargs or {}).get("since"))
+        return self.look_again(context)

@@ -170,20 +170,22 @@ def test_it_waits_without_a_worker_for_who_has_the_lane_and_then_goes_back(
     monkeypatch.setattr(waiting, "STAY_S", 0)
     for name, found in (("begin", lambda *_: ASKED), ("find", lambda *_: None), ("finish", lambda *_: None)):
         monkeypatch.setattr(by_hand.rollbacks, name, found)
+    kept: dict[str, Any] = {}
     context: Any = {
         "params": {"service": service.service, "to": None, "reason": "slow"},
         "dag": SimpleNamespace(tags={"rollback"}),
         "dag_run": SimpleNamespace(run_id="rollback.1", triggering_user_name="anna"),
-        "ti": SimpleNamespace(xcom_push=lambda **_: None),
+        "ti": SimpleNamespace(xcom_push=lambda **_: None, try_number=1),
+        "task_state_store": SimpleNamespace(get=kept.get, set=kept.__setitem__),
     }
     task = by_hand.by_hand([service])
-    with pytest.raises(TaskDeferred) as caught:
+    with pytest.raises(TaskDeferred):
         task.execute(context)
     assert ended == []
-    kept: Any = caught.value.kwargs
     ledger.holder = None
-    assert task.look_again(context, event=True, **kept)["to"] == "svc.a"
+    assert task.look_again(context, event=True)["to"] == "svc.a"
     assert (ended, ledger.holder) == (["svc.a"], "rollback.1")
     ledger.holder = "svc.b"
+    kept[waiting.Wait.KEY]["since"]["lane"] -= by_hand.LANE_S + 1
     with pytest.raises(AirflowException, match=r"svc\.b has the lane of \S+ in staging for more than 600 s"):
-        task.look_again(context, since={"lane": kept["since"]["lane"] - by_hand.LANE_S - 1})
+        task.look_again(context)

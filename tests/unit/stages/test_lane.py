@@ -79,8 +79,11 @@ def context(ended: tuple[str, ...] = (), every: bool = False) -> Any:
         task_id="lane",
         get_dagrun_state=lambda _dag, run: "failed" if run in ended else "running",
         xcom_push=lambda **_: None,
+        try_number=1,
     )
+    kept: dict[str, Any] = {}
     return {
+        "task_state_store": SimpleNamespace(get=kept.get, set=kept.__setitem__),
         "dag": SimpleNamespace(tags={"release", *(["queue:every-commit"] if every else [])}),
         "dag_run": SimpleNamespace(run_id=OWN.run_id),
         "task": SimpleNamespace(
@@ -115,13 +118,18 @@ def test_wait_is_left_to_the_triggerer_with_nothing_recorded(ledger: FakeLedger)
     assert ledger.stages == []
 
 
-def test_wait_goes_on_where_it_began_and_ends(ledger: FakeLedger) -> None:
+def test_wait_goes_on_where_it_began_and_ends(ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.holder = OLDER.run_id
-    with pytest.raises(TaskDeferred) as caught:
-        operator().look_again(context(), event=True, since={"lane": time.time() - 100})
-    assert time.time() - (caught.value.kwargs or {})["since"]["lane"] >= 100
+    told = context()
+    with pytest.raises(TaskDeferred):
+        operator().execute(told)
+    later = time.time() + lane.WAIT_S
+    monkeypatch.setattr(waiting.time, "time", lambda: later - 9)
+    with pytest.raises(TaskDeferred):
+        operator().look_again(told, event=True)
+    monkeypatch.setattr(waiting.time, "time", lambda: later + 9)
     with pytest.raises(AirflowException, match="the lane was not free after"):
-        operator().look_again(context(), event=True, since={"lane": time.time() - lane.WAIT_S - 1})
+        operator().look_again(told, event=True)
     assert ledger.stages == [("lane", "errored")]
 
 

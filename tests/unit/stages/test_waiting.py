@@ -86,25 +86,33 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     return clock
 
 
-def test_a_task_stays_for_a_short_wait(clock: Any) -> None:
+@pytest.fixture
+def context() -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    store = SimpleNamespace(get=kept.get, set=kept.__setitem__)
+    return {"task_state_store": store, "ti": SimpleNamespace(try_number=1)}
+
+
+def test_a_task_stays_for_a_short_wait(clock: Any, context: Any) -> None:
     task = Until(task_id="until")
     task.looks = 3
-    assert task.execute({}) == 2
+    assert task.execute(context) == 2
 
 
-def test_a_longer_wait_goes_on_without_it_and_begins_nothing_anew(clock: Any) -> None:
+def test_a_longer_wait_goes_on_without_it_and_begins_nothing_anew(clock: Any, context: Any) -> None:
     task = Until(task_id="until")
     task.looks = 9
-    with pytest.raises(TaskDeferred) as caught:
-        task.execute({})
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
     assert clock.now == 1000 + waiting.STAY_S
-    kept: Any = caught.value.kwargs
     clock.now += 60
-    with pytest.raises(TaskDeferred) as caught:
-        task.look_again({}, event=True, **kept)
-    assert caught.value.kwargs == kept
+    with pytest.raises(TaskDeferred):
+        task.look_again(context, event=True)
     task.looks = 1
-    assert task.resume_execution("__fail__", {**kept, "error": "Trigger timeout"}, {}) == 63
+    assert task.resume_execution("__fail__", {"error": "Trigger timeout"}, context) == 63
+    context["ti"].try_number = 2
+    task.looks = 1
+    assert task.execute(context) == 0
 
 
 def stay(wait: Wait) -> None:
@@ -112,15 +120,14 @@ def stay(wait: Wait) -> None:
         wait.for_pods("1 of 2 pods")
 
 
-def test_pods_are_stayed_for_longer_and_looked_at_again_later(clock: Any) -> None:
+def test_pods_are_stayed_for_longer_and_looked_at_again_later(clock: Any, context: Any) -> None:
     task = Until(task_id="until")
-    wait = Wait(task)
+    wait = Wait(task, context)
     assert wait.seconds("the rollout") == 0
-    with pytest.raises(TaskDeferred) as caught:
+    with pytest.raises(TaskDeferred):
         stay(wait)
     assert waiting.STAY_FOR_PODS_S <= clock.now - 1000 < waiting.STAY_FOR_PODS_S + 1
-    kept: Any = caught.value.kwargs
-    again = Wait(task, kept["since"], was_away=True)
+    again = Wait(task, context, was_away=True)
     assert again.seconds("the rollout") >= waiting.STAY_FOR_PODS_S
     with pytest.raises(TaskDeferred):
         again.for_pods("1 of 2 pods")
