@@ -18,7 +18,7 @@ from slipway_sandbox.runs import Airflow
 
 SECTION = "resume"
 TASKS = (
-    "accept", "checkout", "dependencies",
+    "accept", "checkout", "known", "dependencies",
     "build.compile", "build.lint", "build.analyze",
     "test.unit", "test.database", "test.integration", "test.removed",
     "scan.sast", "scan.dependencies", "scan.secrets", "scan.dockerfile",

@@ -135,7 +135,7 @@ class Workspace(Given):
     """The commit, checked out.
 
     :param time: of the commit, in seconds since 1970. :param volume: of its sources. :param dependencies: volume of what its lock
-        files name.
+        files name. :param fetched: whether all of that is in it already.
     """
 
     by = "checkout"
@@ -145,6 +145,7 @@ class Workspace(Given):
     subject: str
     volume: str
     dependencies: str
+    fetched: bool = False
 
 
 class Gated(Given):

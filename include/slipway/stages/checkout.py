@@ -44,7 +44,7 @@ def workspace(world: World, service: Service, hash_: str, images: Mapping[str, s
     with ledger.exclusive(volume, 240), repository.archive(commit.hash, prefix="src/") as tar:
         fresh = engine.fill_volume(image, volume, "/workspace", tar)
     with ledger.exclusive(dependencies, 240):
-        if not engine.has_file(image, dependencies, "/deps", ".complete"):
+        if not (fetched := engine.has_file(image, dependencies, "/deps", ".complete")):
             engine.prepare_volume(image, dependencies, "/deps", LABELS)
     print(f"{commit.hash} by {commit.author}: {commit.subject}")
     print(f"tree {commit.tree} in volume {volume} ({'filled now' if fresh else 'there already'})")
@@ -54,6 +54,7 @@ def workspace(world: World, service: Service, hash_: str, images: Mapping[str, s
         subject=commit.subject,
         volume=volume,
         dependencies=dependencies,
+        fetched=fetched,
     )
 
 

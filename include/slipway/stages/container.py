@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +37,46 @@ def toolbox(name: str) -> str:
 
 def settled(context: Context, task_id: str) -> str | None:
     """Give why the gate ``task_id`` of this run does not run, to whom it would be work to prepare it; None if it does."""
+    settling = _gate(context, task_id).settling(context)
+    return settling.why if settling else None
+
+
+def conclude(context: Context, task_id: str) -> bool:
+    """End the gate ``task_id`` of this run without its task, if it need not run; False if it must.
+
+    Its end is on record as if its task had told it.
+    """
+    gate = _gate(context, task_id)
+    settling = gate.settling(context)
+    if settling is None:
+        return False
+    ending, started = Ending(), datetime.now(UTC)
+    gate.end(context, settling, ending)
+    took = (datetime.now(UTC) - started).total_seconds()
+    ledger, run_id = connections.ledger(), context["ti"].run_id
+    ledger.stage(run_id, task_id, ending.outcome, took, ending.reason, started_at=started)
+    return True
+
+
+def _gate(context: Context, task_id: str) -> ContainerOperator:
     gate = context["dag"].get_task(task_id)
     assert isinstance(gate, ContainerOperator)
     gate.render_template_fields(context)
-    return gate.settled(context)
+    return gate
+
+
+@dataclass(frozen=True)
+class Settling:
+    """What makes a gate need not run.
+
+    :param why: in words. :param known: the evidence by which it passes; None if the catalog switches it off.
+    :param verdict: what follows from that, today; None if whatever it finds stops.
+    """
+
+    why: str
+    judge: Judge | None = None
+    known: Evidence | None = None
+    verdict: Verdict | None = None
 
 
 class ContainerOperator(BaseOperator):
@@ -118,9 +155,9 @@ class ContainerOperator(BaseOperator):
         from slipway.stages.container_run import GateContainer
 
         with recorded(context) as ending:
-            judge = self._judge(context)
-            if judge and (off := judge.off()):
-                self._switched_off(context, judge, off, ending)
+            settling = None if self.fetches else self.settling(context)
+            if settling and not settling.known:
+                self.end(context, settling, ending)
                 return
             container = self._container = GateContainer(gate=self)
             if self.fetches:
@@ -132,25 +169,16 @@ class ContainerOperator(BaseOperator):
                     with container.joined(context["ti"].run_id):
                         _raised(container.run(context))
                 return
-            if known := self.known(context):
+            if settling:
                 if context["ti"].try_number > 1:
                     container.remove()  # what a killed attempt left, while another release passed
-                self.log.info(
-                    "judged already, for the same source, toolbox and policy: run %s, %s UTC (evidence %s)",
-                    known.run_id,
-                    f"{known.recorded_at:%Y-%m-%d %H:%M:%S}",
-                    known.key,
-                )
-                if judge:
-                    ledger = connections.ledger()
-                    ending.reason = judge.end(ledger, judge.verdict(ledger, verdicts.of_kept(known.report)))
-                reports.copy(connections.ledger(), known.run_id, context["ti"].run_id, self.task_id)
+                self.end(context, settling, ending)
                 return
             # what a killed attempt left: its verdict was never recorded, so the gate runs again
             container.remove()
             started = time.monotonic()
             ran = container.run(context)
-            ending.reason = self._ended(context, judge, ran, time.monotonic() - started)
+            ending.reason = self._ended(context, self._judge(context), ran, time.monotonic() - started)
 
     def _ended(self, context: Context, judge: Judge | None, ran: Ran, took: float) -> str | None:
         """Judge how the container ended, keep that as evidence, and give what there is to say."""
@@ -192,11 +220,18 @@ class ContainerOperator(BaseOperator):
             self.rules, self.service, self.judged_as, today, run_id, release.commit if release else None
         )
 
-    def _switched_off(self, context: Context, judge: Judge, why: str, ending: Ending) -> None:
-        print(why)
-        ending.outcome, ending.reason = Outcome.SKIPPED, why
-        if judge.run_id:
-            findings.keep(connections.ledger(), judge.run_id, judge.stage, Verdict(OFF))
+    def end(self, context: Context, settling: Settling, ending: Ending) -> None:
+        """Say and keep what the gate ends with, where it need not run."""
+        print(settling.why)
+        ledger, judge, known = connections.ledger(), settling.judge, settling.known
+        if known is None:
+            ending.outcome, ending.reason = Outcome.SKIPPED, settling.why
+            if judge and judge.run_id:
+                findings.keep(ledger, judge.run_id, judge.stage, Verdict(OFF))
+            return
+        if judge and settling.verdict:
+            ending.reason = judge.end(ledger, settling.verdict)
+        reports.copy(ledger, known.run_id, context["ti"].run_id, self.task_id)
 
     def on_kill(self) -> None:
         """End the container, too."""
@@ -217,27 +252,32 @@ class ContainerOperator(BaseOperator):
         }
         return evidence_key(self.tree, self.image, self.command, json.dumps(rest, sort_keys=True))
 
-    def known(self, context: Context) -> Evidence | None:
-        """Give the evidence by which this gate passes, as of today; None if it must run.
+    def settling(self, context: Context) -> Settling | None:
+        """Give what makes this gate need not run, as of today; None if it must.
 
         What stops is looked for again: it may have been the machine's, and costs a minute.
         """
+        judge = self._judge(context)
+        if judge and (off := judge.off()):
+            return Settling(off, judge)
         if self.policy is None or context["params"].get("fresh"):
             return None
-        found = connections.ledger().evidence(self.key())
-        judge = self._judge(context)
-        if found is None or judge is None:
-            return found if found is not None and found.outcome is Outcome.PASSED else None
+        ledger = connections.ledger()
+        found = ledger.evidence(self.key())
+        if found is None:
+            return None
+        settling = Settling(
+            f"judged already, for the same source, toolbox and policy: run {found.run_id}, "
+            f"{found.recorded_at:%Y-%m-%d %H:%M:%S} UTC (evidence {found.key})",
+            judge,
+            found,
+        )
+        if judge is None:
+            return settling if found.outcome is Outcome.PASSED else None
         if found.outcome is not Outcome.PASSED and not found.report:
             return None
-        return found if judge.verdict(connections.ledger(), verdicts.of_kept(found.report)).passes else None
-
-    def settled(self, context: Context) -> str | None:
-        """Give why this gate does not run; None if it does."""
-        if (judge := self._judge(context)) and (off := judge.off()):
-            return off
-        known = self.known(context)
-        return f"has passed already (evidence {known.key})" if known else None
+        verdict = judge.verdict(ledger, verdicts.of_kept(found.report))
+        return replace(settling, verdict=verdict) if verdict.passes else None
 
 
 def _raised(ran: Ran) -> dict[str, bytes]:

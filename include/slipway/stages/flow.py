@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -47,6 +47,16 @@ class Flow:
     def optional(self, branch: Stage) -> frozenset[str]:
         """Give the ids of what runs only if a branch says so."""
         return frozenset(one.task_id for one in self.stages if one.only_if is branch)
+
+    def unneeded(self, settled: Collection[str]) -> frozenset[str]:
+        """Give the ids of gates that need not run, and of what would be made and removed for them alone."""
+        made = {one for one in self.stages if one.setup and self._is_for(one) <= frozenset(settled)}
+        removed = {one for one in self.stages if one.undoes and made.issuperset(one.undoes)}
+        return frozenset(settled) | {one.task_id for one in made | removed}
+
+    def _is_for(self, setup: Stage) -> frozenset[str]:
+        after = (one for first, then in self.edges if first is setup for one in self._of(then))
+        return frozenset(one.task_id for one in after if not one.teardown)
 
     @cached_property
     def _earlier(self) -> dict[Stage, frozenset[Stage]]:

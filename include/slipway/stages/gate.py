@@ -6,10 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from slipway.errors import PolicyFailed
+from slipway.errors import PolicyFailed, Superseded
 from slipway.release import Outcome, given
 from slipway.release.findings import OFF, policy_on
-from slipway.stages.stage import Container, Group, Run, Stage, Step
+from slipway.stages.known import KNOWN
+from slipway.stages.queue import ended_for
+from slipway.stages.stage import GOES_ON, Container, Group, Run, Stage, Step
 
 if TYPE_CHECKING:
     from slipway.catalog import Service
@@ -20,11 +22,13 @@ class Records:
     """What must have passed, and how it ended, by the ledger's word.
 
     :param off: those that the catalog has switched off, today.
+    :param yielded: what says which run one of them gave way to; None if none did.
     """
 
     required: Sequence[str]
     outcomes: Mapping[str, Outcome]
     off: Collection[str] = ()
+    yielded: Superseded | None = None
 
 
 def read(run: Run) -> Records:
@@ -37,14 +41,26 @@ def read(run: Run) -> Records:
         if isinstance(one, Container) and one.rules and policy_on(one.rules(run.service), today) == OFF
     }
     outcomes = {one.name: one.outcome for one in release.stages} if release else {}
-    return Records(run.flow.gating, outcomes, off)
+    return Records(run.flow.gating, outcomes, off, _yielded(run, outcomes))
+
+
+def _yielded(run: Run, outcomes: Mapping[str, Outcome]) -> Superseded | None:
+    for one in run.flow.gating:
+        if outcomes.get(one) is Outcome.SUPERSEDED and (found := run.find(given.Yielded, of=one)):
+            newer = run.world.ledger().record(found.to)
+            return ended_for(found.to, newer.commit if newer else "unknown", "goes instead")
+    return None
 
 
 def decide(_service: Service, records: Records) -> given.Gated:
     """Let pass what has passed every gate: no record is no pass, and none was skipped but what the catalog switches off.
 
-    :raises PolicyFailed: naming each that has not.
+    What Airflow has skipped proves nothing: it skips what had passed already, and what gave way to a newer release.
+
+    :raises PolicyFailed: naming each that has not. :raises Superseded: if one of them gave way.
     """
+    if records.yielded:
+        raise records.yielded
     missing = [
         f"{name}: {records.outcomes.get(name, 'no record')}"
         for name in records.required
@@ -69,4 +85,14 @@ def _gates(one: Stage | Group, _service: Service) -> bool:
     return isinstance(one, Group) and one.gates
 
 
-GATE = Step(id="gate", title="All gates passed", follows=_gates, gives=given.Gated, read=read, decide=decide)
+GATE = Step(
+    id="gate",
+    title="All gates passed",
+    after=(KNOWN,),
+    follows=_gates,
+    asks=(given.Yielded,),
+    gives=given.Gated,
+    trigger_rule=GOES_ON,  # a gate that need not run is skipped; see decide for what else is
+    read=read,
+    decide=decide,
+)

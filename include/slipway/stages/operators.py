@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, PokeReturnValue, TaskGroup, TriggerRule, get_current_context
 from airflow.sdk.bases.branch import BaseBranchOperator
+from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from slipway.stages import connections, lanes, xcom
-from slipway.stages.container import settled
+from slipway.stages.container import conclude, settled
 from slipway.stages.outcome import recorded
 from slipway.stages.sensor import Soak, Waits
-from slipway.stages.stage import Branch, Run, Stage, Step, Watch
+from slipway.stages.stage import Branch, Run, Sift, Stage, Step, Watch
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 def run_of(context: Any, stage: Stage, service: Service, flow: Flow) -> Run:
     """Give a stage's run in the real world."""
     ti = context["ti"]
+    asking: Any = {**context, "ti": xcom.remembering(ti)}
     return Run(
         stage=stage,
         service=service,
@@ -34,7 +36,8 @@ def run_of(context: Any, stage: Stage, service: Service, flow: Flow) -> Run:
         world=connections.Outside(),
         flow=flow,
         runs=connections.AirflowRuns(ti),
-        settled=lambda gate: settled(context, gate),
+        settled=lambda gate: settled(asking, gate),
+        conclude=lambda gate: conclude(asking, gate),
         ti=ti,
         context=context,
     )
@@ -68,6 +71,24 @@ class BranchOperator(BaseBranchOperator):
             wanted = self.step.run(run_of(context, self.step, self.service, self.flow))
             left_out = frozenset() if wanted else self.flow.optional(self.step)
             return sorted(self.downstream_task_ids - left_out)
+
+
+class SiftOperator(BaseOperator):
+    """Runs a :class:`slipway.stages.stage.Sift`, and skips what it names, wherever that is in the DAG."""
+
+    def __init__(self, *, step: Sift[Any, Any], service: Service, flow: Flow, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.step, self.service, self.flow = step, service, flow
+
+    def execute(self, context: Context) -> None:
+        """Look, and end well; what is named is skipped by Airflow.
+
+        :raises DownstreamTasksSkipped: which is how Airflow is told.
+        """
+        with recorded(context):
+            named = self.step.run(run_of(context, self.step, self.service, self.flow))
+        if named:
+            raise DownstreamTasksSkipped(tasks=sorted(named))
 
 
 def watching(watch: Watch[Any], service: Service, flow: Flow) -> Callable[[], PokeReturnValue]:

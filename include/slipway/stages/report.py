@@ -170,7 +170,8 @@ def untold(record: Release, states: Mapping[str, str], own: str, now: datetime) 
         agrees = kept is not None and (
             kept.outcome == outcome
             or (state == "failed" and kept.outcome in (Outcome.FAILED, Outcome.ERRORED))
-            or (state == "skipped" and kept.outcome is Outcome.SUPERSEDED)
+            # it gave way; or it need not run, and another task has told its end
+            or (state == "skipped" and kept.outcome in (Outcome.SUPERSEDED, Outcome.PASSED))
             or (
                 state == "success" and kept.outcome in (Outcome.ROLLED_BACK, Outcome.SKIPPED)
             )  # a gate that is off

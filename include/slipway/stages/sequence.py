@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MODULES = (
     "accept",
     "checkout",
+    "known",
     "build",
     "test",
     "scan",

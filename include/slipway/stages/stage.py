@@ -50,7 +50,8 @@ class Run:
     """One run of a stage: of which service and run, in which world, and with what was given.
 
     :param flow: the stages of this run. :param runs: what Airflow tells of runs.
-    :param settled: gives why a gate of this run does not run, by its id.
+    :param settled: gives why a gate of this run does not run, by its id. :param conclude: ends one that need not run
+        without its task; False if it must.
     :param ti: the running task instance, for what was given alone.
     """
 
@@ -62,6 +63,7 @@ class Run:
     flow: Flow
     runs: Runs
     settled: Callable[[str], str | None]
+    conclude: Callable[[str], bool]
     ti: Any = field(repr=False)
     context: Any = field(default_factory=dict, repr=False)
 
@@ -241,6 +243,17 @@ class Branch(Step[Seen, Decided]):
         from slipway.stages.operators import BranchOperator
 
         return BranchOperator(step=self, service=service, flow=flow, **self.task(service))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sift(Step[Seen, Decided]):
+    """Gives the ids of those stages of the run that need not run: their tasks are skipped."""
+
+    def operator(self, service: Service, flow: Flow) -> BaseOperator:
+        """Make the operator."""
+        from slipway.stages.operators import SiftOperator
+
+        return SiftOperator(step=self, service=service, flow=flow, **self.task(service))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

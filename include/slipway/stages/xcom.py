@@ -11,6 +11,8 @@ A DAG whose tasks have such templates is made with :data:`FILTERS`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
 from slipway.errors import Permanent
@@ -51,6 +53,23 @@ def give(ti: Any, value: Given) -> None:
 def returned(value: Any) -> Any:
     """Give what a task's function returned as Airflow keeps it."""
     return value.dump() if isinstance(value, Given) else value
+
+
+class _Remembering:
+    def __init__(self, ti: Any) -> None:
+        self._ti = ti
+
+    @cached_property
+    def xcom_pull(self) -> Callable[..., Any]:
+        return cache(self._ti.xcom_pull)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ti, name)
+
+
+def remembering(ti: Any) -> Any:
+    """Give a task instance that asks Airflow once for what a task gave, to whom renders many templates."""
+    return _Remembering(ti)
 
 
 def _nothing(kind: type[Given], task: str) -> Permanent:

@@ -27,7 +27,14 @@ GATES = [
 ]  # fmt: skip
 POOLS = {"default_pool", "slipway_engine", "slipway_cluster"}
 # every other task waits for the success of all that is before it
-AFTER_A_BRANCH = {"deploy.pending", "deploy.plan", "deploy.migrations", "deploy.apply", "verify.passed"}
+AFTER_A_BRANCH = {
+    "gate",
+    "deploy.pending",
+    "deploy.plan",
+    "deploy.migrations",
+    "deploy.apply",
+    "verify.passed",
+}
 TEARDOWNS = {"unlane", "test.removed", "scan.removed", "report"}
 
 

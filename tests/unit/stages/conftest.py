@@ -399,6 +399,7 @@ def run(world: World, service: Service) -> Callable[..., Run]:
             "flow": release_of(of),
             "runs": Runs(),
             "settled": lambda _gate: None,
+            "conclude": lambda _gate: False,
             "ti": Ti(*values),
         }
         return Run(stage=stage, service=of, run_id=RUN_ID, world=world, **{**known, **more})  # type: ignore[arg-type]

@@ -90,12 +90,48 @@ def test_evidence_stands_as_long_as_it_passes_by_todays_words(
 ) -> None:
     monkeypatch.setattr(container.connections, "ledger", lambda: Evidences(outcome, report))
     operator = gate(rules=rules, service="web", judged_as="scan.sast")
-    assert (operator.known(CONTEXT) is not None) is is_known
-    assert bool(operator.settled(CONTEXT)) is is_known
-    assert operator.known({**CONTEXT, "params": {"fresh": True}}) is None
+    assert (operator.settling(CONTEXT) is not None) is is_known
+    assert operator.settling({**CONTEXT, "params": {"fresh": True}}) is None
 
 
-def test_gate_that_is_off_needs_nothing_beside_it() -> None:
-    off = Gate(policy="off", reason="a worker without HTTP", until=TODAY)
-    said = gate(rules=off, service="web").settled(CONTEXT)
-    assert said == f"switched off in the catalog until {TODAY}: a worker without HTTP"
+OFF = Gate(policy="off", reason="a worker without HTTP", until=TODAY)
+
+
+def test_gate_that_is_off_does_not_run_even_if_all_must_run_again() -> None:
+    settling = gate(rules=OFF, service="web").settling({**CONTEXT, "params": {"fresh": True}})
+    assert settling is not None
+    assert settling.known is None
+    assert settling.why == f"switched off in the catalog until {TODAY}: a worker without HTTP"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "report", "rules", "ended"),
+    [
+        (Outcome.PASSED, None, None, (Outcome.PASSED, None)),
+        (Outcome.FAILED, verdicts.to_keep(FOUND), Gate(policy="warn"), (Outcome.PASSED, "1 that only warn")),
+        (Outcome.FAILED, verdicts.to_keep(FOUND), Gate(), None),
+        (
+            Outcome.PASSED,
+            None,
+            OFF,
+            (Outcome.SKIPPED, f"switched off in the catalog until {TODAY}: {OFF.reason}"),
+        ),
+    ],
+)
+def test_gate_that_need_not_run_is_concluded_without_its_task(
+    monkeypatch: pytest.MonkeyPatch, outcome: Outcome, report: Any, rules: Gate | None, ended: Any
+) -> None:
+    ledger, told = Evidences(outcome, report), list[Any]()
+    ledger.stage = lambda run_id, name, outcome, _took, reason, **_: told.append(
+        (run_id, name, outcome, reason)
+    )  # type: ignore[attr-defined]
+    monkeypatch.setattr(container.connections, "ledger", lambda: ledger)
+    monkeypatch.setattr(container.reports, "copy", lambda _ledger, *of: told.append(of))
+    operator = gate(rules=rules, service="web", judged_as="scan.sast")
+    operator.render_template_fields = lambda _context: None  # type: ignore[method-assign,assignment]
+    dag = SimpleNamespace(tags=["refresh"], get_task=lambda _id: operator)
+    context: Any = {"params": {}, "dag": dag, "ti": SimpleNamespace(run_id="now")}
+    assert container.conclude(context, "gate") is (ended is not None)
+    assert [one for one in told if len(one) == 4] == ([("now", "gate", *ended)] if ended else [])
+    copied = [("run", "now", "gate")] if ended and ended[0] is Outcome.PASSED else []
+    assert [one for one in told if len(one) == 3] == copied

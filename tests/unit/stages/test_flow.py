@@ -132,3 +132,14 @@ def stage_with(one: Stage) -> Stage:
         assert isinstance(one.after, tuple)
         _COPIES[one] = stage(one.id, after=tuple(stage_with(at) for at in one.after if isinstance(at, Stage)))
     return _COPIES[one]
+
+
+def test_setup_is_unneeded_if_all_that_it_is_for_is_settled(service: Service) -> None:
+    group = Group(id="g", title="G", gates=True)
+    one, other, alone = (Stage(id=name, title="", group=group) for name in ("one", "other", "alone"))
+    setup = Stage(id="setup", title="", group=group, setup=True, before=(one, other))
+    removed = Stage(id="removed", title="", group=group, after=(one, other), undoes=(setup,))
+    found = flow(service, (one, other, alone, setup, removed))
+    assert found.unneeded({"g.one", "g.alone"}) == {"g.one", "g.alone"}
+    assert found.unneeded({"g.one", "g.other"}) == {"g.one", "g.other", "g.setup", "g.removed"}
+    assert found.unneeded(()) == frozenset()

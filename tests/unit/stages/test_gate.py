@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
-from slipway.errors import PolicyFailed
+from slipway.errors import PolicyFailed, Superseded
 from slipway.ledger import Release, Stage
 from slipway.release import Outcome
 from slipway.stages.gate import GATE, Records, decide
@@ -29,6 +29,23 @@ def test_every_gate_of_the_run_must_have_passed(
     with pytest.raises(PolicyFailed) as e:
         GATE.run(at)
     assert (e.value.code, e.value.lines) == ("gate.not-all-passed", ("build.compile: no record",))
+
+
+def test_gate_that_gave_way_makes_the_release_give_way(
+    run: Callable[..., Run], world: Any, a_release: Callable[..., Release]
+) -> None:
+    at = run(GATE)
+    stages = dict.fromkeys(at.flow.gating, Outcome.PASSED) | {"scan.sast": Outcome.SUPERSEDED}
+    world.of_ledger.releases[at.run_id] = a_release(
+        stages=tuple(Stage(name, outcome, 1.0, None, world.now()) for name, outcome in stages.items())
+    )
+    at.ti.kept["scan.sast", "superseded_by"] = "ai-generation.bbbbbbbbbbbb"
+    with pytest.raises(Superseded) as e:
+        GATE.run(at)
+    assert (e.value.code, e.value.by) == ("release.superseded", "ai-generation.bbbbbbbbbbbb")
+    at.ti.kept.clear()  # nobody says for whom: then it is no gate that passed
+    with pytest.raises(PolicyFailed):
+        GATE.run(at)
 
 
 def test_release_without_a_record_does_not_pass(run: Callable[..., Run], world: Any) -> None:

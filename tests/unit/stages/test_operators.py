@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import DownstreamTasksSkipped
 from hypothesis import HealthCheck, settings
 from hypothesis import given as for_any
 from hypothesis import strategies as st
@@ -19,9 +20,9 @@ from slipway.catalog import Service
 from slipway.release import given
 from slipway.stages import operators
 from slipway.stages.flow import flow
-from slipway.stages.operators import BranchOperator, StepOperator, run_of, watching
+from slipway.stages.operators import BranchOperator, SiftOperator, StepOperator, run_of, watching
 from slipway.stages.sensor import Waits
-from slipway.stages.stage import Branch, Run, Stage, Step, Watch, Well
+from slipway.stages.stage import Branch, Run, Sift, Stage, Step, Watch, Well
 
 CONTEXT: Any = {
     "ti": None,
@@ -59,6 +60,18 @@ def test_step_is_recorded_has_the_lane_and_gives_what_is_kept(service: Service, 
 def test_step_that_changes_nothing_takes_no_lane(service: Service, told: list[str]) -> None:
     step: Step[None, None] = Step(id="x", title="X")
     StepOperator(step=step, service=service, flow=flow(service, (step,)), task_id="x").execute(CONTEXT)
+    assert told == ["recorded"]
+
+
+@pytest.mark.parametrize("named", [frozenset({"b", "a"}), frozenset()])
+def test_sift_skips_what_it_names_wherever_that_is(
+    service: Service, told: list[str], named: frozenset[str]
+) -> None:
+    sift: Sift[Any, Any] = Sift(id="sift", title="", act=lambda _run, _seen: named)
+    operator = SiftOperator(step=sift, service=service, flow=flow(service, (sift,)), task_id="sift")
+    with pytest.raises(DownstreamTasksSkipped) if named else nullcontext() as e:
+        operator.execute(CONTEXT)
+    assert not named or e.value.tasks == ["a", "b"]
     assert told == ["recorded"]
 
 

@@ -99,3 +99,17 @@ def test_template_of_what_was_not_given_or_cannot_be_read_says_so() -> None:
 def test_template_of_a_field_that_is_not_there_is_refused_when_the_dag_is_parsed() -> None:
     with pytest.raises(ValueError, match="Pushed has no field sha"):
         xcom.templated(given.Pushed, "sha")
+
+
+def test_value_is_asked_for_once_where_many_templates_want_it() -> None:
+    asked: list[str] = []
+
+    class Asked(Ti):
+        def xcom_pull(self, task_ids: str, key: str) -> Any:
+            asked.append(task_ids)
+            return super().xcom_pull(task_ids=task_ids, key=key)
+
+    ti = xcom.remembering(Asked())
+    assert [ti.xcom_pull(task_ids=one, key="return_value") for one in "aab"] == [None] * 3
+    assert asked == ["a", "b"]
+    assert ti.kept == {}
