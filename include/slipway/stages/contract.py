@@ -8,6 +8,7 @@ from slipway.release import given
 from slipway.release.schema import CONTRACT as PHASE
 from slipway.stages.health import HEALTH
 from slipway.stages.migrations import UpdatePod, phases, wanted
+from slipway.stages.smoke import SMOKE
 from slipway.stages.stage import Branch, Pod, Run
 from slipway.stages.verify import VERIFY
 
@@ -39,7 +40,7 @@ NEEDED: Branch[Any, Any] = Branch(
     id="migrations",
     title="Anything to take away?",
     group=VERIFY,
-    after=(HEALTH,),
+    after=(SMOKE, HEALTH),
     wanted=_has_contract,
     needs=(given.Planned,),
     read=read,

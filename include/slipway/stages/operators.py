@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, PokeReturnValue, TaskGroup, TriggerRule, get_current_context
 from airflow.sdk.bases.branch import BaseBranchOperator
-from airflow.sdk.exceptions import DownstreamTasksSkipped
+from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
 from slipway.stages import connections, lanes, xcom
 from slipway.stages.container import conclude, settled
 from slipway.stages.outcome import recorded
-from slipway.stages.sensor import Soak, Waits
+from slipway.stages.sensor import Left, Soak, Waits
 from slipway.stages.stage import Branch, Run, Sift, Stage, Step, Watch
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ def watching(watch: Watch[Any], service: Service, flow: Flow) -> Callable[[], Po
         run = run_of(get_current_context(), watch, service, flow)
         soak_s, found = watch.soak_s(service), watch.once(run)
         held = soak(run.ti.try_number) if soak_s else None
+        if isinstance(found, Left):
+            raise AirflowSkipException(found.why)
         if isinstance(found, Waits):
             if held:
                 held.broken()

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from slipway.release import given
 from slipway.stages.deploy import DEPLOY
-from slipway.stages.infrastructure import CHANGED, CHECK
 from slipway.stages.migrations import PendingPod
-from slipway.stages.stage import GOES_ON, Pod
+from slipway.stages.stage import Pod
 
 PENDING = Pod(
     id="pending",
     title="Ask the database",
     group=DEPLOY,
-    after=(CHANGED, CHECK),
     wanted=lambda service: service.deploy.migrations is not None,
     needs=(given.Accepted, given.Pushed),
     gives=given.Pending,
-    trigger_rule=GOES_ON,
     kind=PendingPod,
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.release import given, manifests, reads
 from slipway.release import plan as planning
 from slipway.stages.deploy import DEPLOY
-from slipway.stages.infrastructure import INFRA
+from slipway.stages.infrastructure import CHANGED, CHECK, INFRA
 from slipway.stages.pending import PENDING
 from slipway.stages.stage import CLUSTER, GOES_ON, Run, Step
 
@@ -111,7 +111,7 @@ PLAN = Step(
     id="plan",
     title="Plan",
     group=DEPLOY,
-    after=(PENDING,),
+    after=(CHANGED, CHECK, PENDING),
     before=(INFRA,),
     asks=(given.Pending, given.Checked),
     gives=given.Planned,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from slipway.release import given
 from slipway.stages.health import HEALTH
 from slipway.stages.plan import inventory
+from slipway.stages.smoke import SMOKE
 from slipway.stages.stage import CLUSTER, Run, Step
 from slipway.stages.verify import VERIFY
 
@@ -21,7 +22,7 @@ PRUNE: Step[None, None] = Step(
     id="prune",
     title="Remove what is no longer released",
     group=VERIFY,
-    after=(HEALTH,),
+    after=(SMOKE, HEALTH),
     gives=given.Pruned,
     pool=CLUSTER,
     holds_lane=True,

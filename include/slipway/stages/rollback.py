@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from slipway.stages.waiting import Wait
 
 
+GOING = ("scheduled", "queued", "running", "restarting", "deferred", "up_for_retry", "up_for_reschedule")
+"""States in which Airflow has a task that has begun to be run, and not ended."""
+
+
 class Records(position.Records, Protocol):
     """What is asked of the ledger, and told to it if nothing fits."""
 
@@ -55,6 +59,11 @@ class Seen:
     def step(self) -> Step:
         """What is to be done about it."""
         return own_rollback(self.position, self.release.rolled_back_to, has_failed=self.has_failed)
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether it is deployed, and nothing says yet that it must not be."""
+        return self.position.where is Where.DEPLOYED and not self.has_failed
 
     @property
     def reason(self) -> str:
@@ -157,6 +166,11 @@ class RollbackOperator(WaitingOperator):
             restoring.restore(ledger, service, left, to, reason, wait)
 
         seen = look(ledger, run_id, service.service, environment, self.watched)
+        while seen.is_undecided and (going := self._at_work(context)):
+            if wait.seconds("the other stages") > restoring.longest_s(service):
+                break
+            wait.for_pods(f"{', '.join(going)}, which may say more of the commit than {seen.worst}")
+            seen = look(ledger, run_id, service.service, environment, self.watched)
         if seen.step is not Step.NOTHING:  # else the lane may be another's
             lanes.held(context, going_back=True)
             # again, now that nobody else changes anything
@@ -165,6 +179,12 @@ class RollbackOperator(WaitingOperator):
         if seen.step is Step.NOTHING:
             raise AirflowSkipException(seen.nothing)
         return go_back(ledger, seen, choose=choose, apply=apply)
+
+    def _at_work(self, context: Context) -> list[str]:
+        """Give which of the watched stages have not ended: it is begun when the first of them has gone wrong."""
+        run = context["dag_run"]
+        states = connections.AirflowRuns(context["ti"]).task_states(run.dag_id, run.run_id)
+        return [one for one in self.watched if states.get(one) in GOING]
 
     def _serves(self, release: Release) -> bool:
         plan, timeout_s = self.service.deploy, self.service.deploy.rollout.timeout_s

@@ -42,6 +42,16 @@ class Waits:
         return kind(f"{what}: not so after {seconds_:.0f} s: {self.text}", code=self.code, remedy=self.remedy)
 
 
+@dataclass(frozen=True)
+class Left:
+    """What was waited for is of no interest any more: the task is skipped.
+
+    :param why: in words.
+    """
+
+    why: str
+
+
 def on_rollout(state: Rollout) -> Waits:
     """Give what a rollout that is not complete waits for: what keeps it decides whose fault it is if that stays."""
     if state.obstacle is None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slipway.catalog.service import Gate
     from slipway.ledger import Release
     from slipway.stages.flow import Flow
-    from slipway.stages.sensor import Waits
+    from slipway.stages.sensor import Left, Waits
     from slipway.stages.world import Runs, World
 
 SMALL, ENGINE, CLUSTER = "default_pool", "slipway_engine", "slipway_cluster"
@@ -260,17 +260,18 @@ class Sift(Step[Seen, Decided]):
 class Watch(Stage, Generic[Seen]):
     """Asks again and again until what is seen is well, for as long as a service says without a break.
 
-    :param look: asks the world once. :param judge: gives what is waited for, or that it is well and what the stage gives.
+    :param look: asks the world once. :param judge: gives what is waited for, or that it is well and what the stage gives, or that
+        it is of no interest any more.
     :param soak_s: seconds that it must be well at every look.
     """
 
     look: Callable[[Run], Seen]
-    judge: Callable[[Service, Seen], Waits | Well]
+    judge: Callable[[Service, Seen], Waits | Well | Left]
     soak_s: Callable[[Service], float] = lambda _service: 0
     look_s: float = 0.5
     pool: str = CLUSTER
 
-    def once(self, run: Run) -> Waits | Well:
+    def once(self, run: Run) -> Waits | Well | Left:
         """Ask once."""
         return self.judge(run.service, self.look(run))
 

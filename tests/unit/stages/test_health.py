@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from slipway.catalog import Service
-from slipway.release import given
+from slipway.ledger import Release, Stage
+from slipway.release import Outcome, given
 from slipway.stages.health import HEALTH
-from slipway.stages.sensor import Waits
+from slipway.stages.sensor import Left, Waits
 from slipway.stages.sequence import release_of
 from slipway.stages.smoke import SMOKE
 from slipway.stages.stage import Run, Well
@@ -45,4 +46,28 @@ def test_it_must_hold_as_long_as_the_catalog_says_and_holds_the_lane_meanwhile(s
     assert HEALTH.soak_s(service) == service.verify.health.soak_s
     assert HEALTH.holds_lane
     assert HEALTH.rolls_back(service)
-    assert SMOKE in release_of(service).earlier(HEALTH)
+    flow = release_of(service)
+    assert not {SMOKE, HEALTH} & (flow.earlier(HEALTH) | flow.earlier(SMOKE))  # side by side
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "is_left"),
+    [
+        (Outcome.FAILED, "failed", True),
+        (Outcome.FAILED, "running", False),  # it was cleared: what is recorded is of the earlier try
+        (Outcome.ERRORED, "failed", False),  # no verdict: health may have one
+        (Outcome.PASSED, "success", False),
+    ],
+)
+def test_nothing_is_waited_for_once_the_smoke_test_has_failed(
+    asked: Run,
+    world: Any,
+    a_release: Callable[..., Release],
+    outcome: Outcome,
+    state: str,
+    is_left: bool,
+) -> None:
+    smoke = Stage(SMOKE.task_id, outcome, 1.0, None, world.now())
+    world.of_ledger.releases[asked.run_id] = a_release(stages=(smoke,))
+    asked.runs.tasks[SMOKE.task_id] = state  # type: ignore[attr-defined]
+    assert isinstance(HEALTH.once(asked), Left if is_left else Well)

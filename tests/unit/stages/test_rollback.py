@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from slipway.catalog import catalog_directory, load_service
 from slipway.errors import PolicyFailed
 from slipway.release import Candidate, Choice, Outcome, Status
 from slipway.release.where import Step, Where
-from slipway.stages.rollback import Seen, go_back, look
+from slipway.stages.rollback import GOING, Seen, go_back, look, rollback
 
 WATCHED = ("deploy.apply", "verify.smoke")
 BY_HAND = "rollback.svc.20261126T120000.000001"
@@ -62,6 +64,36 @@ def test_what_is_no_verdict_leaves_what_is_deployed(books: Any, outcome: Outcome
     found = seen(books, "svc.c")
     assert found.step is Step.NOTHING
     assert "what is deployed stays, and Clear goes on" in found.nothing
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_undecided"),
+    [(Outcome.ERRORED, True), (Outcome.PASSED, True), (Outcome.FAILED, False)],
+)
+def test_as_long_as_nothing_is_a_verdict_the_other_stages_may_say_more(
+    books: Any, outcome: Outcome, is_undecided: bool
+) -> None:
+    books.add("svc.c", Status.RUNNING, deployed=True, verify_smoke=outcome)
+    assert seen(books, "svc.c").is_undecided is is_undecided
+    books.add("svc.d", Status.RUNNING, verify_smoke=outcome)
+    assert not seen(books, "svc.d").is_undecided  # there is nothing to go back from
+
+
+@pytest.mark.parametrize("state", ["running", "up_for_reschedule", "failed", "success", None])
+def test_rollback_waits_for_what_is_at_work_and_only_for_that(state: str | None) -> None:
+    states = {
+        "deploy.apply": "success",
+        "verify.smoke": "failed",
+        "verify.health": state,
+        "report": "running",
+    }
+    task = rollback(load_service(catalog_directory() / "ai-generation.yaml"), tuple(states)[:3])
+    told = {name: one for name, one in states.items() if one}
+    context: Any = {
+        "dag_run": SimpleNamespace(dag_id="release", run_id="run"),
+        "ti": SimpleNamespace(get_task_states=lambda dag_id, run_ids: {run_ids[0]: told}),
+    }
+    assert task._at_work(context) == (["verify.health"] if state in GOING else [])
 
 
 def test_of_a_release_that_deployed_nothing_nothing_is_rolled_back(books: Any) -> None:
