@@ -17,8 +17,8 @@ from slipway.release.schema import CONTRACT, EXPAND
 from slipway.stages import connections, xcom
 from slipway.stages.container import toolbox
 from slipway.stages.image import PUSHED
-from slipway.stages.outcome import is_release
 from slipway.stages.pod import ReleasePod
+from slipway.stages.queue import is_release
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

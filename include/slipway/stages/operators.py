@@ -88,7 +88,7 @@ class SiftOperator(BaseOperator):
         with recorded(context):
             named = self.step.run(run_of(context, self.step, self.service, self.flow))
         if named:
-            raise DownstreamTasksSkipped(tasks=sorted(named))
+            raise DownstreamTasksSkipped(tasks=sorted(named))  # type: ignore[no-untyped-call]
 
 
 def watching(watch: Watch[Any], service: Service, flow: Flow) -> Callable[[], PokeReturnValue]:
