@@ -6,8 +6,12 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from slipway import version
+from slipway.errors import Permanent
 from slipway.ledger.whole import Ledger
 
 _LOCK = 0x51195A17  # any number, as long as every Slipway uses the same
@@ -18,6 +22,7 @@ def upgrade(url: str, revision: str = "head") -> None:
 
     :param revision: the schema to bring it to, if not the newest.
     :raises Transient: when the database does not answer.
+    :raises Permanent: when its schema is none that this Slipway knows: a newer one has been here.
     """
     ledger = Ledger(url)
     config = Config()
@@ -27,7 +32,19 @@ def upgrade(url: str, revision: str = "head") -> None:
             connection = session.connection()
             connection.execute(text("SET LOCAL lock_timeout = '60s'"))
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            _known(ScriptDirectory.from_config(config), MigrationContext.configure(connection))
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
     finally:
         ledger.close()
+
+
+def _known(scripts: ScriptDirectory, database: MigrationContext) -> None:
+    known = {one.revision for one in scripts.walk_revisions()}
+    if unknown := sorted(set(database.get_current_heads()) - known):
+        raise Permanent(
+            f"the ledger's schema is at revision {unknown[0]}, which Slipway {version.this()} does not know (its newest: "
+            f"{scripts.get_current_head()})",
+            code="ledger.schema-newer",
+            remedy="run the Slipway that has migrated it, or a newer one; back to this one leads only a backup of before",
+        )

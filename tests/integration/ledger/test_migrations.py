@@ -1,5 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect, text
@@ -7,6 +8,7 @@ from sqlalchemy import Connection, create_engine, inspect, text
 import slipway.ledger.findings
 import slipway.ledger.refreshes
 import slipway.ledger.reports  # noqa: F401 - their tables belong to the schema
+from slipway.errors import Permanent
 from slipway.ledger import upgrade
 from slipway.ledger.tables import Table
 
@@ -47,3 +49,11 @@ def test_upgrade_is_repeatable_and_safe_at_once(postgres: str) -> None:
         list(pool.map(upgrade, [url] * 4))
     upgrade(url)
     assert set(inspect(create_engine(url)).get_table_names()) == {*Table.metadata.tables, "alembic_version"}
+
+
+def test_schema_of_a_newer_slipway_is_left_alone_and_told(url: str) -> None:
+    with create_engine(url).begin() as connection:
+        [known] = connection.execute(text("UPDATE alembic_version SET version_num = 'x999' RETURNING 'was'"))
+    with pytest.raises(Permanent, match="revision x999, which Slipway") as e:
+        upgrade(url)
+    assert (e.value.code, known) == ("ledger.schema-newer", ("was",))
