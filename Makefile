@@ -30,7 +30,7 @@ lint: $(STAMP) ## style, types, import contracts
 	$(BIN)/lint-imports
 
 unit: $(STAMP) ## unit tests, under a minute
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit $(SIDE_BY_SIDE)
 
 up: machine $(STAMP) ## start the sandbox, or what is missing of it
 	$(BIN)/slipway sandbox up
