@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,9 @@ TEARDOWNS = {"unlane", "test.removed", "scan.removed", "report"}
 
 
 @pytest.fixture(scope="module")
-def parses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def parses(
+    tmp_path_factory: pytest.TempPathFactory, parsing: Callable[[Path], dict[str, str]]
+) -> dict[str, Any]:
     """Gives what two processes with different hash seeds parsed, and what comes of other catalogs."""
     home = tmp_path_factory.mktemp("airflow")
     entry = load_service(CATALOG / "ai-generation.yaml")
@@ -52,15 +54,7 @@ def parses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     wanted = {"1": [CATALOG, *(home / name for name in others)], "2": [CATALOG]}
     running = {}
     for seed, folders in wanted.items():
-        environment = {
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
-            "PYTHONPATH": str(ROOT / "include"),
-            "PYTHONHASHSEED": seed,
-            "PYTHONWARNINGS": "ignore",
-            "PATH": os.environ["PATH"],
-        }
+        environment = {**parsing(home), "PYTHONHASHSEED": seed}
         command = [sys.executable, str(Path(__file__).with_name("parse.py")), str(DAGS), *map(str, folders)]
         # in a folder of its own: what lies in the current one must not decide what is imported
         running[seed] = subprocess.Popen(

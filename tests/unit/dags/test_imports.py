@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +48,12 @@ for file in sys.argv[1:]:
 
 
 @pytest.fixture(scope="module")
-def parses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def parses(
+    tmp_path_factory: pytest.TempPathFactory, parsing: Callable[[Path], dict[str, str]]
+) -> dict[str, dict[str, Any]]:
     """Gives what each DAG file loads in a process that was forked, as by the dag-processor, from one which has parsed none."""
     home = tmp_path_factory.mktemp("airflow")
-    environment = {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
-        "PYTHONPATH": str(ROOT / "include"),
-        "PYTHONWARNINGS": "ignore",
-        "PATH": os.environ["PATH"],
-    }
+    environment = parsing(home)
     command = [sys.executable, "-c", PROGRAM, *(str(ROOT / "dags" / name) for name in FILES)]
     said = subprocess.run(command, cwd=home, env=environment, check=True, capture_output=True, text=True)
     return dict(zip(FILES, map(json.loads, said.stdout.splitlines()[-len(FILES) :]), strict=True))

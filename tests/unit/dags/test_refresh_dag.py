@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ ALWAYS = {"clean.registry", "clean.leftovers", "clean.engine", "clean.ledger", "
 
 
 @pytest.fixture(scope="module")
-def dag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def dag(
+    tmp_path_factory: pytest.TempPathFactory, parsing: Callable[[Path], dict[str, str]]
+) -> dict[str, Any]:
     """Gives the DAG of a catalog of two good services and a broken one."""
     home = tmp_path_factory.mktemp("airflow")
     services = home / "services"
@@ -33,14 +35,7 @@ def dag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (home / "refresh.yaml").write_text("schedule: 5 4 * * 1-5\ntimezone: Asia/Tokyo\n")
     (home / "dags").mkdir()
     (home / "dags/staging_refresh.py").write_text((ROOT / "dags/staging_refresh.py").read_text())
-    environment = {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
-        "PYTHONPATH": str(ROOT / "include"),
-        "PYTHONWARNINGS": "ignore",
-        "PATH": os.environ["PATH"],
-    }
+    environment = parsing(home)
     command = [
         sys.executable,
         str(Path(__file__).with_name("parse.py")),
