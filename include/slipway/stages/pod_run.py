@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.providers.cncf.kubernetes.utils.pod_manager import PodPhase
 from airflow.sdk.exceptions import AirflowException
 from kubernetes.client import V1EnvVar
 
@@ -120,6 +121,15 @@ class RunningPod(KubernetesPodOperator):
             if kept:
                 tell(str(kept))
             time.sleep(0.3)
+
+    def await_pod_completion(self, pod: Any) -> None:
+        """Wait until the container has ended, and then for the pod, which says so a moment later: the operator looks every 2 s."""
+        super().await_pod_completion(pod)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if self.pod_manager.read_pod(pod).status.phase in PodPhase.terminal_states:
+                return
+            time.sleep(0.2)
 
     def _never_began(self, pod: str, after_s: float) -> Permanent:
         why = self._kept.text if self._kept else "it is not said why"
