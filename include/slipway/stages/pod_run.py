@@ -122,8 +122,11 @@ class RunningPod(KubernetesPodOperator):
                 tell(str(kept))
             time.sleep(0.3)
 
-    def await_pod_completion(self, pod: Any) -> None:
-        """Wait until the container has ended, and then for the pod, which says so a moment later: the operator looks every 2 s."""
+    def await_pod_completion(self, pod: Any) -> None:  # type: ignore[override]  # the operator's is wrapped
+        """Wait until the container has ended, and then for the pod, which says so a moment later.
+
+        The operator looks for that every two seconds.
+        """
         super().await_pod_completion(pod)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:

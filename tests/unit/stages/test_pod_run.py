@@ -15,6 +15,7 @@ from kubernetes.client import ApiClient
 
 from slipway.catalog import catalog_directory, load_service
 from slipway.errors import Permanent, PolicyFailed, Transient
+from slipway.stages import pod_run
 from slipway.stages.image import PUSHED
 from slipway.stages.pod import ReleasePod
 from slipway.stages.pod_run import RunningPod, failed_before, told, verdict
@@ -213,3 +214,22 @@ def test_no_words_and_no_exit_code_of_the_services_own_pod_make_it_a_fault_of_th
     for message in (words, json.dumps({"error": words, "outcome": "passed"})):
         error = verdict("verify.smoke", ended(code, message=message), [words], is_service=True)
         assert isinstance(error, PolicyFailed)
+
+
+def test_end_of_a_pod_is_seen_in_a_fraction_of_the_operators_two_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    phases, slept = iter(["Running", "Running", "Succeeded", "Failed"]), list[float]()
+
+    class Manager:
+        def read_pod(self, _pod: Any) -> Any:
+            return SimpleNamespace(status=SimpleNamespace(phase=next(phases)))
+
+    monkeypatch.setattr(pod_run.KubernetesPodOperator, "await_pod_completion", lambda *_: None)
+    monkeypatch.setattr(pod_run.time, "sleep", slept.append)
+    pod = pod_run.RunningPod.__new__(pod_run.RunningPod)
+    pod.__dict__["pod_manager"] = Manager()
+    pod.await_pod_completion(None)
+    assert len(slept) == 2
+    assert sum(slept) < 1
+    assert next(phases) == "Failed", "nothing is asked once it has ended"
