@@ -105,15 +105,15 @@ def test_platform_that_is_not_set_says_what_to_do(monkeypatch: pytest.MonkeyPatc
 
 
 def test_import_adds_little_to_what_airflow_has_loaded() -> None:
-    """Airflow has loaded pydantic and yaml already; the rest must not slow the parsing of a DAG file."""
+    """Airflow has loaded pydantic and yaml already; the rest must take less than these do, side by side."""
     code = (
-        "import time, pydantic, yaml\n"
+        "import time; start = time.process_time(); import pydantic, yaml\n"
         "type('Any', (pydantic.BaseModel,), {'__annotations__': {'one': pydantic.StrictInt}})\n"
-        "start = time.process_time(); import slipway.catalog; took = time.process_time() - start\n"
+        "own = time.process_time(); import slipway.catalog; end = time.process_time()\n"
         "import sys; heavy = {'airflow', 'docker', 'sqlalchemy', 'requests'} & set(sys.modules)\n"
-        "assert not heavy, heavy; print(took)"
+        "assert not heavy, heavy; print((end - own) / (own - start))"
     )
-    times = []
+    ratios = []
     for _ in range(3):
         done = subprocess.run(
             [sys.executable, "-c", code],
@@ -123,8 +123,8 @@ def test_import_adds_little_to_what_airflow_has_loaded() -> None:
             timeout=20,
             env={"PYTHONPATH": str(ROOT / "include"), "PATH": "/usr/bin:/bin"},
         )
-        times.append(float(done.stdout))
-    assert min(times) < 0.08, times
+        ratios.append(float(done.stdout))
+    assert min(ratios) < 1, ratios
 
 
 def _migrations(**words: object) -> Migrations:

@@ -71,7 +71,10 @@ class FakeRepository:
 def ledger(monkeypatch: pytest.MonkeyPatch) -> FakeLedger:
     found = FakeLedger()
     platform = SimpleNamespace(
-        environment="staging", images={"toolbox": "r/t@sha256:1"}, advisories=SimpleNamespace(max_age_days=7)
+        environment="staging",
+        images={"toolbox": "r/t@sha256:1"},
+        advisories=SimpleNamespace(max_age_days=7),
+        base_images={},
     )
     monkeypatch.setattr(connections, "ledger", lambda: found)
     monkeypatch.setattr(connections, "platform", lambda: platform)
