@@ -5,7 +5,9 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -76,8 +78,15 @@ def test_tail_gives_the_last_lines_and_says_what_is_missing(tmp_path: Path) -> N
     assert "No such file" in tail(tmp_path / "none", 2)
 
 
-def test_supervisor_starts_though_a_parts_folder_has_gone_since_the_last(tmp_path: Path) -> None:
-    layout = Layout(tmp_path / "state", tmp_path / "cache", tmp_path)
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """Gives a folder in which a socket may be: its name has 107 characters at most, which pytest's own folders may need alone."""
+    with TemporaryDirectory(prefix="slipway-") as folder:
+        yield Path(folder)
+
+
+def test_supervisor_starts_though_a_parts_folder_has_gone_since_the_last(short_path: Path) -> None:
+    layout = Layout(short_path / "state", short_path / "cache", short_path)
     layout.create()
     supervisor = Supervisor(layout)
     gone = layout.state / "kubernetes/logs/etcd.log"
