@@ -65,6 +65,7 @@ class Case:
     :param act: makes the fault, lets it have its effect, mends what it broke, and gives what was seen.
     :param fast: whether it is one of the few that `make test` makes.
     :param deploys: whether it reaches the deployment: then it runs alone, and a good push must pass right after it.
+    :param recovers: whether a release that is new passes as the last of it: what is as good as a push after those before it.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Case:
     act: Callable[[Scene], Seen]
     fast: bool = False
     deploys: bool = False
+    recovers: bool = False
 
 
 def compare(case: Case, seen: Seen) -> list[str]:

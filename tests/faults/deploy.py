@@ -219,6 +219,7 @@ CASES: tuple[Case, ...] = tuple(
         disturbed(name, disturb, tasks, again=name == "kill-process"),
         fast=name == "kill-one-of-each-kind",
         deploys=True,
+        recovers=True,
     )
     for name, (title, disturb, tasks) in DISTURBANCES.items()
 ) + tuple(

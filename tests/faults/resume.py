@@ -251,7 +251,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "two-at-once", SECTION, "a push while the gates of another run: they end, and the newer is deployed",
         Wanted("a gate", "superseded", _INSTEAD),
-        _two_at_once, fast=True,
+        _two_at_once, fast=True, recovers=True,
     ),
     Case(
         "bad-newer", SECTION, "a bad push while the gates of another run: they end, and what served serves on",
@@ -262,7 +262,7 @@ CASES: tuple[Case, ...] = (
             f"older-{task}", SECTION, f"clear {task} and downstream of a release after a newer one was deployed",
             Wanted("accept" if task == "accept" else "lane", "superseded",
                    r"^superseded by ai-generation\.\S+: .* was deployed", published=True),
-            older(task), fast=task == "deploy.apply",
+            older(task), fast=task == "deploy.apply", recovers=True,
         )
         for task in ("accept", "lane", "deploy.apply")
     ),

@@ -224,7 +224,6 @@ GATES: tuple[Case, ...] = (
         "test.unit",
         r"tests/unit/test_sentences\.py:8: .*test_text_always_ends_with_its_sentence: AssertionError: the text breaks off",
         pushed("failing-test"),
-        fast=True,
     ),
     _gate(
         "failing-integration-test",

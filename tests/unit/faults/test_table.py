@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
+from typing import Any, cast
+from unittest.mock import patch
 
 import pytest
 
-from faults.__main__ import SECTIONS, Result, batches, cases, table
+from faults.__main__ import SECTIONS, Result, batches, cases, run, table
 from faults.case import Case, Seen, Wanted, compare
 
 WANTED = Wanted("test.unit", "failed", r"^test\.unit failed: a\.py:1")
@@ -56,6 +59,57 @@ def test_gates_are_pushed_side_by_side_and_everything_else_alone() -> None:
     chosen = [gate, gate, gate, gate, deploys, gate, platform, platform]
     found = [[case.name for case in batch] for batch in batches(chosen)]
     assert found == [["one"] * 3, ["one"], ["two"], ["one"], ["three"], ["three"]]
+
+
+class Pushes:
+    """A scene of which only good pushes are asked; counts them."""
+
+    made = 0
+
+    def good_push(self) -> float:
+        self.made += 1
+        return 30.0
+
+
+def _run(*chosen: Case, is_sparing: bool) -> tuple[list[tuple[str, str]], int]:
+    scene = Pushes()
+    with patch("faults.__main__.every_commit", lambda _scene: nullcontext()):
+        results = list(run(chosen, cast(Any, scene), is_sparing=is_sparing))
+    assert [one.case for one in results] == list(chosen)
+    return [(one.case.name, one.next_push) for one in results], scene.made
+
+
+def test_a_good_push_follows_each_case_that_deploys_and_the_last_at_the_gates() -> None:
+    deploys = dataclasses.replace(CASE, name="two", deploys=True, recovers=True)
+    said, pushes = _run(CASE, CASE, deploys, deploys, is_sparing=False)
+    assert {next_push for _, next_push in said} == {"passed in 30 s"}
+    assert pushes == 3
+
+
+def test_sparing_the_release_that_a_later_case_ends_with_is_the_push_for_those_before_it() -> None:
+    deploys = dataclasses.replace(CASE, name="two", deploys=True)
+    recovers = dataclasses.replace(deploys, name="three", recovers=True)
+    said, pushes = _run(CASE, deploys, recovers, deploys, is_sparing=True)
+    assert said == [
+        ("one", "passed in three"),
+        ("two", "passed in three"),
+        ("three", "passed in 30 s"),
+        ("two", "passed in 30 s"),
+    ]
+    assert pushes == 1
+
+
+def test_a_case_that_is_not_as_wanted_is_no_push_for_those_before_it() -> None:
+    broken = dataclasses.replace(
+        CASE,
+        name="two",
+        deploys=True,
+        recovers=True,
+        act=lambda scene: dataclasses.replace(SEEN, stage="gate"),
+    )
+    said, pushes = _run(CASE, broken, is_sparing=True)
+    assert said == [("one", "passed in 30 s"), ("two", "passed in 30 s")]
+    assert pushes == 1
 
 
 def test_the_table_shows_what_was_seen() -> None:
