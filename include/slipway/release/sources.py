@@ -393,6 +393,7 @@ def source_volume(tree: str) -> str:
 _NODE = (("package.json", True), (".nvmrc", False), (".node-version", False))
 _BESIDE = {
     "poetry.lock": (("pyproject.toml", True),),
+    "go.mod": (("go.sum", False), ("vendor/modules.txt", False)),
     **dict.fromkeys(("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock"), _NODE),
 }
 """What is read beside a lock, by its name, and whether it has to be there: which package is for what, and what runs it."""
@@ -405,7 +406,7 @@ def lock_files(locks: Iterable[str]) -> dict[str, bool]:
         path = PurePosixPath(one)
         found |= {
             one: True,
-            **{str(path.with_name(name)): needed for name, needed in _BESIDE.get(path.name, ())},
+            **{str(path.parent / name): needed for name, needed in _BESIDE.get(path.name, ())},
         }
     return found
 

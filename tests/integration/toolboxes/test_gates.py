@@ -330,6 +330,61 @@ SILENCED_SECRETS = {
     ".gitleaksignore": "src/sound/keys.py:aws-access-token:1\nsrc/sound/keys.py:github-pat:2\n",
     ".gitleaks.toml": 'title = "none"\n[allowlist]\npaths = [".*"]\n',
 }
+OTHER_LANGUAGES = {
+    "web/bad.ts": """import { exec } from "node:child_process";
+import { createHash } from "node:crypto";
+import type { Pool } from "pg";
+export async function a(pool: Pool, req: any, res: any): Promise<void> {
+  await pool.query(`SELECT * FROM notes WHERE id = ${req.params.id}`);
+  await pool.query("SELECT * FROM notes WHERE id = " + req.params.id);
+  const q = `DELETE FROM notes WHERE id = ${req.params.id}`;
+  await pool.query(q);
+  exec(`ls ${req.query.dir}`);
+  eval(req.body.code);
+  const token = Math.random().toString(36);
+  createHash("md5").update(token);
+  const agent = new Agent({ rejectUnauthorized: false });
+  res.send(`<p>${req.query.name}</p>`);
+  await fetch(req.query.url);
+  fs.readFile(req.query.path, () => {});
+  logger.info(`select one of ${req.params.id}`);
+  await pool.query("SELECT 1 FROM notes WHERE id = $1", [req.params.id]);
+}
+""",
+    "tool/bad.go": """package bad
+
+import (
+	"crypto/md5"
+	"crypto/tls"
+	"database/sql"
+	"fmt"
+	"math/rand"
+	"net/http"
+	"os"
+	"os/exec"
+)
+
+func a(db *sql.DB, w http.ResponseWriter, r *http.Request) {
+	db.Query(fmt.Sprintf("SELECT * FROM t WHERE id = %s", r.FormValue("id")))
+	db.Query("SELECT * FROM t WHERE id = " + r.FormValue("id"))
+	q := fmt.Sprintf("DELETE FROM t WHERE id = %s", r.FormValue("id"))
+	db.Exec(q)
+	db.QueryContext(r.Context(), fmt.Sprintf("SELECT a FROM t WHERE id = %s", r.FormValue("id")))
+	exec.Command("sh", "-c", r.FormValue("c")).Run()
+	_ = &tls.Config{InsecureSkipVerify: true}
+	md5.New()
+	token := rand.Int63()
+	_ = token
+	fmt.Fprintf(w, "<p>%s</p>", r.FormValue("n"))
+	os.Open(r.URL.Query().Get("p"))
+	http.Get(r.FormValue("u"))
+	db.Query("SELECT * FROM t WHERE id = $1", r.FormValue("id"))
+	exec.Command("sh", "-c", "ls").Run()
+}
+""",
+    "web/broken.ts": "const a = (((;\nfunction { x \n",
+    "A.java": "class A {}\n",
+}
 LOCK = ["requirements.txt"]
 SCAN = [
     Case("sast", "sound", PASSED, says=["semgrep and bandit"]),
@@ -367,6 +422,44 @@ SCAN = [
                 (19, "semgrep.debug-server"),
             )
         ],
+    ),
+    Case(
+        "sast",
+        "faults in TypeScript and Go, and what no scanner reads",
+        FAILED,
+        OTHER_LANGUAGES,
+        [
+            "A.java: no-scanner",
+            "web/broken.ts: unread-code",
+            *(
+                f"tool/bad.go:{line}: semgrep.go-{rule}"
+                for line, rule in (
+                    *((line, "sql-from-string") for line in (15, 16, 18, 19)),
+                    (20, "shell-command"),
+                    (21, "tls-not-verified"),
+                    (22, "weak-hash"),
+                    (23, "weak-secret"),
+                    (25, "answer-with-input"),
+                    (26, "path-from-input"),
+                    (27, "address-from-input"),
+                )
+            ),
+            *(
+                f"web/bad.ts:{line}: semgrep.js-{rule}"
+                for line, rule in (
+                    *((line, "sql-from-string") for line in (5, 6, 8)),
+                    (9, "shell-command"),
+                    (10, "dynamic-code"),
+                    (11, "weak-secret"),
+                    (12, "weak-hash"),
+                    (13, "tls-not-verified"),
+                    (14, "answer-with-input"),
+                    (15, "address-from-input"),
+                    (16, "path-from-input"),
+                )
+            ),
+        ],
+        hides=["bad.ts:17", "bad.ts:18", "bad.go:28", "bad.go:29"],
     ),
     Case(
         "sast",

@@ -11,6 +11,7 @@ sys.path += [
         "shared/stack",
         "toolbox-python/lib",
         "toolbox-node/lib",
+        "toolbox-go/lib",
         "toolbox-scan/lib",
         "toolbox-migrations/lib",
     )

@@ -28,8 +28,8 @@ def project(folder: Path, package: object = None, **files: str) -> Path:
 @pytest.mark.parametrize(
     ("files", "engines", "major"),
     [
-        ({}, None, 22),
-        ({}, ">=18", 22),
+        ({}, None, 24),
+        ({}, ">=18", 24),
         ({}, ">=23.1.0", 24),
         ({}, "^20.1 || ^24", 24),
         ({}, "20.x", 20),
@@ -39,7 +39,7 @@ def project(folder: Path, package: object = None, **files: str) -> Path:
         ({}, "~22.3.1", 22),
         ({"nvmrc": "v20.11.1\n"}, ">=18", 20),
         ({"nvmrc": "lts/jod"}, None, 22),
-        ({"nvmrc": "lts/*"}, None, 22),
+        ({"nvmrc": "lts/*"}, None, 24),
         ({"node_version": "24"}, None, 24),
     ],
 )

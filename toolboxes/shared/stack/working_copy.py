@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -61,6 +61,7 @@ def ran(
     what: str,
     last: int = signal.SIGTERM,
     said: deque[str] | None = None,
+    shown: Callable[[str], str] = str,
 ) -> int:
     """Run a command to its end, and give its exit code.
 
@@ -69,6 +70,7 @@ def ran(
 
     :param what: what runs, in words (many).
     :param said: gets the lines that it says, which are printed, too; errors among them.
+    :param shown: gives what is printed of a line.
     :raises gate.Failed: if time was over, it crashed, or cannot be started.
     :raises gate.CannotEvaluate: if it was killed.
     """
@@ -92,7 +94,7 @@ def ran(
         process.send_signal(last)
 
     signal.signal(signal.SIGTERM, end)
-    heard = threading.Thread(target=_hear, args=(process.stdout, said), daemon=True)
+    heard = threading.Thread(target=_hear, args=(process.stdout, said, shown), daemon=True)
     if said is not None:
         heard.start()
     code = process.wait()
@@ -105,11 +107,11 @@ def ran(
     return code
 
 
-def _hear(stream: IO[bytes], said: deque[str]) -> None:
+def _hear(stream: IO[bytes], said: deque[str], shown: Callable[[str], str]) -> None:
     for line in stream:
         text = line.decode(errors="replace")
         said.append(text.rstrip())
-        sys.stdout.write(text)
+        sys.stdout.write(shown(text))
         sys.stdout.flush()
 
 

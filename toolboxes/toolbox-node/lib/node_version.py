@@ -14,7 +14,7 @@ from typing import Any
 
 Version = tuple[int, int, int]
 PLACE = Path("/opt/node")
-DEFAULT = 22
+DEFAULT = 24
 FILES = (".nvmrc", ".node-version")
 _TEAMS = {"iron": 20, "jod": 22, "krypton": 24}  # names of Node's long-term lines
 _PART = re.compile(

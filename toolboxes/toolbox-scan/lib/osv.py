@@ -11,10 +11,11 @@ import os
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import total_ordering
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from typing import Any
 from cvss import CVSS2, CVSS3, CVSS4
 from cvss.exceptions import CVSSError
 from gate import CannotEvaluate
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 FOLDER = Path("/opt/slipway/advisories")
 MAX_AGE_DAYS = 30
@@ -32,22 +33,86 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+@total_ordering
+class Semantic:
+    """A version of Semantic Versioning (https://semver.org/#spec-item-11). A leading `v` and build metadata count for nothing."""
+
+    FORM = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
+
+    def __init__(self, text: str) -> None:
+        match = self.FORM.fullmatch(text)
+        if not match:
+            raise ValueError(f"{text[:80]!r} is no semantic version")
+        before = match[4]
+        parts = (
+            tuple((0, int(one), "") if one.isdigit() else (1, 0, one) for one in before.split("."))
+            if before
+            else ()
+        )
+        self.text = text
+        # a version without a part before its release is newer than all with one
+        self.key = (tuple(int(one or 0) for one in match.groups()[:3]), not before, parts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Semantic) and self.key == other.key
+
+    def __lt__(self, other: Semantic) -> bool:
+        return self.key < other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Ecosystem:
+    """Whose packages advisories are of: its name in OSV, its files here, and how its names and versions compare."""
+
+    name: str
+    records: str
+    metadata: str
+    version: Callable[[str], Any]
+    normalised: Callable[[str], str] = str
+    least: str = "0.0.0-0"
+
+
+PYPI, NPM, GO = "PyPI", "npm", "Go"
+ECOSYSTEMS = {
+    PYPI: Ecosystem(PYPI, "pypi.jsonl", "metadata.json", Version, normalised, "0.dev0"),
+    NPM: Ecosystem(NPM, "npm.jsonl", "npm.json", Semantic),
+    GO: Ecosystem(GO, "go.jsonl", "go.json", Semantic),
+}
+
+
 class Advisories:
-    """The records by package; loaded whole or not at all."""
+    """The records of an ecosystem by package; loaded whole or not at all."""
 
     def __init__(
-        self, folder: Path = FOLDER, now: datetime | None = None, max_age_days: str | None = None
+        self,
+        folder: Path = FOLDER,
+        now: datetime | None = None,
+        max_age_days: str | None = None,
+        ecosystem: str = PYPI,
     ) -> None:
         """Reads and checks the data: present, as the metadata says, and not older than allowed.
 
         :raises CannotEvaluate: if any of that does not hold.
         """
+        self.ecosystem = ECOSYSTEMS[ecosystem]
+        described, listed = folder / self.ecosystem.metadata, folder / self.ecosystem.records
+        if ecosystem != PYPI and not described.is_file() and not listed.is_file():
+            raise CannotEvaluate(
+                f"there are no advisories of {ecosystem} in this toolbox: put the records of OSV's export into {listed}, and "
+                f"what they are into {described} (toolboxes/README.md), or switch the gate off with a reason and a last day"
+            )
         try:
-            self.metadata: dict[str, Any] = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+            self.metadata: dict[str, Any] = json.loads(described.read_text(encoding="utf-8"))
             published = datetime.fromisoformat(self.metadata["published"])
             if published.tzinfo is None:
                 raise ValueError("`published` has no time zone")
-            raw = (folder / "pypi.jsonl").read_bytes()
+            raw = listed.read_bytes()
             if hashlib.sha256(raw).hexdigest() != self.metadata["sha256"]:
                 raise CannotEvaluate(
                     f"the advisories of {folder} are not those that metadata.json describes: "
@@ -79,7 +144,7 @@ class Advisories:
         self._unreadable: dict[str, list[str]] = defaultdict(list)
         for number, raw_record in enumerate(records, 1):
             try:
-                for name, record in read(raw_record).items():
+                for name, record in read(raw_record, self.ecosystem).items():
                     self.by_package[name].append(record)
             except Unreadable as error:
                 if error.package is None:
@@ -94,15 +159,19 @@ class Advisories:
 
     def unreadable(self, names: Iterable[str]) -> list[str]:
         """What could not be read of the records of these packages; of other packages it says nothing about a lock."""
-        return sorted({said for name in names for said in self._unreadable.get(normalised(name), [])})
+        return sorted(
+            {said for name in names for said in self._unreadable.get(self.ecosystem.normalised(name), [])}
+        )
 
     def query(self, name: str, version: str) -> list[dict[str, Any]]:
         """The records that affect a version, as pip-audit wants them, each cut down to this package."""
-        return [one.told for one in self.by_package.get(normalised(name), []) if one.affects(version)]
+        found = self.by_package.get(self.ecosystem.normalised(name), [])
+        return [one.told for one in found if one.affects(version)]
 
     def severity(self, name: str, id_: str) -> str:
         """How bad a record says that it is; `unknown` if it does not."""
-        known = (one.severity for one in self.by_package.get(normalised(name), []) if one.told["id"] == id_)
+        found = self.by_package.get(self.ecosystem.normalised(name), [])
+        known = (one.severity for one in found if one.told["id"] == id_)
         return next(known, "unknown")
 
     def sample(self) -> tuple[str, str, str]:
@@ -124,10 +193,10 @@ class Unreadable(Exception):
 class Range:
     """A range of versions: its events in the order in which they are gone through, and its limits."""
 
-    events: tuple[tuple[Version | None, str], ...]  # None: before every version
-    limits: tuple[Version, ...]
+    events: tuple[tuple[Any, str], ...]  # None: before every version
+    limits: tuple[Any, ...]
 
-    def holds(self, version: Version) -> bool:
+    def holds(self, version: Any) -> bool:
         """Whether it holds a version, as https://ossf.github.io/osv-schema/#evaluation says."""
         if self.limits and not any(version < limit for limit in self.limits):
             return False
@@ -146,22 +215,21 @@ class Range:
 class Record:
     """What one record says of one package."""
 
-    versions: frozenset[Version]
+    versions: frozenset[Any]
     ranges: tuple[Range, ...]
     told: dict[str, Any]
     severity: str = "unknown"
+    ecosystem: Ecosystem = field(default_factory=lambda: ECOSYSTEMS[PYPI])
 
     def affects(self, version: str) -> bool:
         """Whether it affects a version; a local one (2.0+cu118) is taken for its public one, too: a build of the same."""
-        exact = Version(version)
-        return any(
-            one in self.versions or any(span.holds(one) for span in self.ranges)
-            for one in {exact, Version(exact.public)}
-        )
+        exact = self.ecosystem.version(version)
+        same = {exact, Version(exact.public)} if isinstance(exact, Version) else {exact}
+        return any(one in self.versions or any(span.holds(one) for span in self.ranges) for one in same)
 
 
-def read(record: Any) -> dict[str, Record]:
-    """What a record says of each package of PyPI, by normalised name; nothing if it was withdrawn.
+def read(record: Any, ecosystem: Ecosystem | None = None) -> dict[str, Record]:
+    """What a record says of each package of an ecosystem (PyPI), by normalised name; nothing if it was withdrawn.
 
     :raises Unreadable: if it is not as the schema says.
     """
@@ -169,23 +237,26 @@ def read(record: Any) -> dict[str, Record]:
         raise Unreadable("it has no id")
     if record.get("withdrawn") is not None:
         return {}
+    ecosystem = ecosystem or ECOSYSTEMS[PYPI]
     entries = record.get("affected") or []
     by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
     try:
         for entry in entries:
             package = entry.get("package") or {}  # without one it speaks of commits of a repository alone
-            if package.get("ecosystem", "").partition(":")[0] == "PyPI":
-                by_name[normalised(package["name"])].append(entry)
+            if package.get("ecosystem", "").partition(":")[0] == ecosystem.name:
+                by_name[ecosystem.normalised(package["name"])].append(entry)
     except (AttributeError, KeyError, TypeError) as error:
         raise Unreadable(f"{record['id']}: its packages cannot be told: {error!r}") from error
-    return {name: _record(record, name, entries) for name, entries in by_name.items()}
+    return {name: _record(record, name, entries, ecosystem) for name, entries in by_name.items()}
 
 
-def _record(record: dict[str, Any], name: str, entries: list[dict[str, Any]]) -> Record:
+def _record(record: dict[str, Any], name: str, entries: list[dict[str, Any]], ecosystem: Ecosystem) -> Record:
     try:
         spans = [span for entry in entries for span in entry.get("ranges") or []]
         versions = [version for entry in entries for version in entry.get("versions") or []]
-        ranges = tuple(_range(span) for span in spans if span["type"] != "GIT")  # commits are no versions
+        ranges = tuple(
+            _range(span, ecosystem) for span in spans if span["type"] != "GIT"
+        )  # commits are no versions
         if not all(isinstance(version, str) for version in versions):
             raise TypeError("a version is no text")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -197,7 +268,7 @@ def _record(record: dict[str, Any], name: str, entries: list[dict[str, Any]]) ->
         "summary": record.get("summary") or record.get("details") or "",
         "affected": [
             {
-                "package": {"ecosystem": "PyPI", "name": name},
+                "package": {"ecosystem": ecosystem.name, "name": name},
                 "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, *fixes]}],
             }
         ],
@@ -207,7 +278,9 @@ def _record(record: dict[str, Any], name: str, entries: list[dict[str, Any]]) ->
     )
     if rated == "unknown":
         rated = _said(record, entries)
-    return Record(frozenset(filter(None, map(_listed, versions))), ranges, told, rated)
+    return Record(
+        frozenset(filter(None, (_listed(one, ecosystem) for one in versions))), ranges, told, rated, ecosystem
+    )
 
 
 _VERSIONS = {"CVSS_V4": CVSS4, "CVSS_V3": CVSS3, "CVSS_V2": CVSS2}
@@ -244,11 +317,11 @@ def _said(record: dict[str, Any], entries: list[dict[str, Any]]) -> str:
     return "unknown"
 
 
-def _listed(version: str) -> Version | None:
-    """A version of a list. One from before PEP 440 is passed over: no pin, and so no lock, can name it."""
+def _listed(version: str, ecosystem: Ecosystem) -> Any:
+    """A version of a list. One that is none (from before PEP 440) is passed over: no pin, and so no lock, can name it."""
     try:
-        return Version(version)
-    except InvalidVersion:
+        return ecosystem.version(version)
+    except ValueError:
         return None
 
 
@@ -259,24 +332,24 @@ _ORDER = {
 }  # at one version; what is fixed there may be introduced again
 
 
-def _range(span: dict[str, Any]) -> Range:
+def _range(span: dict[str, Any], ecosystem: Ecosystem) -> Range:
     if span["type"] not in ("ECOSYSTEM", "SEMVER"):
         raise ValueError(f"a range of type {span['type']!r}")
-    events: list[tuple[Version | None, str]] = []
-    limits: list[Version] = []
+    events: list[tuple[Any, str]] = []
+    limits: list[Any] = []
     for event in span["events"]:
         ((kind, at),) = event.items()
         if kind == "limit":
-            limits += [] if at == "*" else [Version(at)]
+            limits += [] if at == "*" else [ecosystem.version(at)]
         elif kind in _ORDER:
-            events.append((None if kind == "introduced" and at == "0" else Version(at), kind))
+            events.append((None if kind == "introduced" and at == "0" else ecosystem.version(at), kind))
         else:
             raise ValueError(f"an event {kind!r}")
     if not any(kind == "introduced" for _, kind in events):
         raise ValueError("no event says since when")
     if any(event.get("limit") == "*" for event in span["events"]):
         limits = []  # no limit is above it
-    least = Version("0.dev0")
+    least = ecosystem.version(ecosystem.least)
     ordered = sorted(events, key=lambda one: (one[0] is not None, one[0] or least, _ORDER[one[1]]))
     return Range(tuple(ordered), tuple(limits))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from slipway.catalog.recognition import starting
@@ -24,8 +24,6 @@ SCRIPTS: Mapping[str, tuple[str, ...]] = {
 }
 DESCRIBES = {"@fastify/swagger": "/documentation/json", "@nestjs/swagger": "/api-json"}
 """Packages that describe a service's API, and where each does by itself."""
-
-UNDESCRIBED_DAYS = 180
 
 
 def node(files: Files, today: date) -> Found:
@@ -84,11 +82,7 @@ def _described(found: Found, told: Mapping[str, Any], today: date) -> None:
     for package, path in DESCRIBES.items():
         if package in names:
             found.known["scan.dynamic.openapi"] = Guess(path, f"{package} in package.json")
-    if "scan.dynamic.openapi" not in found.known or "scan.dynamic.command" not in found.known:
-        found.known = {word: one for word, one in found.known.items() if not word.startswith("scan.dynamic.")}
-        why = "nothing in package.json describes its API (OpenAPI)"
-        if "scan.dynamic.openapi" in found.known:
-            why = "no command that starts it was seen"
-        found.known["scan.dynamic.policy"] = Guess("off", why)
-        found.known["scan.dynamic.reason"] = Guess("the service does not describe its API (OpenAPI)", "")
-        found.known["scan.dynamic.until"] = Guess((today + timedelta(days=UNDESCRIBED_DAYS)).isoformat(), "")
+    if "scan.dynamic.openapi" not in found.known:
+        starting.undescribed(found, "nothing in package.json describes its API (OpenAPI)", today)
+    elif "scan.dynamic.command" not in found.known:
+        starting.undescribed(found, "no command that starts it was seen", today)

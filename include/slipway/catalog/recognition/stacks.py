@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from slipway.catalog.recognition.findings import Files, Found, Guess
+from slipway.catalog.recognition.go import go
 from slipway.catalog.recognition.node import node
 from slipway.catalog.recognition.python import python
 from slipway.catalog.service import Stack as Name
@@ -37,6 +38,7 @@ STACKS = (
         weak=("*.py",),
     ),
     Stack("node", "Node", ("package.json",), node),
+    Stack("go", "Go", ("go.mod",), go),
 )
 
 

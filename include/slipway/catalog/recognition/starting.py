@@ -6,8 +6,11 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 
 from slipway.catalog.recognition.findings import Files, Found, Guess
+
+UNDESCRIBED_DAYS = 180
 
 
 def starts(files: Files, command: Callable[[list[str]], list[str] | None]) -> Iterator[Guess]:
@@ -36,6 +39,14 @@ def database(files: Files) -> str | None:
     """Give the compose file that has a Postgres beside the service."""
     composed = files.matching("*compose*.yml", "*compose*.yaml")
     return next((one for one in composed if re.search(r"image:\s*[\"']?\S*postgres", files.text(one))), None)
+
+
+def undescribed(found: Found, because: str, today: date) -> None:
+    """Say that the service cannot be tried by a description of its API, as there is none: until a day, to be asked again."""
+    found.known = {word: one for word, one in found.known.items() if not word.startswith("scan.dynamic.")}
+    found.known["scan.dynamic.policy"] = Guess("off", because)
+    found.known["scan.dynamic.reason"] = Guess("the service does not describe its API (OpenAPI)", "")
+    found.known["scan.dynamic.until"] = Guess((today + timedelta(days=UNDESCRIBED_DAYS)).isoformat(), "")
 
 
 def _words(text: str) -> list[str]:
