@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from slipway.adapters.engine import explained
+from slipway.adapters.engine import SCRATCH, explained
 from slipway.errors import PolicyFailed, Transient
 from slipway.release import given, label
+from slipway.release.gates import PROGRAMS
 from slipway.release.telling import telling
 from slipway.stages.container import RUN, toolbox
 from slipway.stages.stage import ALWAYS, ENGINE, Run, Stage, Step
@@ -133,9 +134,30 @@ def _chosen(migrations: Migrations) -> list[str]:
 
 def policy(service: Service) -> str:
     """Give (templated) what decides a gate beside these parts: their images, and how the schema is made."""
-    images = "+".join(toolbox(name) for name in ("toolbox-postgres", "toolbox-migrations", "base-python"))
+    images = "+".join(
+        toolbox(name) for name in ("toolbox-postgres", "toolbox-migrations", _starting(service).image)
+    )
     migrations = service.deploy.migrations
     return f"{images} {' '.join([migrations.engine, migrations.changelog, *_chosen(migrations)]) if migrations else ''} "
+
+
+@dataclass(frozen=True)
+class Starting:
+    """How a stack's services are started from their source.
+
+    :param before: the program that the service's own command is given to, if it has to be built first.
+    """
+
+    image: str
+    before: tuple[str, ...]
+    memory: str
+    timeout_s: float
+
+
+def _starting(service: Service) -> Starting:
+    if service.stack == "python":
+        return Starting("base-python", (), "512m", 30)
+    return Starting(service.toolbox, (f"{PROGRAMS}/serve",), "1g", 120)
 
 
 @dataclass(frozen=True)
@@ -182,10 +204,9 @@ def _with_service(run: Run, parts: Parts | None) -> None:
         return
     from docker.types import Mount
 
-    from slipway.stages.container_run import scratch
-
     plan, engine, name = run.service.scan.dynamic, run.world.engine(), _name(run)
-    image, sources = parts.accepted.images["base-python"], parts.sources
+    starts, sources = _starting(run.service), parts.sources
+    image = parts.accepted.images[starts.image]
     _pulled(engine, image)
     environment = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **plan.environment}
     if plan.database:
@@ -197,19 +218,21 @@ def _with_service(run: Run, parts: Parts | None) -> None:
         f"{name}-service",
         image,
         network_mode=name,
-        command=plan.command,
+        command=(*starts.before, *plan.command),
         environment=environment,
         mounts=[
             Mount("/workspace", sources.volume, type="volume", read_only=True),
             Mount("/deps", sources.dependencies, type="volume", read_only=True),
-            *scratch(),
+            Mount("/out", None, type="volume"),
         ],
+        tmpfs=SCRATCH,
         working_dir="/workspace/src",
+        memory=starts.memory,
         cpus=2,
         labels=_labels(run),
     )
     probe = f"import socket; socket.create_connection(('127.0.0.1', {plan.port}), 2)"
-    engine.wait_until(f"{name}-service", ["/usr/bin/python3", "-c", probe], timeout_s=30)
+    engine.wait_until(f"{name}-service", ["/usr/bin/python3", "-c", probe], timeout_s=starts.timeout_s)
 
 
 def _remove(run: Run, _decided: None) -> None:

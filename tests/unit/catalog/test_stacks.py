@@ -65,6 +65,7 @@ def test_usual_node_project_needs_no_command() -> None:
         "scan.dynamic.command": ["node", "dist/server.js"],
         "scan.dynamic.port": 3000,
         "scan.dynamic.openapi": "/documentation/json",
+        "scan.dynamic.database": True,
     }
 
 

@@ -29,9 +29,9 @@ def slipway(*arguments: str) -> Result:
 
 def test_good_catalog_passes_lint(checkout: Path) -> None:
     result = slipway("lint")
-    assert (result.exit_code, result.output) == (0, "good: ai-generation, prompt-library\n")
+    assert (result.exit_code, result.output) == (0, "good: ai-generation, links, notes, prompt-library\n")
     assert json.loads(slipway("lint", "--json").output) == {
-        "services": ["ai-generation", "prompt-library"],
+        "services": ["ai-generation", "links", "notes", "prompt-library"],
         "problems": [],
     }
 

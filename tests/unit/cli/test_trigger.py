@@ -94,7 +94,7 @@ def test_unknown_service_is_told_with_what_was_meant() -> None:
     assert said.startswith(
         "Error: The catalog has no service `ai-generaton`; did you mean `ai-generation`?\n"
     )
-    assert "has: ai-generation, prompt-library. `slipway new` adds one." in said
+    assert "has: ai-generation, links, notes, prompt-library. `slipway new` adds one." in said
     for name in ("nothing-alike", ""):
         assert "did you mean" not in refused("--", name)
 

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.timeout(120)  # two processes import all of the stages
 ROOT = Path(__file__).parents[3]
 DAGS, CATALOG = ROOT / "dags", ROOT / "include/services"
 RELEASE, SECOND = "release_ai_generation", "release_prompt_library"
+OTHERS = ("release_links", "release_notes")
 RECONCILE, REFRESH, ROLLBACK = "reconcile", "staging_refresh", "rollback"
 GATES = [
     "build.compile", "build.lint", "build.analyze", "test.unit", "test.integration",
@@ -48,7 +49,8 @@ def parses(
     for name, change in others.items():
         changed = entry.model_copy(update={"deploy": entry.deploy.model_copy(update=change)})
         (home / name).mkdir()
-        shutil.copy(CATALOG / "prompt-library.yaml", home / name)
+        for other in ("prompt-library", "links", "notes"):
+            shutil.copy(CATALOG / f"{other}.yaml", home / name)
         # JSON is YAML
         (home / name / "ai-generation.yaml").write_text(changed.model_dump_json(exclude_none=True))
     wanted = {"1": [CATALOG, *(home / name for name in others)], "2": [CATALOG]}
@@ -84,11 +86,11 @@ def assert_in_order(tasks: dict[str, dict[str, Any]], *names: str) -> None:
 def test_there_are_exactly_these_dags_and_no_import_errors(parses: dict[str, Any]) -> None:
     for parse in parses.values():
         assert parse["import_errors"] == {}
-        assert set(parse["dags"]) == {RELEASE, SECOND, RECONCILE, REFRESH, ROLLBACK}
+        assert set(parse["dags"]) == {RELEASE, SECOND, *OTHERS, RECONCILE, REFRESH, ROLLBACK}
 
 
 def test_two_parses_serialize_to_the_same(parses: dict[str, Any]) -> None:
-    for dag in (RELEASE, SECOND, RECONCILE, REFRESH, ROLLBACK):
+    for dag in (RELEASE, SECOND, *OTHERS, RECONCILE, REFRESH, ROLLBACK):
         first, second = (parses[name]["dags"][dag]["serialized"] for name in ("first", "second"))
         # but for the order of keys, which Airflow itself leaves to chance and sorts before it compares
         assert first == second
@@ -99,7 +101,7 @@ def test_a_dag_file_is_tiny_and_parses_at_once(
 ) -> None:
     files = sorted(DAGS.glob("*.py"))
     assert [file.name for file in files] == sorted(
-        f"{name}.py" for name in (RELEASE, SECOND, RECONCILE, ROLLBACK, REFRESH)
+        f"{name}.py" for name in (RELEASE, SECOND, *OTHERS, RECONCILE, ROLLBACK, REFRESH)
     )
     for file in files:
         assert len(file.read_text().splitlines()) <= 15, file
@@ -243,7 +245,7 @@ def test_what_rolls_back_decides_nothing_and_follows_what_it_undoes(parses: dict
 
 def test_the_reconciler_looks_at_each_service_in_bounded_time(parses: dict[str, Any]) -> None:
     dag = parses["first"]["dags"][RECONCILE]
-    assert set(dag["tasks"]) == {"ai-generation", "prompt-library"}
+    assert set(dag["tasks"]) == {"ai-generation", "prompt-library", "links", "notes"}
     assert (dag["catchup"], dag["max_active_runs"], dag["starts_paused"]) == (False, 1, False)
     assert "release" not in dag["tags"]  # its tasks are not stages of a release
     for task in dag["tasks"].values():

@@ -21,6 +21,10 @@ SECOND = Service(
     "prompt-library", "services/prompt-library", "main", "config/prompt-library", "main", "prompt-library",
     "prompt_library", "prompt-library-migrate",
 )  # fmt: skip
+LINKS = Service("links", "services/links", "main", "config/links", "main", "links", None, None)
+NOTES = Service(
+    "notes", "services/notes", "main", "config/notes", "main", "notes", "notes", "notes-migrate"
+)  # fmt: skip
 RULES = """\
 -A FORWARD -j DOCKER-USER
 -A FORWARD -o slipway0 -j DOCKER
@@ -32,7 +36,7 @@ RULES = """\
 
 def test_catalog_of_this_checkout_gives_the_services() -> None:
     checkout = Path(__file__).parents[3]
-    assert load_services(checkout / "include/services") == [SERVICE, SECOND]
+    assert load_services(checkout / "include/services") == [SERVICE, LINKS, NOTES, SECOND]
 
 
 def test_services_share_no_part_of_the_sandbox() -> None:

@@ -10,7 +10,7 @@ import pytest
 from slipway.catalog import Service
 from slipway.errors import PolicyFailed, Transient
 from slipway.release import given
-from slipway.stages import scan, test
+from slipway.stages import scan, sidecar, test
 from slipway.stages.container_run import TIMED_OUT
 from slipway.stages.stage import Run
 
@@ -86,6 +86,23 @@ def test_service_runs_from_its_source_with_its_database(
     assert all(
         mount["ReadOnly"] for mount in service["mounts"] if mount["Type"] == "volume" and mount["Source"]
     )
+
+
+def test_service_of_another_stack_is_built_where_it_is_started(
+    run: Callable[..., Run],
+    world: Any,
+    service: Service,
+    accepted: given.Accepted,
+    workspace: given.Workspace,
+) -> None:
+    other = service.model_copy(update={"stack": "node"})
+    has = accepted.model_copy(update={"images": {**accepted.images, "toolbox-node": "node@sha256:1"}})
+    scan.SERVICE.run(run(scan.SERVICE, has, workspace, of=other))
+    options = next(options for name, options in started(world).items() if name.endswith("-service"))
+    assert tuple(options["command"]) == ("/opt/slipway/bin/serve", *service.scan.dynamic.command)
+    assert "exec" in options["tmpfs"]["/tmp"]
+    assert "'toolbox-node'" in sidecar.policy(other)
+    assert "'toolbox-node'" not in sidecar.policy(service)
 
 
 def test_service_without_database_has_a_network_all_the_same(

@@ -37,7 +37,7 @@ def test_what_tools_leave_in_a_checkout_is_no_part_of_the_key(folder: Path) -> N
     ("file", "changed"),
     [
         ("toolbox-scan/bin/sast", {"toolbox-scan"}),
-        ("shared/gate/gate.py", {"toolbox-scan", "toolbox-python", "toolbox-node"}),
+        ("shared/gate/gate.py", {"toolbox-scan", "toolbox-python", "toolbox-node", "toolbox-go"}),
         (
             "base-python/Dockerfile",
             IMAGES

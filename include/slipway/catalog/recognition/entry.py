@@ -19,7 +19,7 @@ def flow(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case Mapping():
-            return "{" + ", ".join(f"{key}: {flow(one)}" for key, one in value.items()) + "}"
+            return "{" + ", ".join(f"{flow(key)}: {flow(one)}" for key, one in value.items()) + "}"
         case list() | tuple():
             return "[" + ", ".join(map(flow, value)) + "]"
         case str() if PLAIN.fullmatch(value) and value == value.strip() and value.lower() not in WORDS:
@@ -46,7 +46,8 @@ def entry(service: str, title: str, team: str, repository: str, config: str, fou
     source, lock = take("dependencies", under="source.")
     manifests, folder = take("manifests", under="config.")
     dynamic, started = take(
-        *("policy", "reason", "until", "command", "environment", "port", "openapi"), under="scan.dynamic."
+        *("policy", "reason", "until", "command", "environment", "port", "openapi", "database"),
+        under="scan.dynamic.",
     )
     stack = found.known.get("stack")
     deploy, deployed = take(

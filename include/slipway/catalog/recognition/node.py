@@ -42,7 +42,7 @@ def node(files: Files, today: date) -> Found:
     _stages(files, found, names)
     found.say("scan.dynamic.command", list(starting.starts(files, lambda words: words)), needed=False)
     starting.port(files, found)
-    _described(found, told, today)
+    _described(found, told, starting.database(files), today)
     return found
 
 
@@ -75,13 +75,15 @@ def _stages(files: Files, found: Found, names: set[str]) -> None:
             found.known[word] = Guess({"left_out": none}, f"no script {names_} in package.json")
 
 
-def _described(found: Found, told: Mapping[str, Any], today: date) -> None:
+def _described(found: Found, told: Mapping[str, Any], composed: str | None, today: date) -> None:
     """Say where the service describes its API; if nothing says so, that it cannot be tried by that."""
     tables = [told.get(one) for one in ("dependencies", "devDependencies")]
     names = {name for one in tables if isinstance(one, dict) for name in one}
     for package, path in DESCRIBES.items():
         if package in names:
             found.known["scan.dynamic.openapi"] = Guess(path, f"{package} in package.json")
+            if composed:
+                found.known["scan.dynamic.database"] = Guess(True, composed)
     if "scan.dynamic.openapi" not in found.known:
         starting.undescribed(found, "nothing in package.json describes its API (OpenAPI)", today)
     elif "scan.dynamic.command" not in found.known:
