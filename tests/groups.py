@@ -8,8 +8,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 SPLIT = ("toolboxes",)
 """Folders of integration tests of which each file is a group; the files of any other are one together."""
-SERVICES = {"test_flyway.py": "prompt-library"}
-"""Files of end-to-end tests that release another service than the example `ai-generation`."""
+SERVICES = {"test_flyway.py": "prompt-library", "test_stacks.py": "prompt-library"}
+"""Files of end-to-end tests that release other services than the example `ai-generation`, and whose group they are of."""
 
 
 def group(path: str) -> str:
