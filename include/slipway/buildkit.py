@@ -70,6 +70,8 @@ def fault(said: Sequence[str]) -> Fault:
     return Fault.ENGINE if _GONE.match(word) else Fault.DOCKERFILE
 
 
+_OF_REF = re.compile(r"^(?:failed to compute cache key: )?failed to calculate checksum of ref \S+: ")
+"""What BuildKit says before the name of a file that is not there: a name of its own, another one each time."""
 _STEP, _ERROR = re.compile(r"^ *> \[[^\]]*\] (.+):$"), re.compile(r"^#\d+ ERROR: (.+)")
 
 
@@ -77,6 +79,7 @@ def failed_step(said: Sequence[str]) -> str:
     """Give the instruction that failed and why, out of the last lines of BuildKit's progress, or the last about an error."""
     step = next((match[1] for line in reversed(said) if (match := _STEP.match(line))), None)
     error = next((match[1] for line in reversed(said) if (match := _ERROR.match(line.strip()))), None)
+    error = _OF_REF.sub("", error, count=1) if error else None
     if step and error:
         step = " ".join(step.split())
         return f"{step if len(step) <= 120 else step[:119] + '…'}: {error}"

@@ -379,6 +379,17 @@ GATES: tuple[Case, ...] = (
             }
         ),
     ),
+    _gate(
+        "secret-in-a-layer",
+        "an image with a key in a layer, which a later one removes",
+        "image.scan",
+        r"app/\.env \(layer \d+\):1: aws-access-token: ",
+        edited(
+            "Dockerfile",
+            "USER 10001",
+            "RUN printf 'key = AKIA%s\\n' QWERTYUIOPASDFGH > /app/.env\nRUN rm /app/.env\nUSER 10001",
+        ),
+    ),
     Case(
         "image-does-not-build",
         SECTION,
@@ -386,7 +397,7 @@ GATES: tuple[Case, ...] = (
         Wanted(
             "image.build",
             "failed",
-            r'^the image does not build: COPY nowhere /app/smoke: "/nowhere" not found',
+            r'^the image does not build: COPY nowhere /app/smoke: "/nowhere": not found',
         ),
         edited("Dockerfile", "COPY smoke /app/smoke", "COPY nowhere /app/smoke"),
     ),

@@ -156,5 +156,12 @@ def test_a_build_that_fails_names_its_instruction() -> None:
         'failed to compute cache key: "/nowhere" not found: not found',
     ]
     assert failed_step(said) == 'COPY nowhere /app/smoke: "/nowhere" not found: not found'
+    ref = "failed to calculate checksum of ref yd27f::0nxfr"
+    said = [
+        "#6 [1/2] COPY nowhere /app",
+        f'#6 ERROR: {ref}: "/nowhere": not found',
+        " > [1/2] COPY nowhere /app:",
+    ]
+    assert failed_step(said) == 'COPY nowhere /app: "/nowhere": not found'
     assert failed_step(["#1 done", "Dockerfile parse error line 3"]) == "Dockerfile parse error line 3"
     assert failed_step([]) == ""

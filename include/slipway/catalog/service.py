@@ -316,6 +316,15 @@ class Dynamic(Gate):
         return self
 
 
+class ImageGate(Gate):
+    """The scan of the built image."""
+
+    severity: Literal["low", "medium", "high", "critical"] = Field(
+        "high",
+        description="The least severity that stops; what is less bad is told. What nobody has rated stops.",
+    )
+
+
 class Scan(Entry):
     """The stages of scan."""
 
@@ -343,6 +352,10 @@ class Image(Entry):
         description="Build arguments, beside those of the pipeline; no place for secrets.",
     )
     timeout_s: Timeout = Field(600, description="Longest time of the build, in seconds.")
+    scan: ImageGate = Field(
+        default_factory=ImageGate,
+        description="What was built, before it is pushed: secrets, packages, user, setuid.",
+    )
 
 
 class Secret(Entry):

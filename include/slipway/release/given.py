@@ -160,7 +160,8 @@ class Built(Given):
     """The image as it was built.
 
     :param inputs: key of all that it was made from.
-    :param digest: of the image, :param volume: of the engine that has it; None if the registry has it already.
+    :param digest: of the image, :param volume: of the engine that has it; empty if the registry has it already.
+    :param base_layers: digests of the layers that are the bases', with spaces between.
     """
 
     by = "image.build"
@@ -168,8 +169,9 @@ class Built(Given):
     repository: str
     tag: str
     inputs: str
-    digest: str | None = None
-    volume: str | None = None
+    digest: str = ""
+    volume: str = ""
+    base_layers: str = ""
 
 
 class Pushed(Given):

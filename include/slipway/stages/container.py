@@ -93,6 +93,8 @@ class ContainerOperator(BaseOperator):
         and may write to /deps. Where the platform has none, it has the host's network and the settings of the package index,
         and is told to run nothing of what it fetches.
     :param network: a network's name, ``container:<name>``, ``host`` or ``none``. (templated)
+    :param built: the volume of an image that was built, to be seen at /image; empty where the registry has the image, which
+        was judged before it was pushed. (templated)
     :param workspace: id of the task that gave the volumes of source and dependencies, if that is not the checkout.
     :param rules: the catalog's words on what follows from the gate's findings; None: whatever it finds stops.
     :param service: whose gate it is. :param judged_as: id of the gate's task in a release, if the run is none.
@@ -104,7 +106,7 @@ class ContainerOperator(BaseOperator):
 
     template_fields: Sequence[str] = (
         *("image", "command", "environment", "container_name", "network"),
-        *("policy", "tree", "volume", "dependencies"),
+        *("policy", "tree", "volume", "dependencies", "built"),
     )
     operator_extra_links = (links.ReportsLink(), links.ReleaseLink())
 
@@ -123,6 +125,7 @@ class ContainerOperator(BaseOperator):
         judged_as: str | None = None,
         verdict: Callable[[dict[str, bytes]], str] | None = None,
         fetches: bool = False,
+        built: str | None = None,
         workspace: str | None = None,
         policy: str | None = None,
         daily: bool = False,
@@ -140,7 +143,7 @@ class ContainerOperator(BaseOperator):
         self.network = "host" if fetches else network
         self.environment = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
         self.memory, self.cpus = memory, cpus
-        self.policy, self.daily = policy, daily
+        self.policy, self.daily, self.built = policy, daily, built
         self.rules, self.service, self.judged_as = rules, service, judged_as or self.task_id
         self.tree, self.volume, self.dependencies = (
             xcom.templated(given.Workspace, one, of=workspace) for one in ("tree", "volume", "dependencies")
@@ -158,6 +161,10 @@ class ContainerOperator(BaseOperator):
             settling = None if self.fetches else self.settling(context)
             if settling and not settling.known:
                 self.end(context, settling, ending)
+                return
+            if self.built == "":
+                ending.reason = "the registry has the image: it was judged before it was pushed"
+                print(ending.reason)
                 return
             container = self._container = GateContainer(gate=self)
             if self.fetches:

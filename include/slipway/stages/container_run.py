@@ -99,6 +99,8 @@ class GateContainer(DockerOperator):
             Mount("/deps", gate.dependencies, type="volume", read_only=not gate.fetches),
             Mount("/out", None, type="volume"),
         ]
+        if gate.built:
+            mounts.append(Mount("/image", gate.built, type="volume", read_only=True))
         network, self.packages = gate.network, None
         if gate.fetches:
             platform = connections.platform()

@@ -144,6 +144,7 @@ def _build(run: Run, asked: Asked) -> given.Built:
         hosts=platform.packages.hosts if platform.packages else (),
         labels={"slipway": "builder", "slipway.run": run.run_id},
     )
+    bases = [_base(registry, one, ref) for one, ref in sorted(asked.standing.images.items())]
     with (
         # it keeps layers in one volume, which one builder at a time may have
         world.ledger().exclusive(name, plan.timeout_s),
@@ -169,18 +170,19 @@ def _build(run: Run, asked: Asked) -> given.Built:
                 "slipway.tree": sources.tree,
                 "slipway.run": run.run_id,
             },
-            bases=[_base(registry, name, ref) for name, ref in sorted(asked.standing.images.items())],
+            bases=[base for base, _ in bases],
             folders={WHEELS: engine.archive(image, sources.dependencies, "/deps", "wheels")}
             if asked.standing.wheels
             else {},
             timeout_s=plan.timeout_s,
             log=print,
         )
-    return built.model_copy(update={"digest": digest, "volume": volume})
+    layers = " ".join(sorted({layer for _, found in bases for layer in found.layers}))
+    return built.model_copy(update={"digest": digest, "volume": volume, "base_layers": layers})
 
 
-def _base(registry: Registry, name: str, ref: str) -> Base:
-    """Give a base as the registry has it.
+def _base(registry: Registry, name: str, ref: str) -> tuple[Base, Image]:
+    """Give a base as the registry has it, for the builder and for us.
 
     :raises Permanent: if it has not.
     """
@@ -192,7 +194,7 @@ def _base(registry: Registry, name: str, ref: str) -> Base:
             code="image.base-unavailable",
             remedy="put it back (`slipway toolboxes build`), or correct `base_images` in the platform file",
         )
-    return Base(name, found.digest, partial(registry.layout, repository, found.digest))
+    return Base(name, found.digest, partial(registry.layout, repository, found.digest)), found
 
 
 def _unpacked(run: Run, volume: str, digest: str, folder: str) -> Layout:
@@ -238,6 +240,8 @@ def _push(run: Run, built: given.Built) -> given.Pushed:
         digest = published(there, name, built.inputs, registry.platform, pushed)
     ledger.update(run.run_id, image=built.repository, digest=digest)
     ledger.ready(run.run_id)
+    if built.volume:
+        run.world.engine().remove_volume(built.volume)
     print(f"{name} is {digest}")
     return given.Pushed(image=f"{built.repository}@{digest}", digest=digest, tag=tag)
 
@@ -266,11 +270,32 @@ SBOM = Container(
     options=lambda service: {"policy": ""},  # kept as evidence: it is of lock and source, not of the image
 )
 
+SCANNED = Container(
+    id="scan",
+    title="Scan what was built",
+    group=IMAGE,
+    after=(BUILT,),
+    needs=(given.Accepted, given.Workspace, given.Built),
+    image=lambda service: toolbox("toolbox-scan"),
+    command=lambda service: ["/opt/slipway/bin/image", service.source.dependencies.runtime],
+    timeout_s=lambda service: service.image.scan.timeout_s,
+    rules=lambda service: service.image.scan,
+    options=lambda service: {
+        "policy": xcom.templated(given.Built, "digest"),
+        "daily": True,
+        "environment": {
+            "SLIPWAY_ADVISORIES_MAX_AGE_DAYS": xcom.templated(given.Accepted, "advisories_max_age_days"),
+            "SLIPWAY_BASE_LAYERS": xcom.templated(given.Built, "base_layers"),
+        },
+        "built": xcom.templated(given.Built, "volume"),
+    },
+)
+
 PUSH = Step(
     id="push",
     title="Push by digest",
     group=IMAGE,
-    after=(BUILT, SBOM),
+    after=(BUILT, SBOM, SCANNED),
     needs=(given.Accepted, given.Built),
     gives=given.Pushed,
     pool=ENGINE,

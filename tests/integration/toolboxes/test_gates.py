@@ -12,6 +12,8 @@ from xml.etree import ElementTree  # noqa: ICN001
 
 import pytest
 
+from image_layout import diff_id, layout
+
 EXAMPLE = Path(__file__).parents[3] / "examples/ai-generation"
 PASSED, FAILED, NOT_EVALUATED = 0, 1, 3
 Source = Callable[..., str]
@@ -664,6 +666,49 @@ def test_python_gate(engine: Any, source: Source, deps: str, case: Case) -> None
 @pytest.mark.parametrize("case", SCAN, ids=_names(SCAN))
 def test_scan_gate(engine: Any, source: Source, case: Case) -> None:
     _check(engine, "toolbox-scan", case, source(case.planted), None)
+
+
+def test_built_image_is_held_to_what_is_in_its_layers(engine: Any, source: Source) -> None:
+    aws = "AKIA" + "QWERTYUIOPASDFGH"
+    site = "usr/local/lib/python3.11/site-packages/requests-2.0.0.dist-info/METADATA"
+    base = {"etc/base": f"key = {aws}\n".encode()}
+    one = {
+        "app/.env": f"aws_key = {aws}\n".encode(),
+        site: b"Name: requests\nVersion: 2.0.0\n\n",
+        "app/x": 0o4755,
+    }
+    bad, sound = layout(base, one, {"app/.wh..env": b""}, user=""), layout(base, {"app/a.py": b"print()\n"})
+    told = {}
+    for files in (bad, sound, {}):
+        ended = engine.run(
+            "toolbox-scan",
+            "/opt/slipway/bin/image",
+            "requirements.txt",
+            source=source({}),
+            options=[
+                *("-v", f"{engine.volume(files)}:/image:ro"),
+                *(
+                    "-e",
+                    f"SLIPWAY_BASE_LAYERS={diff_id(base)}",
+                    "-e",
+                    "SLIPWAY_ADVISORIES_MAX_AGE_DAYS=36500",
+                ),
+            ],
+        )
+        told[ended.code] = ended
+    assert set(told) == {PASSED, FAILED, NOT_EVALUATED}, [one.said for one in told.values()]
+    found = {
+        (one["path"], one["rule"], one["severity"])
+        for one in json.loads(told[FAILED].reports["findings.json"])["findings"]
+    }
+    assert ("app/.env (layer 2)", "aws-access-token", "high") in found
+    assert {
+        ("the image's configuration", "image-user-root", "medium"),
+        ("app/x", "image-setuid", "medium"),
+    } <= found
+    assert site in {path for path, _, _ in found}
+    assert not [path for path, _, _ in found if path.startswith("etc/")]
+    assert aws not in told[FAILED].said
 
 
 def test_fetched_dependencies_are_kept_and_need_the_network_once(

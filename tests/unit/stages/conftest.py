@@ -206,6 +206,9 @@ class Engine:
     def remove_container(self, name: str) -> None:
         self.did.append(("remove", name))
 
+    def remove_volume(self, name: str) -> None:
+        self.did.append(("remove volume", name))
+
     def start(self, name: str, image: str, **options: Any) -> None:
         self.did.append(("start", name, options))
 

@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -135,3 +136,12 @@ def test_gate_that_need_not_run_is_concluded_without_its_task(
     assert [one for one in told if len(one) == 4] == ([("now", "gate", *ended)] if ended else [])
     copied = [("run", "now", "gate")] if ended and ended[0] is Outcome.PASSED else []
     assert [one for one in told if len(one) == 3] == copied
+
+
+def test_image_that_the_registry_has_is_not_scanned_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ending = SimpleNamespace(reason=None)
+    monkeypatch.setattr(container, "recorded", lambda _context: nullcontext(ending))
+    gate(built="", rules=Gate(), service="web", judged_as="image.scan").execute(
+        {**CONTEXT, "params": {"fresh": True}}
+    )
+    assert ending.reason == "the registry has the image: it was judged before it was pushed"

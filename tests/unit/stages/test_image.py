@@ -17,7 +17,7 @@ from slipway.errors import Permanent, PolicyFailed, Transient
 from slipway.release import given
 from slipway.stages.checkout import CHECKOUT
 from slipway.stages.gate import GATE
-from slipway.stages.image import BASES, BUILT, INPUTS, PUSH, SBOM, _tag, published
+from slipway.stages.image import BASES, BUILT, INPUTS, PUSH, SBOM, SCANNED, _tag, published
 from slipway.stages.sequence import release_of
 from slipway.stages.stage import Run
 
@@ -94,7 +94,9 @@ def dockerfile(source: Any, service: Service, world: Any) -> None:
     source.content[service.image.dockerfile] = text.encode()
     for name in (PUBLIC, "registry/base-python@sha256:1"):
         digest = name.partition("@")[2]
-        world.of_registry.images[digest] = image(digest=digest, name_digest=digest)
+        world.of_registry.images[digest] = image(
+            digest=digest, name_digest=digest, layers=("sha256:a-layer",)
+        )
 
 
 @pytest.fixture
@@ -110,6 +112,7 @@ def test_image_is_built_of_the_commit_on_what_was_accepted_for_the_names_in_its_
     dockerfile: None,
 ) -> None:
     found = BUILT.run(run(BUILT, accepted, workspace))
+    assert found.base_layers == "sha256:a-layer"
     built = [one for one in world.did if one[0] != "pull"]
     assert [one[0] for one in built] == ["exclusive", "build"]
     _, place, told = built[1]
@@ -164,7 +167,7 @@ def test_image_that_the_registry_has_is_not_built_again(
     world.did.clear()
     world.of_registry.images["aaaaaaaaaaaa"] = image(labels={INPUTS: inputs})
     again = BUILT.run(run(BUILT, accepted, workspace))
-    assert (again.digest, again.volume, again.inputs) == (None, None, inputs)
+    assert (again.digest, again.volume, again.inputs) == ("", "", inputs)
     assert world.did == []
 
 
@@ -206,7 +209,7 @@ def test_pushed_image_is_on_record_by_its_digest(
     assert (found.image, found.digest) == (f"{BUILT_.repository}@{built.digest}", built.digest)
     [(repository, tag, pushed)] = world.of_registry.pushed
     assert (repository, tag, len(pushed.blobs)) == ("ai-generation", "aaaaaaaaaaaa", 2)
-    assert [one[0] for one in world.did] == ["exclusive", "update", "ready"]
+    assert [one[0] for one in world.did] == ["exclusive", "update", "ready", "remove volume"]
     assert PUSH.run(run(PUSH, accepted, built)) == found  # a second try pushes nothing
     assert len(world.of_registry.pushed) == 1
 
@@ -222,7 +225,7 @@ def test_push_that_the_registry_does_not_keep_is_tried_again(
 def test_image_that_was_there_and_is_gone_is_built_by_clearing(
     run: Callable[..., Run], world: Any, accepted: given.Accepted
 ) -> None:
-    nothing = BUILT_.model_copy(update={"digest": None, "volume": None})
+    nothing = BUILT_.model_copy(update={"digest": "", "volume": ""})
     with pytest.raises(Permanent, match="is not any more") as caught:
         PUSH.run(run(PUSH, accepted, nothing))
     assert caught.value.remedy == "clear image.build"
@@ -231,4 +234,13 @@ def test_image_that_was_there_and_is_gone_is_built_by_clearing(
 def test_image_comes_after_the_gate_and_its_contents_are_listed_before_it_is_pushed(service: Service) -> None:
     order = release_of(service)
     assert GATE in order.earlier(BUILT)
-    assert {BUILT, SBOM} <= order.earlier(PUSH)
+    assert {BUILT, SBOM, SCANNED} <= order.earlier(PUSH)
+
+
+def test_what_was_built_is_scanned_by_its_digest_and_by_the_day(service: Service) -> None:
+    told = SCANNED.options(service)
+    assert SCANNED.rules is not None
+    assert SCANNED.rules(service) is service.image.scan
+    assert service.image.scan.severity == "high"
+    assert ("digest" in told["policy"], told["daily"], "volume" in told["built"]) == (True, True, True)
+    assert "base_layers" in told["environment"]["SLIPWAY_BASE_LAYERS"]

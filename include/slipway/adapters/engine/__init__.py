@@ -22,7 +22,7 @@ from slipway.adapters.engine.packages import package_network
 from slipway.adapters.engine.refusals import APIClient, explained
 from slipway.adapters.engine.report_files import REPORT_LIMIT, REPORTS_LIMIT, reports
 from slipway.adapters.engine.storage import Stored, of_runs, prune_builds, remove, stored
-from slipway.adapters.engine.volumes import archive, fill_volume, has_file, prepare_volume
+from slipway.adapters.engine.volumes import archive, fill_volume, has_file, prepare_volume, remove_volume
 
 __all__ = [
     "BOUNDS",
@@ -54,6 +54,7 @@ __all__ = [
     "remove",
     "remove_container",
     "remove_network",
+    "remove_volume",
     "reports",
     "resolver",
     "start",

@@ -23,6 +23,7 @@ from slipway.adapters.engine.networks import remove_network
 from slipway.adapters.engine.output import bounded, log_tail
 from slipway.adapters.engine.packages import package_network
 from slipway.adapters.engine.refusals import APIClient, explained
+from slipway.adapters.engine.volumes import remove_volume
 from slipway.errors import PolicyFailed, SlipwayError, Transient
 
 UID = 10003
@@ -165,8 +166,7 @@ def _cleared(client: APIClient, place: Place) -> Iterator[None]:
         yield
     except PolicyFailed as e:
         if e.code == "image.build-too-large":
-            with explained(f"removing volume {place.name}"):
-                client.remove_volume(place.name, force=True)
+            remove_volume(client, place.name)
         raise
 
 

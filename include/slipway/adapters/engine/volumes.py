@@ -70,6 +70,20 @@ def fill_volume(client: APIClient, image: str, volume: str, target: str, tar: IO
     return True
 
 
+def remove_volume(client: APIClient, name: str) -> None:
+    """Remove a volume; none is fine, and so is one that is in use, which its user's end will leave to the nightly refresh."""
+    import docker.errors
+
+    with explained(f"removing volume {name}"):
+        try:
+            client.remove_volume(name, force=True)
+        except docker.errors.NotFound:
+            pass
+        except docker.errors.APIError as e:
+            if e.status_code != 409:
+                raise
+
+
 def prepare_volume(
     client: APIClient, image: str, volume: str, target: str, labels: Mapping[str, str]
 ) -> None:
