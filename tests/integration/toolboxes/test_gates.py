@@ -675,6 +675,7 @@ def test_built_image_is_held_to_what_is_in_its_layers(engine: Any, source: Sourc
     one = {
         "app/.env": f"aws_key = {aws}\n".encode(),
         site: b"Name: requests\nVersion: 2.0.0\n\n",
+        "app/node_modules/a/README.md": f"aws_key = {aws}\n".encode(),
         "app/x": 0o4755,
     }
     bad, sound = layout(base, one, {"app/.wh..env": b""}, user=""), layout(base, {"app/a.py": b"print()\n"})
@@ -708,6 +709,7 @@ def test_built_image_is_held_to_what_is_in_its_layers(engine: Any, source: Sourc
     } <= found
     assert site in {path for path, _, _ in found}
     assert not [path for path, _, _ in found if path.startswith("etc/")]
+    assert ("app/node_modules/a/README.md (layer 2)", "aws-access-token", "medium") in found
     assert aws not in told[FAILED].said
 
 
