@@ -98,7 +98,7 @@ def place(
     adapter.ensure_image(engine, images["image-builder"], *account("pull"))
     proxy, hosts = packages.container, packages.hosts
     yield adapter.Place("slipway-test-builder", images["image-builder"], unique, proxy, hosts, LABELS)
-    engine.remove_volume(unique, force=True)
+    adapter.remove_volume(engine, unique)
 
 
 @pytest.fixture
@@ -119,10 +119,11 @@ def build(engine: Any, place: adapter.Place, python: str, images: dict[str, str]
         target: str | None = None,
         folders: Mapping[str, Iterator[bytes]] | None = None,
         timeout_s: float = 120,
+        client: Any = engine,
     ) -> tuple[str, list[str]]:
         said: list[str] = []
         digest = adapter.build(
-            engine,
+            client,
             at,
             _tar_of({path: f"{begins}{dockerfile}".encode(), **(files or {})}, folders=True),
             dockerfile=path,

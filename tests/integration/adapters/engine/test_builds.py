@@ -131,7 +131,8 @@ def test_idiomatic_dockerfile_gets_its_packages(build: Build) -> None:
         "FROM python:3.11-slim\n"
         "RUN apt-get update && apt-get install -y --no-install-recommends jq && rm -rf /var/lib/apt/lists/*\n"
         "COPY --from=built /built /usr/local\n"
-        "RUN <<EOF\nuseradd --uid 1234 app\nchown app /srv\nstat -c owned-by-%u /srv\npython -c 'import pypika'\nEOF\n"
+        f"RUN <<EOF\n: {secrets.token_hex(4)}\n"
+        "useradd --uid 1234 app\nchown app /srv\nstat -c owned-by-%u /srv\npython -c 'import pypika'\nEOF\n"
     )
     digest, said = build(text, begins=begins)
     assert any(line.endswith("owned-by-1234") for line in said)
@@ -142,7 +143,8 @@ def test_target_and_folder_are_what_was_asked_for(
     build: Build, python: str, tar_of: Callable[..., IO[bytes]]
 ) -> None:
     begins = "FROM slipway-wheels AS w\nFROM python:3.11-slim AS one\n"
-    text = "COPY --from=w /wheels/a.whl /a\nRUN cat /a\nFROM nobody/has:this AS two\n"
+    step = f"RUN : {secrets.token_hex(4)}; cat /a\n"
+    text = f"COPY --from=w /wheels/a.whl /a\n{step}FROM nobody/has:this AS two\n"
     wheels = iter([tar_of({"wheels/a.whl": b"what-is-in-it"}).read()])
     _, said = build(text, begins=begins, target="one", folders={"slipway-wheels": wheels})
     assert any(line.endswith(" what-is-in-it") for line in said)
@@ -212,7 +214,8 @@ def test_builder_has_no_privilege_no_socket_and_no_login(
 
     monkeypatch.setattr(builds, "_ready", look)
     _, said = build(
-        "USER 0\nRUN cat /proc/self/uid_map; unshare --mount true 2>&1; mount -t tmpfs x /mnt 2>&1 || true\n"
+        f"USER 0\nRUN : {secrets.token_hex(4)}; cat /proc/self/uid_map; "
+        "unshare --mount true 2>&1; mount -t tmpfs x /mnt 2>&1 || true\n"
     )
     [found] = seen
     host, config = found["HostConfig"], found["Config"]

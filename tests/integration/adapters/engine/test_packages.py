@@ -273,7 +273,10 @@ def test_nothing_else_is_reached_from_a_step_of_a_build(
     adapter.package_network(engine, place.name, str(place.proxy), place.hosts, LABELS)
     targets = _targets(engine, place.name, _parts(sandbox))
     names = ["pypi.packages", "registry.slipway.test", "example.org", "kubernetes.default.svc"]
-    files = {"look.py": LOOK.encode(), "where.json": json.dumps([targets, names]).encode()}
+    files = {
+        "look.py": f"# {place.output}\n{LOOK}".encode(),
+        "where.json": json.dumps([targets, names]).encode(),
+    }
     script = 'RUN id -u && python3 look.py "$(cat where.json)" && ls /var/run/docker.sock /run/buildkit 2>&1 || true\n'
     begins = "FROM python:3.11-slim\nWORKDIR /look\nCOPY look.py where.json ./\n"
     _, said = build(script, begins=begins, files=files)

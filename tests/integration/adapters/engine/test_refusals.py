@@ -12,18 +12,15 @@ import pytest
 from slipway.adapters import engine as adapter
 from slipway.errors import Permanent, Transient
 
-Build = Callable[..., list[str]]
+Build = Callable[..., tuple[str, list[str]]]
 
 
 def test_dead_engine_is_transient(build: Build, python: str, tmp_path: Path) -> None:
-    with pytest.raises(
-        Transient, match=r"^Docker engine: building \S+: it went away, or has no room: (?i:.*cannot connect)"
-    ) as caught:
-        build("", url=f"unix://{tmp_path}/nobody.sock")
-    assert "docker info" in caught.value.remedy
     client = docker.APIClient(base_url=f"unix://{tmp_path}/nobody.sock", version="1.41", timeout=5)
     with pytest.raises(Transient, match="docker info"):
         adapter.remove_container(client, "x")
+    with pytest.raises(Transient, match="docker info"):
+        build("", client=client)
     with pytest.raises(Transient):
         adapter.image_exists(client, python)
 
