@@ -17,7 +17,7 @@ from slipway.errors import Permanent, SlipwayError
 from slipway.ledger import refreshes
 from slipway.release import given
 from slipway.release import refresh as decide
-from slipway.stages import connections, lane, xcom
+from slipway.stages import connections, lane, throwaway, xcom
 from slipway.stages.outcome import stage
 from slipway.stages.restoring import LOOKED_FOR
 
@@ -170,7 +170,7 @@ def is_past(at: Cleaning, thing: Stored, now: datetime) -> bool:
         return False
     if thing.name.startswith(BUILDERS):  # what a layer installed is of the day that it was built
         return decide.expired(thing.created, now, at.kept.engine_days)
-    if thing.name.startswith(("slipway-src-", "slipway-deps-", IMAGES)):
+    if thing.name.startswith(("slipway-src-", "slipway-deps-", throwaway.VOLUMES, IMAGES)):
         return decide.expired(thing.created, now, at.kept.workspaces_days)
     own = thing.kind == "image" and thing.name.startswith(f"{platform.registry.address}/")
     return own and decide.expired(thing.created, now, at.kept.engine_days)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.adapters import engine
 from slipway.errors import PolicyFailed
 from slipway.release import given
-from slipway.stages import commands, sidecar
+from slipway.stages import commands, sidecar, throwaway
 from slipway.stages.checkout import DEPENDENCIES
 from slipway.stages.stage import Group
 
@@ -70,7 +70,7 @@ def _beside(service: Service) -> dict[str, Any]:
     return {
         **_judged(service.test.integration),
         "network": sidecar.network_name(TEST.id),
-        "environment": {"DATABASE_URL": sidecar.DATABASE_URL},
+        "environment": {"DATABASE_URL": throwaway.DATABASE_URL},
         "policy": sidecar.policy(service),
     }
 

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from slipway.catalog import Service
-from slipway.errors import PolicyFailed, Transient
+from slipway.errors import Transient
 from slipway.release import given
 from slipway.stages import scan, sidecar, test
-from slipway.stages.container_run import TIMED_OUT
 from slipway.stages.stage import Run
 
 NAME = "slipway-ai-generation-aaaaaaaaaaaa"
@@ -19,24 +18,6 @@ NAME = "slipway-ai-generation-aaaaaaaaaaaa"
 
 def started(world: Any) -> dict[str, dict[str, Any]]:
     return {one[1]: one[2] for one in world.did if one[0] == "start"}
-
-
-@pytest.fixture
-def database(run: Callable[..., Run], accepted: given.Accepted, workspace: given.Workspace) -> Run:
-    return run(test.DATABASE, accepted, workspace)
-
-
-def test_database_gets_the_schema_of_the_source_on_a_network_of_its_own(database: Run, world: Any) -> None:
-    test.DATABASE.run(database)
-    assert [name.rpartition("-")[2] for name in started(world)] == ["database", "schema"]
-    [network] = world.of_engine.networks
-    assert network.endswith("-test")
-    for options in started(world).values():
-        assert options["network_mode"] == network
-        assert options["labels"]["slipway.run"] == database.run_id
-    schema = next(options for name, options in started(world).items() if name.endswith("schema"))
-    assert database.service.deploy.migrations
-    assert database.service.deploy.migrations.changelog in schema["command"]
 
 
 def test_nothing_is_made_for_a_gate_whose_verdict_is_known(
@@ -57,22 +38,6 @@ def test_nothing_is_made_for_a_gate_whose_verdict_is_known(
     assert world.did == []
     assert asked == ["test.integration", "scan.dynamic"]
     assert "test.integration does not run: has passed already" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("code", "error", "says"),
-    [
-        (1, PolicyFailed, "cannot be applied to an empty database"),
-        (TIMED_OUT, PolicyFailed, "on an empty database"),
-        (3, Transient, "the throwaway database did not take"),
-    ],
-)
-def test_changelog_that_does_not_apply_is_the_services_fault_unless_the_database_gave_way(
-    database: Run, world: Any, code: int, error: type[Exception], says: str
-) -> None:
-    world.of_engine.exits["schema"] = code
-    with pytest.raises(error, match=says):
-        test.DATABASE.run(database)
 
 
 def test_service_runs_from_its_source_with_its_database(
