@@ -77,6 +77,11 @@ def batches(chosen: Sequence[Case]) -> Iterator[list[Case]]:
         yield together
 
 
+def releasing_every_commit(entry: str) -> str:
+    """Give a service's catalog file with the word by which it releases every commit."""
+    return f"{entry.rstrip()}\nqueue: every-commit\n"
+
+
 @contextmanager
 def every_commit(scene: Scene) -> Iterator[None]:
     """Let the service release every commit: of pushes side by side only the newest would be gated."""
@@ -87,7 +92,7 @@ def every_commit(scene: Scene) -> Iterator[None]:
         found = airflow.call("GET", f"/api/v2/dags/{scene.dag_id}").json()["tags"]
         return any(one["name"] == "queue:every-commit" for one in found)
 
-    entry.write_text(text.replace("\ntoolbox:", "\nqueue: every-commit\ntoolbox:", 1))
+    entry.write_text(releasing_every_commit(text))
     try:
         wait_until(lambda: None if tagged() else "not known yet", 90, "every commit to be released")
         yield

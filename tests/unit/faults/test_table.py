@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
 
 import pytest
 
-from faults.__main__ import SECTIONS, Result, batches, cases, run, table
+from faults.__main__ import SECTIONS, Result, batches, cases, releasing_every_commit, run, table
 from faults.case import Case, Seen, Wanted, compare
+from slipway.catalog import catalog_directory, load_service
 
 WANTED = Wanted("test.unit", "failed", r"^test\.unit failed: a\.py:1")
 CASE = Case("one", "service", "a fault", WANTED, lambda scene: SEEN)
@@ -124,3 +126,9 @@ def test_cases_have_names_of_their_own_and_a_fast_choice() -> None:
     assert len({case.name for case in known}) == len(known)
     assert {case.section for case in known} <= set(SECTIONS)
     assert 4 <= sum(case.fast for case in known if case.section == "service") <= 6
+
+
+def test_entry_with_the_word_is_one_that_releases_every_commit(tmp_path: Path) -> None:
+    entry = tmp_path / "ai-generation.yaml"
+    entry.write_text(releasing_every_commit((catalog_directory() / entry.name).read_text()))
+    assert load_service(entry).queue == "every-commit"
