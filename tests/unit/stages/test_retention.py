@@ -87,9 +87,11 @@ def test_volumes_and_images_of_nothing_that_is_deployed_go_after_their_days(
         stored(world, "image", "registry:5000/base", digests=("base@sha256:1",)),
         stored(world, "image", "somebody/elses"),
         stored(world, "volume", "slipway-src-young", days=0),
+        stored(world, "volume", "slipway-schema-young", days=0),
     ]
     past = [
         stored(world, "volume", "slipway-src-old"),
+        stored(world, "volume", "slipway-schema-old"),
         stored(world, "volume", "slipway-builder-old"),
         stored(world, "volume", "slipway-image-old"),
         stored(world, "image", "registry:5000/web:old"),
@@ -98,7 +100,7 @@ def test_volumes_and_images_of_nothing_that_is_deployed_go_after_their_days(
     found = of_engine(at(engine, workspaces={"web": deployed}))
     assert engine.gone == [one.name for one in past]
     assert [(one["what"], one["removed"], one["bytes"]) for one in found.rows] == [
-        ("volumes", 3, 30),
+        ("volumes", 4, 40),
         ("images", 1, 10),
         ("build layers", 3, 30),
     ]
