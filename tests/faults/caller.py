@@ -404,8 +404,8 @@ _CALLS: tuple[tuple[str, str, str, Callable[[Scene], Seen]], ...] = (
 )  # fmt: skip
 
 _CATALOGS: tuple[tuple[str, str, Callable[[str], str], str, str], ...] = (
-    ("unknown-key", "tolbox", _swap("toolbox:", "tolbox:"), "tolbox",
-     r"tolbox: `tolbox` is not a word of the catalog here; did you mean `toolbox`\? \(legal: service, title, "),
+    ("unknown-key", "stak", _swap("stack:", "stak:"), "stak",
+     r"stak: `stak` is not a word of the catalog here; did you mean `stack`\? \(legal: service, title, "),
     ("wrong-type", '"600"', _swap("timeout_s: 600", 'timeout_s: "600"'), '"600"',
      r"image\.timeout_s: the text `600` is given where a whole number is needed$"),
     ("missing-key", "no namespace", _swap(f"  namespace: {NAME}\n", ""), "deploy:",
@@ -420,8 +420,8 @@ _CATALOGS: tuple[tuple[str, str, Callable[[str], str], str, str], ...] = (
      r"deploy\.order: `befor` is not allowed; did you mean `before`\? \(legal: before, after\)$"),
     ("unknown-engine", "engine: flyway", _swap("engine: liquibase", "engine: flyway"), "flyway",
      r"deploy\.migrations\.engine: `flyway` is not allowed \(legal: liquibase\)$"),
-    ("duplicate-key", "toolbox twice", lambda text: text + "\ntoolbox: python\n", "toolbox",
-     r"toolbox: the key is given twice \(first in line \d+\); keep one$"),
+    ("duplicate-key", "stack twice", lambda text: text + "\nstack: python\n", "stack",
+     r"stack: the key is given twice \(first in line \d+\); keep one$"),
     ("broken-yaml", "a bracket left open", lambda text: text + "\nx: [1\n", "", r"not YAML: .*expected ',' or '\]'"),
     ("soak-too-long", "soak_s beyond timeout_s", _swap("soak_s: 3", "soak_s: 300"), "120",
      r"verify\.health\.timeout_s: must be longer than soak_s \(300\)$"),
