@@ -35,14 +35,6 @@ _WHERE = re.compile(r'File "/(?:workspace|tmp)/src/(.+)", line (\d+) in (\S+)')
 _COUNTED = re.compile(r"\d+ findings? in ")
 
 
-def scratch() -> list[Mount]:
-    """Give the writable places of a part beside a gate: a bounded /tmp, and /out."""
-    return [
-        Mount("/tmp", None, type="tmpfs", tmpfs_size=512 * 1024 * 1024, tmpfs_mode=0o1777),
-        Mount("/out", None, type="volume"),
-    ]
-
-
 def verdict_of(said: Sequence[str]) -> tuple[str, list[str]]:
     """Give what a gate found first, with where it is, and the lines that follow; without the tools' own output before it.
 

@@ -15,7 +15,7 @@ from slipway.stages import connections, lanes, xcom
 from slipway.stages.container import conclude, settled
 from slipway.stages.outcome import recorded
 from slipway.stages.sensor import Left, Soak, Waits
-from slipway.stages.stage import Branch, Run, Sift, Stage, Step, Watch
+from slipway.stages.stage import Branch, Run, Stage, Step, Watch
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -73,21 +73,15 @@ class BranchOperator(BaseBranchOperator):
             return sorted(self.downstream_task_ids - left_out)
 
 
-class SiftOperator(BaseOperator):
+class SiftOperator(StepOperator):
     """Runs a :class:`slipway.stages.stage.Sift`, and skips what it names, wherever that is in the DAG."""
-
-    def __init__(self, *, step: Sift[Any, Any], service: Service, flow: Flow, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.step, self.service, self.flow = step, service, flow
 
     def execute(self, context: Context) -> None:
         """Look, and end well; what is named is skipped by Airflow.
 
         :raises DownstreamTasksSkipped: which is how Airflow is told.
         """
-        with recorded(context):
-            named = self.step.run(run_of(context, self.step, self.service, self.flow))
-        if named:
+        if named := super().execute(context):
             raise DownstreamTasksSkipped(tasks=sorted(named))  # type: ignore[no-untyped-call]
 
 

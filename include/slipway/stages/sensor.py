@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout
 from slipway.errors import PolicyFailed, SlipwayError
 from slipway.stages import lanes, links, xcom
 from slipway.stages.outcome import recorded, seconds
+from slipway.stages.waiting import AWAY_S, STAY_FOR_PODS_S
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -58,13 +59,6 @@ def on_rollout(state: Rollout) -> Waits:
         return Waits(state.message, PolicyFailed, code="rollout.timed-out")
     cause = state.obstacle.cause
     return Waits(state.message, state.obstacle.verdict, cause.remedy, code=cause.code)
-
-
-STAY_S = 15.0
-"""Seconds that a sensor stays: longer than the rollout of an image that the node has."""
-
-AWAY_S = 10.0
-"""Seconds after which it looks again. Each start of a task costs about a quarter of a second of a core."""
 
 
 class Told:
@@ -132,7 +126,7 @@ class StageSensor(PythonSensor):
         **kwargs: Any,
     ) -> None:
         self.timeout_s, self.late, self.changes, self.look_s = timeout_s, late, changes, look_s
-        self.stay_s = min(STAY_S, timeout_s)
+        self.stay_s = min(STAY_FOR_PODS_S, timeout_s)
         self.waits: Waits | None = None
         self.tell = Told()
         super().__init__(

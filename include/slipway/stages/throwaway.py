@@ -161,7 +161,7 @@ def _migrate(
 ) -> None:
     from docker.types import Mount
 
-    from slipway.stages.container_run import TIMED_OUT, scratch
+    from slipway.stages.container_run import TIMED_OUT
 
     engine.start(
         f"{name}-schema",
@@ -178,7 +178,11 @@ def _migrate(
             "DATABASE": "/tmp/database.json",
             "RESULT": "/tmp/result.json",
         },
-        mounts=[Mount("/workspace", sources.volume, type="volume", read_only=True), *scratch()],
+        mounts=[
+            Mount("/workspace", sources.volume, type="volume", read_only=True),
+            Mount("/tmp", None, type="tmpfs", tmpfs_size=512 << 20, tmpfs_mode=0o1777),
+            Mount("/out", None, type="volume"),
+        ],
         working_dir="/workspace/src",
         memory="768m",
         cpus=2,

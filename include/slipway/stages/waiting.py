@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 STAY_S = 3.0
 """Seconds that a task stays and looks every second, before it waits without a worker: most lanes are free at once."""
 
-STAY_FOR_PODS_S, AWAY_S = 15.0, 10.0
-"""Seconds that a task stays for pods to come to serve, and after which it looks again: as sensors do."""
+STAY_FOR_PODS_S = 15.0
+"""Seconds that a task or a sensor stays for pods to come to serve: longer than the rollout of an image that the node has."""
+
+AWAY_S = 10.0
+"""Seconds after which it looks again. Each start of a task costs about a quarter of a second of a core."""
 
 LOOK_S = 2.0
 """Seconds between two looks at the ledger."""

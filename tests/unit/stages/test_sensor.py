@@ -83,7 +83,7 @@ def test_long_wait_lets_go_of_worker_and_slot_and_leaves_no_outcome(monkeypatch:
     told: list[Any] = []
     ledger = SimpleNamespace(stage=lambda *what, **_: told.append(what))
     monkeypatch.setattr("slipway.stages.connections.ledger", lambda: ledger)
-    monkeypatch.setattr(sensor, "STAY_S", 0.01)
+    monkeypatch.setattr(sensor, "STAY_FOR_PODS_S", 0.01)
     task: Any = SimpleNamespace(is_teardown=True)
     ti = SimpleNamespace(run_id="a", task_id="x", get_first_reschedule_date=lambda _context: None)
     context: Any = {"dag": SimpleNamespace(tags=["release"]), "task": task, "ti": ti}
