@@ -20,13 +20,13 @@ FILE, PROGRAM, FOLDER = 0o644, 0o755, 0o755
 
 
 def unpack(tar: IO[bytes], folder: Path) -> None:
-    """Unpack a commit's tar into an empty folder: files, folders and links, with the tar's times and git's modes.
+    """Unpack a commit's tar into an empty folder: files, folders and links, with git's modes.
 
     Written out, since a tar may be made to write elsewhere: each entry must be new, below a folder that was made here.
 
     :raises PolicyFailed: if an entry is of another kind, is there twice, or leads out of the folder.
     """
-    folders, others, links = {PurePosixPath(): 0.0}, set(), []
+    folders, others, links = {PurePosixPath()}, set(), []
     with tarfile.open(fileobj=tar, mode="r|") as entries:
         for entry in entries:
             name = PurePosixPath(entry.name)
@@ -35,7 +35,7 @@ def unpack(tar: IO[bytes], folder: Path) -> None:
             place = folder / name
             if entry.isdir():
                 place.mkdir()
-                folders[name] = entry.mtime
+                folders.add(name)
                 continue
             others.add(name)
             if entry.issym():
@@ -45,15 +45,12 @@ def unpack(tar: IO[bytes], folder: Path) -> None:
                 _write(place, entries.extractfile(entry), PROGRAM if entry.mode & 0o100 else FILE)
             else:
                 raise _refused(entry.name, "is neither a file nor a folder nor a link")
-            os.utime(place, (entry.mtime, entry.mtime), follow_symlinks=False)
-            folders[PurePosixPath()] = max(folders[PurePosixPath()], entry.mtime)
     root = os.path.realpath(folder)
     for link in links:  # when all are there: a link may lead through others
         if os.path.commonpath([root, os.path.realpath(link)]) != root:
             raise _refused(str(link.relative_to(folder)), "leads out of the repository")
-    for name, time in folders.items():  # now that nothing is written into them any more
+    for name in folders:  # now that nothing is written into them any more
         (folder / name).chmod(FOLDER)
-        os.utime(folder / name, (time, time))
 
 
 def _write(place: Path, content: IO[bytes] | None, mode: int) -> None:

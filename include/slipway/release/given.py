@@ -161,6 +161,7 @@ class Built(Given):
 
     :param inputs: key of all that it was made from.
     :param digest: of the image, :param volume: of the engine that has it; empty if the registry has it already.
+    :param contents: key of what it is made of, but for what says which commit it is of; empty likewise.
     :param base_layers: digests of the layers that are the bases', with spaces between.
     """
 
@@ -170,6 +171,7 @@ class Built(Given):
     tag: str
     inputs: str
     digest: str = ""
+    contents: str = ""
     volume: str = ""
     base_layers: str = ""
 

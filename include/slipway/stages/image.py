@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from slipway import oci_layout
-from slipway.adapters.engine import Base, Place
+from slipway.adapters.engine import Base, Place, Recipe
 from slipway.errors import Permanent, Transient
 from slipway.release import artifact_key, given, short
 from slipway.stages import links, xcom
@@ -22,6 +25,7 @@ from slipway.stages.stage import ENGINE, Container, Group, Run, Step
 from slipway.stages.standing import WHEELS, Standing
 
 if TYPE_CHECKING:
+    from slipway.adapters.engine import Made
     from slipway.adapters.registry import Image, Registry
     from slipway.catalog import Service
     from slipway.oci_layout import Layout
@@ -145,40 +149,55 @@ def _build(run: Run, asked: Asked) -> given.Built:
         labels={"slipway": "builder", "slipway.run": run.run_id},
     )
     bases = [_base(registry, one, ref) for one, ref in sorted(asked.standing.images.items())]
+    recipe = Recipe(
+        dockerfile=plan.dockerfile,
+        target=plan.target,
+        platform=asked.platform,
+        arguments={**asked.standing.arguments, "COMMIT": commit, "BUILD": run.run_id},
+        labels={
+            "org.opencontainers.image.created": f"{datetime.fromtimestamp(sources.time, UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "org.opencontainers.image.revision": commit,
+            "org.opencontainers.image.title": service.title,
+            BASES: json.dumps(asked.standing.labelled(), sort_keys=True),
+            INPUTS: asked.inputs,
+            "slipway.tree": sources.tree,
+            "slipway.run": run.run_id,
+        },
+        bases=[base for base, _ in bases],
+        timeout_s=plan.timeout_s,
+    )
     with (
         # it keeps layers in one volume, which one builder at a time may have
         world.ledger().exclusive(name, plan.timeout_s),
         world.repository(service.source).archive(commit) as context,
     ):
-        digest = engine.build(
+        made = engine.build(
             place,
             context,
-            dockerfile=plan.dockerfile,
-            target=plan.target,
-            platform=asked.platform,
-            arguments={
-                **asked.standing.arguments,
-                "COMMIT": commit,
-                "BUILD": run.run_id,
-                "SOURCE_DATE_EPOCH": str(sources.time),
-            },
-            labels={
-                "org.opencontainers.image.revision": commit,
-                "org.opencontainers.image.title": service.title,
-                BASES: json.dumps(asked.standing.labelled(), sort_keys=True),
-                INPUTS: asked.inputs,
-                "slipway.tree": sources.tree,
-                "slipway.run": run.run_id,
-            },
-            bases=[base for base, _ in bases],
+            recipe,
             folders={WHEELS: engine.archive(image, sources.dependencies, "/deps", "wheels")}
             if asked.standing.wheels
             else {},
-            timeout_s=plan.timeout_s,
             log=print,
         )
     layers = " ".join(sorted({layer for _, found in bases for layer in found.layers}))
-    return built.model_copy(update={"digest": digest, "volume": volume, "base_layers": layers})
+    contents = contents_of(made, recipe.labels, {commit: "COMMIT", run.run_id: "BUILD"})
+    return built.model_copy(
+        update={"digest": made.digest, "contents": contents, "volume": volume, "base_layers": layers}
+    )
+
+
+def contents_of(made: Made, labels: Collection[str], names: Mapping[str, str]) -> str:
+    """Give a key of what an image is made of: the same for two commits' images that only say another commit.
+
+    :param labels: names of those that say where it is from. :param names: what says it elsewhere, each with a word for it.
+    """
+    config = made.config.get("config") or {}
+    kept = {name: text for name, text in (config.get("Labels") or {}).items() if name not in labels}
+    text = json.dumps({**made.config, "config": {**config, "Labels": kept}}, sort_keys=True)
+    for found, word in names.items():
+        text = text.replace(found, word)
+    return hashlib.sha256(json.dumps([made.layers, text]).encode()).hexdigest()
 
 
 def _base(registry: Registry, name: str, ref: str) -> tuple[Base, Image]:
@@ -281,7 +300,7 @@ SCANNED = Container(
     timeout_s=lambda service: service.image.scan.timeout_s,
     rules=lambda service: service.image.scan,
     options=lambda service: {
-        "policy": xcom.templated(given.Built, "digest"),
+        "policy": xcom.templated(given.Built, "contents"),
         "daily": True,
         "environment": {
             "SLIPWAY_ADVISORIES_MAX_AGE_DAYS": xcom.templated(given.Accepted, "advisories_max_age_days"),

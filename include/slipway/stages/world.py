@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from slipway.adapters.cluster import Difference, Item, OfRun, Rollout, Stale
-    from slipway.adapters.engine import Base, Place, Stored
+    from slipway.adapters.engine import Made, Place, Recipe, Stored
     from slipway.adapters.git import Repository
     from slipway.adapters.registry import Registry
     from slipway.catalog import Platform
@@ -85,17 +85,11 @@ class Engine(Protocol):
         self,
         place: Place,
         context: IO[bytes],
+        recipe: Recipe,
         *,
-        dockerfile: str,
-        target: str | None,
-        platform: str,
-        arguments: Mapping[str, str],
-        labels: Mapping[str, str],
-        bases: Sequence[Base],
         folders: Mapping[str, Iterator[bytes]],
-        timeout_s: float,
         log: Callable[[str], None],
-    ) -> str: ...
+    ) -> Made: ...
 
     def network(self, name: str, labels: Mapping[str, str]) -> None: ...
 

@@ -16,6 +16,7 @@ from typing import IO, Any
 import pytest
 
 from slipway.adapters.cluster import Rollout
+from slipway.adapters.engine import Made, Recipe
 from slipway.catalog import Service, catalog_directory, load_service
 from slipway.ledger import Release, Stage
 from slipway.ledger.records import Hold
@@ -190,9 +191,9 @@ class Engine:
     def archive(self, image: str, volume: str, target: str, folder: str) -> Iterator[bytes]:
         yield self.archives.get(volume, b"")
 
-    def build(self, place: Any, context: IO[bytes], **options: Any) -> str:
-        self.did.append(("build", place, options))
-        return "sha256:built"
+    def build(self, place: Any, context: IO[bytes], recipe: Recipe, **options: Any) -> Made:
+        self.did.append(("build", place, recipe, options))
+        return Made("sha256:built", ("sha256:a-layer",), {"config": {"Labels": dict(recipe.labels)}})
 
     def network(self, name: str, labels: Mapping[str, str]) -> None:
         self.networks.append(name)

@@ -7,17 +7,19 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
+from slipway.adapters.engine import Made
 from slipway.adapters.registry import Image, Registry
 from slipway.catalog import Service
 from slipway.errors import Permanent, PolicyFailed, Transient
 from slipway.release import given
 from slipway.stages.checkout import CHECKOUT
 from slipway.stages.gate import GATE
-from slipway.stages.image import BASES, BUILT, INPUTS, PUSH, SBOM, SCANNED, _tag, published
+from slipway.stages.image import BASES, BUILT, INPUTS, PUSH, SBOM, SCANNED, _tag, contents_of, published
 from slipway.stages.sequence import release_of
 from slipway.stages.stage import Run
 
@@ -115,21 +117,60 @@ def test_image_is_built_of_the_commit_on_what_was_accepted_for_the_names_in_its_
     assert found.base_layers == "sha256:a-layer"
     built = [one for one in world.did if one[0] != "pull"]
     assert [one[0] for one in built] == ["exclusive", "build"]
-    _, place, told = built[1]
+    _, place, recipe, told = built[1]
     assert (found.digest, found.volume) == ("sha256:built", f"slipway-image-{found.inputs}")
     assert (place.name, place.output) == ("slipway-builder-ai-generation", found.volume)
     assert (place.proxy, place.labels["slipway.run"]) == (None, "ai-generation.aaaaaaaaaaaa")
     assert (found.repository, found.tag) == ("registry:5000/ai-generation", "aaaaaaaaaaaa")
     python = accepted.images["base-python"]
-    assert told["arguments"]["BASE_PYTHON"] == python
-    assert told["arguments"]["SOURCE_DATE_EPOCH"] == "7"
-    assert told["labels"][INPUTS] == found.inputs
-    assert json.loads(told["labels"][BASES]) == {"python:3.11-slim": PUBLIC, "base-python": python}
-    assert {one.name: one.digest for one in told["bases"]} == {
+    assert recipe.arguments["BASE_PYTHON"] == python
+    assert recipe.labels[INPUTS] == found.inputs
+    assert recipe.labels["org.opencontainers.image.created"] == "1970-01-01T00:00:07Z"
+    assert json.loads(recipe.labels[BASES]) == {"python:3.11-slim": PUBLIC, "base-python": python}
+    assert {one.name: one.digest for one in recipe.bases} == {
         "python:3.11-slim": PUBLIC.partition("@")[2],
         python: "sha256:1",
     }
     assert list(told["folders"]) == ["slipway-wheels"]
+
+
+def made(commit: str = "c0ffee", run: str = "web.c0ffee", **changes: Any) -> Made:
+    config = {
+        "config": {
+            "Env": [f"COMMIT={commit}"],
+            "Labels": {"ours": commit, "theirs": "x"},
+            **changes.pop("config", {}),
+        },
+        "history": [{"created_by": f"ARG BUILD={run}"}],
+    }
+    return Made(
+        **{"digest": f"sha256:{commit}", "layers": ("sha256:1", "sha256:2"), "config": config} | changes
+    )
+
+
+def key_of(one: Made, commit: str = "c0ffee", run: str = "web.c0ffee") -> str:
+    return contents_of(one, ["ours"], {commit: "COMMIT", run: "BUILD"})
+
+
+def test_images_that_only_say_another_commit_have_the_same_contents() -> None:
+    assert key_of(made()) == key_of(made("beef", "web.beef"), "beef", "web.beef")
+    assert key_of(replace(made(), config={})) == key_of(Made("sha256:other", made().layers, {"config": {}}))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        made(layers=("sha256:2", "sha256:1")),
+        made(layers=("sha256:1", "sha256:2", "sha256:3")),
+        made(config={"User": "0"}),
+        made(config={"Labels": {"ours": "c0ffee", "theirs": "y"}}),
+        made(config={"Env": ["COMMIT=c0ffee", "PASSWORD=x"]}),
+        replace(made(), config=made().config | {"history": [{"created_by": "RUN other"}]}),
+    ],
+    ids=["order", "layer", "user", "label", "variable", "instruction"],
+)
+def test_whatever_else_differs_makes_other_contents(other: Made) -> None:
+    assert key_of(other) != key_of(made())
 
 
 def test_name_that_the_platform_has_no_copy_of_is_refused_before_anything_is_made(
@@ -237,10 +278,10 @@ def test_image_comes_after_the_gate_and_its_contents_are_listed_before_it_is_pus
     assert {BUILT, SBOM, SCANNED} <= order.earlier(PUSH)
 
 
-def test_what_was_built_is_scanned_by_its_digest_and_by_the_day(service: Service) -> None:
+def test_what_was_built_is_scanned_by_its_contents_and_by_the_day(service: Service) -> None:
     told = SCANNED.options(service)
     assert SCANNED.rules is not None
     assert SCANNED.rules(service) is service.image.scan
     assert service.image.scan.severity == "high"
-    assert ("digest" in told["policy"], told["daily"], "volume" in told["built"]) == (True, True, True)
+    assert ("contents" in told["policy"], told["daily"], "volume" in told["built"]) == (True, True, True)
     assert "base_layers" in told["environment"]["SLIPWAY_BASE_LAYERS"]

@@ -4,7 +4,7 @@ Names of what is made here begin with ``slipway-`` and end with a content hash (
 Everything is given to the engine as a stream: it may run on another machine.
 """
 
-from slipway.adapters.engine.builds import Base, Place, build
+from slipway.adapters.engine.builds import Base, Made, Place, Recipe, build
 from slipway.adapters.engine.containers import (
     BOUNDS,
     SCRATCH,
@@ -34,7 +34,9 @@ __all__ = [
     "UID",
     "APIClient",
     "Base",
+    "Made",
     "Place",
+    "Recipe",
     "Stored",
     "archive",
     "bounded",

@@ -5,6 +5,7 @@ The builder has no registry and no login: what a Dockerfile names is handed to i
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from slipway import build_context, buildkit
+from slipway import build_context, buildkit, oci_layout
 from slipway.adapters.engine.containers import remove_container, resolver, wait_exit
 from slipway.adapters.engine.networks import remove_network
 from slipway.adapters.engine.output import bounded, log_tail
@@ -30,6 +31,10 @@ UID = 10003
 """User of the builder; its image makes it."""
 MEMORY, CPUS, PIDS, DISK_GB = "3g", 2.0, 2048, 20
 """What a build may take at most. Disk: layers and caches of one service, of all its builds together."""
+
+MADE_AT = 1_700_000_000
+"""Time of every file that a build adds, in seconds since 1970: any, but the same for each commit. So a layer that a commit does not change is
+the same layer, which the builder, the registry, the scan and the cluster's nodes have already."""
 
 STATE, WORK, OUT = "/var/lib/buildkit", "/work", "/out"
 TOO_LARGE = 75
@@ -74,22 +79,46 @@ class Place:
     labels: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How an image is made of a commit's files.
+
+    :param dockerfile: its path there. :param target: its stage to stop at, None for the last.
+    :param arguments: of the build, by name. :param labels: of the image.
+    :param bases: what its FROM may name. :param timeout_s: how long it may take, in seconds.
+    """
+
+    dockerfile: str
+    target: str | None
+    platform: str
+    arguments: Mapping[str, str]
+    labels: Mapping[str, str]
+    bases: Sequence[Base]
+    timeout_s: float
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was built.
+
+    :param layers: their digests, the lowest first. :param config: the image's configuration (OCI image spec 1.1).
+    """
+
+    digest: str
+    layers: tuple[str, ...]
+    config: Mapping[str, Any]
+
+
 def build(
     client: APIClient,
     place: Place,
     context: IO[bytes],
+    recipe: Recipe,
     *,
-    dockerfile: str,
-    target: str | None,
-    platform: str,
-    arguments: Mapping[str, str],
-    labels: Mapping[str, str],
-    bases: Sequence[Base],
     folders: Mapping[str, Iterator[bytes]],
-    timeout_s: float,
     log: Callable[[str], None],
-) -> str:
-    """Build an image from a commit's tar, as `docker build` builds a folder of these files; give its digest.
+) -> Made:
+    """Build an image from a commit's tar, as `docker build` builds a folder of these files.
 
     One at a time for each service: see to that. What a killed one left is removed first.
 
@@ -103,40 +132,32 @@ def build(
         build_context.unpack(context, folder)
         with _cleared(client, place), _running(client, place):
             _send(client, place.name, WORK, _packed(folder))
-            for base in bases:
+            for base in recipe.bases:
                 _lay(client, place.name, base)
             for name, tar in folders.items():
                 _send(client, place.name, f"{WORK}/{name}", tar, make=True)
             _told(client, place.name, ["rm", "-rf", f"{OUT}/image"])  # of an attempt that was killed
-            argv = _command(dockerfile, target, platform, arguments, labels, bases, list(folders))
-            said = _run(client, place.name, argv, dockerfile, timeout_s, log)
-            return _digest(client, place.name, said)
+            said = _run(client, place.name, _command(recipe, list(folders)), recipe, log)
+            return _made(client, place.name, said)
 
 
-def _command(
-    dockerfile: str,
-    target: str | None,
-    platform: str,
-    arguments: Mapping[str, str],
-    labels: Mapping[str, str],
-    bases: Sequence[Base],
-    folders: Sequence[str],
-) -> list[str]:
+def _command(recipe: Recipe, folders: Sequence[str]) -> list[str]:
     """Give the client's command. What a Dockerfile's `# syntax=` says is not heeded: the builder's own frontend reads it."""
     context = f"{WORK}/context"
+    arguments = {**recipe.arguments, "SOURCE_DATE_EPOCH": str(MADE_AT)}
     options = {
-        "filename": dockerfile,
+        "filename": recipe.dockerfile,
         "cmdline": "platform",
-        "platform": platform,
-        **({"target": target} if target else {}),
+        "platform": recipe.platform,
+        **({"target": recipe.target} if recipe.target else {}),
         **{f"build-arg:{name}": value for name, value in sorted(arguments.items())},
-        **{f"label:{name}": value for name, value in sorted(labels.items())},
+        **{f"label:{name}": value for name, value in sorted(recipe.labels.items())},
     }
     argv = ["buildctl", "build", "--progress", "plain", "--frontend", "dockerfile.v0"]
     argv += ["--local", f"context={context}", "--local", f"dockerfile={context}"]
     for name, value in options.items():
         argv += ["--opt", f"{name}={value}"]
-    for at, base in enumerate(bases):
+    for at, base in enumerate(recipe.bases):
         argv += ["--opt", f"context:{base.name}=oci-layout://base{at}@{base.digest}"]
         argv += ["--oci-layout", f"base{at}={base.folder}"]
     for name in folders:
@@ -260,6 +281,7 @@ def _packed(folder: Path) -> IO[bytes]:
 
 
 def _owned(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.mtime = MADE_AT  # as the image will have it: what a step compiles is up to date there, too
     entry.uid = entry.gid = UID
     entry.uname = entry.gname = ""
     return entry
@@ -299,8 +321,7 @@ def _run(
     client: APIClient,
     name: str,
     argv: Sequence[str],
-    dockerfile: str,
-    timeout_s: float,
+    recipe: Recipe,
     log: Callable[[str], None],
 ) -> list[str]:
     """Run the build, told line by line; give its last lines.
@@ -315,11 +336,11 @@ def _run(
         late.set()
         remove_container(client, name)
 
-    timer = threading.Timer(timeout_s + 15, end)  # `timeout` runs beside pushed code
+    timer = threading.Timer(recipe.timeout_s + 15, end)  # `timeout` runs beside pushed code
     timer.start()
     try:
         with explained(f"building in {name}"):
-            asked = client.exec_create(name, ["timeout", "-k", "5", f"{timeout_s:.0f}", *argv])["Id"]
+            asked = client.exec_create(name, ["timeout", "-k", "5", f"{recipe.timeout_s:.0f}", *argv])["Id"]
             said = _logged(client.exec_start(asked, stream=True), log)
             try:
                 code = client.exec_inspect(asked)["ExitCode"]
@@ -331,7 +352,7 @@ def _run(
     finally:
         timer.cancel()
     if code != 0:
-        raise _why(TIMED_OUT if late.is_set() else code, state, said, dockerfile, timeout_s)
+        raise _why(TIMED_OUT if late.is_set() else code, state, said, recipe)
     return said
 
 
@@ -350,13 +371,11 @@ def _logged(chunks: Any, log: Callable[[str], None]) -> list[str]:
     return [line for line in buildkit.lines(kept) if not line.startswith(_WARNING)]
 
 
-def _why(
-    code: int | None, state: Mapping[str, Any], said: Sequence[str], dockerfile: str, timeout_s: float
-) -> SlipwayError:
+def _why(code: int | None, state: Mapping[str, Any], said: Sequence[str], recipe: Recipe) -> SlipwayError:
     last, step = said[-15:], buildkit.failed_step(said[-40:])
     if code == TIMED_OUT:
         return PolicyFailed(
-            f"the image is not built after {timeout_s:.0f} s",
+            f"the image is not built after {recipe.timeout_s:.0f} s",
             code="image.build-timed-out",
             remedy="make it quicker, or raise image.timeout_s in the catalog",
             lines=last,
@@ -379,26 +398,52 @@ def _why(
     return PolicyFailed(
         f"the image does not build: {step or f'exit code {code}'}{killed}",
         code="image.build-failed",
-        remedy=f"correct {dockerfile}; a build reaches the package proxies alone, and only the platform's images",
+        remedy=f"correct {recipe.dockerfile}; a build reaches the package proxies alone, and only the platform's images",
         lines=last,
     )
 
 
-def _digest(client: APIClient, name: str, said: Sequence[str]) -> str:
-    with explained(f"reading what {name} has built"), tempfile.TemporaryFile() as tar:
-        chunks, _ = client.get_archive(name, f"{WORK}/built.json")
-        for chunk in chunks:
-            tar.write(chunk)
-        tar.seek(0)
-        with tarfile.open(fileobj=tar) as files:
-            member = files.extractfile("built.json")
-            found = json.load(member) if member else {}
-    digest = found.get("containerimage.digest")
-    if not digest:
+_PART_LIMIT = 4_000_000
+"""Bytes of a manifest or a configuration that are read."""
+
+
+def _made(client: APIClient, name: str, said: Sequence[str]) -> Made:
+    """Read what was built: each part is what its digest says, or it was not built."""
+    built = json.loads(_file(client, name, f"{WORK}/built.json") or b"{}")
+    digest = str(built.get("containerimage.digest") or "")
+    manifest = _part(client, name, digest)
+    if not manifest:
         raise Transient(
-            f"the builder {name} names no digest of what it has built",
+            f"the builder {name} names no digest of what it has built, or another one's",
             code="image.built-without-digest",
             remedy="clear the task",
             lines=said[-5:],
         )
-    return str(digest)
+    parts = json.loads(manifest)
+    config = json.loads(_part(client, name, parts["config"]["digest"]) or b"{}")
+    return Made(digest, tuple(one["digest"] for one in parts["layers"]), config)
+
+
+def _part(client: APIClient, name: str, digest: str) -> bytes:
+    """Give a part of what was built, empty if it is not there, or something else."""
+    content = _file(client, name, f"{OUT}/image/{oci_layout.blob(digest)}") if digest else b""
+    return content if digest == f"sha256:{hashlib.sha256(content).hexdigest()}" else b""
+
+
+def _file(client: APIClient, name: str, path: str) -> bytes:
+    """Give a small file of the builder's, empty if there is none, or it is larger."""
+    import docker.errors
+
+    with explained(f"reading what {name} has built"), tempfile.TemporaryFile() as tar:
+        try:
+            chunks, told = client.get_archive(name, path)
+        except docker.errors.NotFound:
+            return b""
+        if told["size"] > _PART_LIMIT:
+            return b""
+        for chunk in chunks:
+            tar.write(chunk)
+        tar.seek(0)
+        with tarfile.open(fileobj=tar) as files:
+            member = files.extractfile(path.rpartition("/")[2])
+            return member.read() if member else b""

@@ -19,9 +19,9 @@ from slipway_sandbox.part import Part, Sandbox
 
 LABELS = {"slipway": "test"}
 
-Build = Callable[..., tuple[str, list[str]]]
+Build = Callable[..., tuple[adapter.Made, list[str]]]
 
-WRITTEN = 1_700_000_000
+WRITTEN = 1_600_000_000
 
 
 @pytest.fixture(scope="session")
@@ -120,24 +120,27 @@ def build(engine: Any, place: adapter.Place, python: str, images: dict[str, str]
         folders: Mapping[str, Iterator[bytes]] | None = None,
         timeout_s: float = 120,
         client: Any = engine,
-    ) -> tuple[str, list[str]]:
+    ) -> tuple[adapter.Made, list[str]]:
         said: list[str] = []
-        digest = adapter.build(
-            client,
-            at,
-            _tar_of({path: f"{begins}{dockerfile}".encode(), **(files or {})}, folders=True),
+        recipe = adapter.Recipe(
             dockerfile=path,
             target=target,
             platform="linux/amd64",
-            arguments={"BASE": python, "SOURCE_DATE_EPOCH": str(WRITTEN)},
+            arguments={"BASE": python},
             labels={"test": "what=ever, it is"},
             bases=[base(python, python), base("python:3.11-slim", images["library-python"])],
-            folders=folders or {},
             timeout_s=timeout_s,
+        )
+        made = adapter.build(
+            client,
+            at,
+            _tar_of({path: f"{begins}{dockerfile}".encode(), **(files or {})}, folders=True),
+            recipe,
+            folders=folders or {},
             log=said.append,
         )
-        assert digest.startswith("sha256:")
-        return digest, said
+        assert made.digest.startswith("sha256:")
+        return made, said
 
     return run
 

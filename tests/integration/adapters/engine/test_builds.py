@@ -17,12 +17,10 @@ from slipway.errors import PolicyFailed
 
 LABELS = {"slipway": "test"}
 
-WRITTEN = 1_700_000_000  # as in the tars of `tar_of`
-
 
 pytestmark = pytest.mark.xdist_group("builder")
 
-Build = Callable[..., tuple[str, list[str]]]
+Build = Callable[..., tuple[adapter.Made, list[str]]]
 
 
 def test_failing_build_names_the_failing_line(build: Build) -> None:
@@ -111,7 +109,7 @@ def test_files_are_as_git_knows_them_whatever_the_workers_umask(build: Build) ->
         found = shown(build(show(), files=TREE)[1])
     finally:
         os.umask(before)
-    time = str(WRITTEN)
+    time = str(builds.MADE_AT)
     assert found["src/app.py"] == ("644", time, "")
     assert found["src/app.sh"] == ("755", time, "")
     assert found["src/up"] == ("777", time, "../README.md")
@@ -134,9 +132,20 @@ def test_idiomatic_dockerfile_gets_its_packages(build: Build) -> None:
         f"RUN <<EOF\n: {secrets.token_hex(4)}\n"
         "useradd --uid 1234 app\nchown app /srv\nstat -c owned-by-%u /srv\npython -c 'import pypika'\nEOF\n"
     )
-    digest, said = build(text, begins=begins)
+    made, said = build(text, begins=begins)
     assert any(line.endswith("owned-by-1234") for line in said)
-    assert build(text, begins=begins)[0] == digest
+    assert build(text, begins=begins)[0] == made
+
+
+def test_layers_that_a_commit_does_not_change_are_the_same_and_are_not_made_again(build: Build) -> None:
+    """Of two commits that differ in one file alone, copied last; the first step makes a folder, which has a time."""
+    text = f"WORKDIR /app\nRUN date +%N > made-{secrets.token_hex(4)}\nCOPY a .\nCOPY b .\nLABEL a=b\n"
+    one, _ = build(text, files={"a": "same", "b": "first"})
+    other, said = build(text, files={"a": "same", "b": "second"})
+    assert (one.layers[:-1], len(one.layers)) == (other.layers[:-1], len(other.layers))
+    assert one.layers[-1] != other.layers[-1]
+    assert one.config["config"]["Labels"] == {"a": "b", "test": "what=ever, it is"}
+    assert sum(line.endswith(" CACHED") for line in said) >= 3
 
 
 def test_target_and_folder_are_what_was_asked_for(

@@ -12,7 +12,7 @@ import pytest
 from slipway.adapters import engine as adapter
 from slipway.errors import Permanent, Transient
 
-Build = Callable[..., tuple[str, list[str]]]
+Build = Callable[..., tuple[adapter.Made, list[str]]]
 
 
 def test_dead_engine_is_transient(build: Build, python: str, tmp_path: Path) -> None:
