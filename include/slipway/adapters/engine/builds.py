@@ -33,13 +33,14 @@ MEMORY, CPUS, PIDS, DISK_GB = "3g", 2.0, 2048, 20
 """What a build may take at most. Disk: layers and caches of one service, of all its builds together."""
 
 MADE_AT = 1_700_000_000
-"""Time of every file that a build adds, in seconds since 1970: any, but the same for each commit. So a layer that a commit does not change is
-the same layer, which the builder, the registry, the scan and the cluster's nodes have already."""
+"""Time of every file that a build adds, in seconds since 1970: any, but the same for each commit. So a layer that a commit does
+not change is the same layer, which the builder, the registry, the scan and the cluster's nodes have already."""
 
 STATE, WORK, OUT = "/var/lib/buildkit", "/work", "/out"
 TOO_LARGE = 75
 """Exit code of a builder that takes more disk than it may (`toolboxes/image-builder/bin/start`)."""
 _ALIVE = ["buildctl", "debug", "workers"]
+_FORGET = ["buildctl", "prune", "--filter", "type==source.local"]
 READY_S, TIMED_OUT = 60, 124
 
 
@@ -240,9 +241,10 @@ def _start(client: APIClient, place: Place) -> None:
 
 
 def _ready(client: APIClient, name: str) -> None:
+    """Wait until the builder builds, and knows no earlier build's folder: it takes of one only what differs in size or time."""
     until = time.monotonic() + READY_S
     while True:
-        code, said = _told(client, name, _ALIVE)
+        code, said = _told(client, name, _FORGET)
         if code == 0:
             return
         running = code is not None
@@ -414,7 +416,7 @@ def _made(client: APIClient, name: str, said: Sequence[str]) -> Made:
     manifest = _part(client, name, digest)
     if not manifest:
         raise Transient(
-            f"the builder {name} names no digest of what it has built, or another one's",
+            f"the builder {name} names no digest of what it has built",
             code="image.built-without-digest",
             remedy="clear the task",
             lines=said[-5:],

@@ -140,11 +140,11 @@ def test_idiomatic_dockerfile_gets_its_packages(build: Build) -> None:
 def test_layers_that_a_commit_does_not_change_are_the_same_and_are_not_made_again(build: Build) -> None:
     """Of two commits that differ in one file alone, copied last; the first step makes a folder, which has a time."""
     text = f"WORKDIR /app\nRUN date +%N > made-{secrets.token_hex(4)}\nCOPY a .\nCOPY b .\nLABEL a=b\n"
-    one, _ = build(text, files={"a": "same", "b": "first"})
-    other, said = build(text, files={"a": "same", "b": "second"})
+    one, _ = build(text, files={"a": b"same", "b": b"first!"})
+    other, said = build(text, files={"a": b"same", "b": b"second"})
     assert (one.layers[:-1], len(one.layers)) == (other.layers[:-1], len(other.layers))
     assert one.layers[-1] != other.layers[-1]
-    assert one.config["config"]["Labels"] == {"a": "b", "test": "what=ever, it is"}
+    assert one.config["config"]["Labels"].items() >= {"a": "b", "test": "what=ever, it is"}.items()
     assert sum(line.endswith(" CACHED") for line in said) >= 3
 
 
