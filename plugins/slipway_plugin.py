@@ -7,10 +7,11 @@ POST /slipway/releases/{service}           which run is meant by who wants a com
 GET /slipway/releases/{service}/{commit}   the newest release of a commit (or a prefix of it), as JSON
 GET /slipway/runs/{run_id}                 one release: a page in a browser, JSON otherwise
 GET /slipway/runs/{run_id}/reports/{stage} names of a stage's reports; with /{name}: the report itself
+POST /slipway/hooks/{service}              a forge's delivery: see slipway_hooks
 ========================================== ==========================================================================
 
 Airflow does not authenticate plugins' applications: every route here asks for a user who may read the service's DAG, or,
-to ask for a release, who may start its runs.
+to ask for a release, who may start its runs; deliveries are known by their signatures.
 """
 
 from __future__ import annotations
@@ -37,13 +38,14 @@ from slipway.catalog import load_platform
 from slipway.errors import CatalogError, SlipwayError
 from slipway.release import advice, obstacles, plan
 from slipway.stages import links
+from slipway_hooks import front, routes
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
     from slipway.ledger import Ledger, Release
 
-app = FastAPI(title="Slipway", description="What the ledger knows of releases. Read-only.")
+app = FastAPI(title="Slipway", description="What the ledger knows of releases, and what forges tell.")
 
 
 def _not_there(what: str) -> CatalogError:
@@ -240,6 +242,9 @@ def report(run_id: str, stage: str, name: str, user: GetUserDep) -> Response:
         raise _not_there("report")
     safe = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
     return Response(content, media_type="text/plain; charset=utf-8", headers=safe)
+
+
+app.include_router(routes(front(_ledger, _dag)))
 
 
 class SlipwayPlugin(AirflowPlugin):

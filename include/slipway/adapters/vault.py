@@ -63,6 +63,46 @@ def _explained(path: str, client: hvac.Client) -> Iterator[None]:
         ) from e
 
 
+@contextmanager
+def signing_in() -> Iterator[None]:
+    """Raise our errors in place of the client's, where it signs in as an AppRole.
+
+    :raises Transient: if Vault does not answer or is sealed.
+    :raises Permanent: if it refuses the AppRole.
+    """
+    import hvac.exceptions
+    import requests
+
+    try:
+        yield
+    except (hvac.exceptions.InvalidRequest, hvac.exceptions.Forbidden) as e:
+        raise Permanent(
+            f"Vault refuses the workers' AppRole (auth/approle/login): {said(e)}",
+            code="vault.approle-refused",
+            remedy="correct role id and secret id in connection slipway_vault",
+        ) from e
+    except (hvac.exceptions.VaultError, requests.RequestException) as e:
+        raise Transient(
+            f"Vault does not let the workers sign in (auth/approle/login): {said(e)}",
+            code="vault.sign-in-failed",
+            remedy="see that Vault answers and is unsealed (`bao status`)",
+        ) from e
+
+
+def signed_in(url: str, role_id: str, secret_id: str, *, verify: bool | str = True) -> hvac.Client:
+    """Give a client that is signed in as an AppRole.
+
+    :param verify: whether Vault's certificate is checked; or a file with the authorities that count.
+    :raises SlipwayError: as :func:`signing_in` does.
+    """
+    import hvac
+
+    with signing_in():
+        client = hvac.Client(url=url, verify=verify, timeout=10)
+        client.auth.approle.login(role_id=role_id, secret_id=secret_id)
+    return client
+
+
 def _policies(client: hvac.Client) -> str:
     """Give the names of the policies that the client's token has."""
     import hvac.exceptions

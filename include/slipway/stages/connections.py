@@ -29,7 +29,7 @@ from slipway.adapters import engine, vault
 from slipway.adapters.git import Repository
 from slipway.adapters.registry import Registry
 from slipway.catalog import Platform, load_platform
-from slipway.errors import Permanent, Transient
+from slipway.errors import Permanent
 
 if TYPE_CHECKING:
     import hvac
@@ -59,24 +59,10 @@ def vault_client() -> hvac.Client:
     :raises Transient: if Vault does not answer or is sealed.
     :raises Permanent: if it refuses the AppRole.
     """
-    import hvac.exceptions
-    import requests
     from airflow.providers.hashicorp.hooks.vault import VaultHook
 
-    try:
+    with vault.signing_in():
         return VaultHook(vault_conn_id=VAULT).get_conn()
-    except (hvac.exceptions.InvalidRequest, hvac.exceptions.Forbidden) as e:
-        raise Permanent(
-            f"Vault refuses the workers' AppRole (auth/approle/login): {vault.said(e)}",
-            code="vault.approle-refused",
-            remedy=f"correct role id and secret id in connection {VAULT}",
-        ) from e
-    except (hvac.exceptions.VaultError, requests.RequestException) as e:
-        raise Transient(
-            f"Vault does not let the workers sign in (auth/approle/login): {vault.said(e)}",
-            code="vault.sign-in-failed",
-            remedy="see that Vault answers and is unsealed (`bao status`)",
-        ) from e
 
 
 def secret(path: str) -> dict[str, Any]:

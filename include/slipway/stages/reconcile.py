@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from slipway.ledger import wishes
+from slipway.ledger import deliveries, wishes
 from slipway.release import Status, obstacles
 from slipway.release.where import Where
 from slipway.stages import connections, lane, position
 from slipway.stages.outcome import recorded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow.sdk import Context
 
     from slipway.catalog import Service
@@ -44,14 +46,17 @@ class ReleaseMissed(TriggerDagRunOperator):
         name, branch = self.service.source.repository, self.service.source.branch
         with recorded(context):
             repository = connections.repository(self.service.source)
+            heard = deliveries.waiting(connections.ledger()).get(self.service.service, [])
             head = repository.head(branch)
             for pause_s in (GRACE_S, 0):
                 if why := why_not(context, self.service, head):
+                    settle(self.service, head, heard)
                     raise AirflowSkipException(f"{name}: {branch} is at {head}: {why}")
                 time.sleep(pause_s)
             if repository.head(branch) != head:
                 raise AirflowSkipException(f"{name}: {branch} has just moved: the next look is soon enough")
             asked = ask(self.service, head, asked_by="reconcile")
+            settle(self.service, head, heard)
         print(
             f"{name}: {branch} is at {head}, whose release nobody has started: {asked.run_id} is started now"
         )
@@ -71,6 +76,14 @@ def ask(service: Service, head: str, *, asked_by: str) -> wishes.Asked:
         is_head=True,
         asked_by=asked_by,
     )
+
+
+def settle(service: Service, head: str, heard: Sequence[deliveries.Waiting]) -> None:
+    """Settle the deliveries that had come before the look, if the run that they mean has been asked for."""
+    ledger, environment = connections.ledger(), connections.platform().environment
+    found = wishes.look(ledger, service.service, environment, head) if heard else None
+    if found and not found[0].is_new:
+        deliveries.settle(ledger, service.service, heard[-1].id, found[0].run_id)
 
 
 def why_not(context: Context, service: Service, head: str) -> str | None:

@@ -33,6 +33,7 @@ def worker_policy(services: list[Service]) -> str:
     rules = [("secret/data/slipway/registry", "read"), ("secret/data/slipway/git", "read")]
     for service in services:
         rules.append((f"secret/data/services/{service.name}", "read"))
+        rules.append((f"secret/data/slipway/hooks/{service.name}", "read"))
         if service.migration_role:
             rules.append((f"database/creds/{service.migration_role}", "read"))
     rules += [("sys/leases/revoke", "update"), ("sys/leases/renew", "update")]
@@ -227,6 +228,7 @@ class Vault(Part):
         )
         postgres = Postgres(self.sandbox)
         for service in self.sandbox.services:
+            self.hook_secret(service.name)
             if not service.database:
                 continue
             url = postgres.url(service.app_role, service.database, pod=True)
@@ -292,6 +294,21 @@ class Vault(Part):
         except hvac.exceptions.InvalidPath:
             self.say(f"secret/{path} written")
         client.secrets.kv.v2.create_or_update_secret(path, value)
+
+    def hook_secret(self, service: str) -> str:
+        """The secret with which a forge signs deliveries of `service`; made on first use, and then `slipway hooks`'s."""
+        import hvac
+
+        from slipway.intake.secrets import PATH, made, valid
+
+        client, path = self.client(), PATH.format(service=service)
+        try:
+            kept = client.secrets.kv.v2.read_secret_version(path, raise_on_deleted_version=True)
+            return valid(kept["data"]["data"])[0]
+        except hvac.exceptions.InvalidPath:
+            new = made()
+            client.secrets.kv.v2.create_or_update_secret(path, {"current": new})
+            return new
 
     def _lease_role(self, client: Any, postgres: Postgres, service: Service) -> None:
         import hvac
