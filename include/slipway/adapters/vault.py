@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -142,6 +142,15 @@ def read_versioned(client: hvac.Client, path: str) -> tuple[dict[str, Any], Vers
     data: dict[str, Any] = secret["data"]["data"]
     about = secret["data"]["metadata"]
     return data, Version(int(about["version"]), str(about["created_time"]))
+
+
+def write(client: hvac.Client, path: str, data: Mapping[str, str], *, after: int) -> None:
+    """Write a version of the kv v2 secret ``secret/<path>``.
+
+    :param after: the number of the version that it replaces, 0 for none: two who write at once do not lose one.
+    """
+    with _explained(f"secret/{path}", client):
+        client.secrets.kv.v2.create_or_update_secret(path, dict(data), cas=after, mount_point="secret")
 
 
 def lease_database(client: hvac.Client, role: str) -> Lease:

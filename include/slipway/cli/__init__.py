@@ -13,6 +13,7 @@ from slipway.cli.answers import Told
 from slipway.cli.bases import bases
 from slipway.cli.catalog import lint, new, schema
 from slipway.cli.findings import findings, waive
+from slipway.cli.hooks import hooks
 from slipway.cli.refresh import refresh
 from slipway.cli.releases import releases
 from slipway.cli.rollback import holds, rollback
@@ -71,6 +72,7 @@ for _command in (
         bases,
         findings,
         holds,
+        hooks,
         lint,
         new,
         refresh,
