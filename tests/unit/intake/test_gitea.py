@@ -13,7 +13,7 @@ from .conftest import SECRET, Door, by_gitea, delivery
     [
         ("gitea-push", Code.ACCEPTED),
         ("gitea-force-push", Code.ACCEPTED),
-        ("gitea-new-branch", Code.OTHER_REF),
+        ("gitea-new-branch", Code.ACCEPTED),
         ("gitea-tag", Code.OTHER_REF),
         ("gitea-create", Code.OTHER_EVENT),
         ("gitea-delete", Code.OTHER_EVENT),
