@@ -43,11 +43,18 @@ def _platform(sandbox: Sandbox) -> None:
         "package_index": index,
         "packages": Packages(sandbox).recorded() or None,
         "database": {"host": host, "port": port},
-        "advisories": {"max_age_days": ADVISORIES_MAX_AGE_DAYS},
+        "advisories": {"max_age_days": ADVISORIES_MAX_AGE_DAYS, "sources": _sources(sandbox)},
         "airflow": {"url": sandbox.airflow_url},
     }
     text = "# written by the sandbox\n" + yaml.safe_dump(document, sort_keys=False)
     write_file(layout.platform_file, text, 0o600)  # an index URL may hold a password
+
+
+def _sources(sandbox: Sandbox) -> dict[str, str]:
+    """Of what there are advisories: of what the package proxies have, where this machine's clients know an index of it."""
+    known = Packages(sandbox).recorded() or {}
+    named = {"Debian": "debian_security", "Go": "go"}
+    return {ecosystem: "packages" for ecosystem, kind in named.items() if kind in known}
 
 
 def _connections(sandbox: Sandbox) -> None:

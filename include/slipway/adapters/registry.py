@@ -75,6 +75,19 @@ class Image:
         return all(a == b for a, b in zip(mine, other, strict=False))
 
 
+@dataclass(frozen=True)
+class Layer:
+    """A layer as a repository has it, packed with gzip.
+
+    :param diff_id: digest of what is in it, unpacked. :param size: packed, in bytes. :param said: what made it, in words.
+    """
+
+    digest: str
+    diff_id: str
+    size: int
+    said: str = ""
+
+
 def fitting(manifests: Sequence[Mapping[str, Any]], platform: str) -> list[str]:
     """Give the digests of an index's manifests that may be the image of ``platform``, the likeliest first.
 
@@ -260,6 +273,68 @@ class Registry:
                 data=content,
                 headers={"Content-Type": "application/octet-stream"},
             )
+
+    def layer(self, repository: str, content: Path) -> str:
+        """Put a layer (gzip) into a repository, unless it is there; give its digest."""
+        with content.open("rb") as stream:
+            digest = f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+        if self._ask("HEAD", f"{repository}/blobs/{digest}") is None:
+            self._upload(repository, oci_layout.Blob(digest, content))
+        return digest
+
+    def extend(
+        self,
+        repository: str,
+        digest: str,
+        layers: Sequence[Layer],
+        *,
+        tags: Sequence[str],
+        labels: Mapping[str, str],
+    ) -> str:
+        """Put an image with more layers, which the repository has, and labels under tags; give its digest.
+
+        :param digest: of the image below, in the same repository. The same of all of these is the same image.
+        :raises Permanent: if that is not there.
+        """
+        name = f"{repository}@{digest}"
+        body = self._part(repository, name, digest)
+        answer = self._ask("GET", f"{repository}/blobs/{body['config']['digest']}")
+        if answer is None:
+            raise _in_pieces(self.address, name, body["config"]["digest"])
+        config = _json(answer, self.address, name, body["config"]["digest"])
+        said = {**(config.get("config") or {})}
+        said["Labels"] = {**(said.get("Labels") or {}), **labels}
+        config |= {
+            "config": said,
+            "rootfs": {
+                "type": "layers",
+                "diff_ids": [*config["rootfs"]["diff_ids"], *(one.diff_id for one in layers)],
+            },
+            "history": [*(config.get("history") or []), *({"created_by": one.said} for one in layers)],
+        }
+        is_oci = ".oci." in body["mediaType"]
+        kind = (
+            "application/vnd.oci.image.layer.v1.tar+gzip"
+            if is_oci
+            else "application/vnd.docker.image.rootfs.diff.tar.gzip"
+        )
+        with tempfile.TemporaryDirectory(prefix="slipway-config-") as folder:
+            file = Path(folder) / "config"
+            file.write_bytes(text := json.dumps(config, sort_keys=True).encode())
+            body["config"] |= {"digest": self.layer(repository, file), "size": len(text)}
+        body["layers"] = [
+            *body["layers"],
+            *({"mediaType": kind, "digest": one.digest, "size": one.size} for one in layers),
+        ]
+        manifest = json.dumps(body, sort_keys=True).encode()
+        for tag in tags:
+            self._ask(
+                "PUT",
+                f"{repository}/manifests/{tag}",
+                data=manifest,
+                headers={"Content-Type": body["mediaType"]},
+            )
+        return _digest_of(manifest)
 
     def delete(self, repository: str, digest: str) -> bool:
         """Remove an image with all its tags; False if it was not there. Its layers stay for the registry's own collection.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from slipway.catalog.reading import read
 from slipway.catalog.service import Entry
@@ -28,6 +29,14 @@ ImagePlatform = Annotated[
 ]
 ContainerName = Annotated[
     str, Word(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "must be the name of a Docker container", 128)
+]
+AdvisorySource = Annotated[
+    str,
+    Word(
+        r"packages|https?://[^\s/]+/\S*|/\S+",
+        "must be `packages`, a URL (http, https), or an absolute path",
+        1000,
+    ),
 ]
 Volume = Annotated[str, Word(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "must be the name of a Docker volume", 128)]
 
@@ -131,10 +140,35 @@ class Database(Entry):
     port: Port = 5432
 
 
+Ecosystem = Literal["PyPI", "npm", "Go", "Debian"]
+PACKAGES = "packages"
+
+
 class Advisories(Entry):
-    """How old the advisories of the dependency scan may be. Older ones fail the gate."""
+    """Where the advisories of packages come from, and how old they may be. Older ones are no verdict.
+
+    `sources` by ecosystem: URL or path of an export in OSV's form (a zip), or `packages` (Go, Debian): what the package proxies
+    have. Of an ecosystem without a source there are those that the toolbox brings: of PyPI.
+    """
 
     max_age_days: Annotated[int, Field(ge=1, le=36_500)] = 7
+    sources: dict[Ecosystem, AdvisorySource] = Field(default_factory=dict)
+
+    @property
+    def of(self) -> str:
+        """Give the ecosystems that a source is named of, as the scanner is told them."""
+        return " ".join(sorted(self.sources))
+
+    @model_validator(mode="after")
+    def _of_packages(self) -> Advisories:
+        for ecosystem, source in self.sources.items():
+            if source == PACKAGES and ecosystem not in ("Go", "Debian"):
+                raise PydanticCustomError(
+                    "advisories",
+                    "the package proxies have no advisories of {ecosystem}: name the URL or path of an export in OSV's form",
+                    {"ecosystem": ecosystem},
+                )
+        return self
 
 
 class Airflow(Entry):

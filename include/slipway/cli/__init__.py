@@ -9,6 +9,7 @@ import click
 
 from slipway import __version__
 from slipway.cli.adopt import adopt
+from slipway.cli.advisories import advisories
 from slipway.cli.answers import Told
 from slipway.cli.bases import bases
 from slipway.cli.catalog import lint, new, schema
@@ -69,6 +70,7 @@ def main() -> None:
 for _command in (
     *(
         adopt,
+        advisories,
         bases,
         findings,
         holds,

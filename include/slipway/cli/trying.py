@@ -45,9 +45,11 @@ def try_(ctx: click.Context, service: str, stages: tuple[str, ...], folder: Path
     from slipway.release import gates
 
     entry, platform = load_service(catalog_directory() / f"{service}.yaml"), load_platform()
-    chosen = _chosen(entry, gates.alone(entry, platform.advisories.max_age_days), stages)
+    chosen = _chosen(
+        entry, gates.alone(entry, platform.advisories.max_age_days, platform.advisories.of), stages
+    )
     with _engine() as client, _prepared(client, entry, platform, folder) as (source, dependencies):
-        needs = any(one.toolbox != "toolbox-scan" for one in chosen)
+        needs = any(one.toolbox not in ("toolbox-scan", gates.SCANNER) for one in chosen)
         codes = [_fetched(client, entry, platform, source, dependencies)] if needs else []
         if not any(codes):
             codes += [_ran(client, one, platform, source, dependencies) for one in chosen]
@@ -194,6 +196,16 @@ def _joined(client: Any, platform: Platform, name: str) -> Iterator[str]:
         engine.remove_network(client, name)
 
 
+def _image(platform: Platform, gate: Gate) -> str:
+    from slipway.cli.advisories import registry
+    from slipway.release import gates
+    from slipway.stages.advisories import scanner
+
+    if gate.toolbox != gates.SCANNER:
+        return platform.image(gate.toolbox)
+    return scanner(platform, lambda: registry(platform, *_account(platform)))
+
+
 def _ran(
     client: Any, gate: Gate, platform: Platform, source: str, dependencies: str, *, fetches: str = ""
 ) -> int:
@@ -205,7 +217,7 @@ def _ran(
 
     from slipway.adapters import engine
 
-    image, volume = platform.image(gate.toolbox), platform.package_index.ca_volume
+    image, volume = _image(platform, gate), platform.package_index.ca_volume
     engine.ensure_image(client, image, *_account(platform))
     mounts = [
         Mount("/workspace", source, type="volume", read_only=True),

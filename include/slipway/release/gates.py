@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from slipway.catalog.service import Commanded
 
 PROGRAMS = "/opt/slipway/bin"
+SCAN, SCANNER = "toolbox-scan", "scanner"
+"""The toolbox that scans, and the name by which a release has it with the advisories of the day."""
 BUILDS = "SLIPWAY_BUILDS"
 """Variable of the step that fetches: it may build packages, as its network leads to the proxies alone."""
 
@@ -48,8 +50,11 @@ class Gate:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def alone(service: Service, advisories_max_age_days: int) -> tuple[Gate, ...]:
-    """Give the gates of a service that need nothing beside them, in a release's order."""
+def alone(service: Service, advisories_max_age_days: int, advisories_of: str = "") -> tuple[Gate, ...]:
+    """Give the gates of a service that need nothing beside them, in a release's order.
+
+    :param advisories_of: the ecosystems that the platform names a source of advisories of, with spaces between.
+    """
     stack, scan, locks = service.toolbox, service.scan, service.source.dependencies
     build, unit, integration = service.build, service.test.unit, service.test.integration
     said: list[tuple[str, str, Commanded, tuple[str, ...]]] = [
@@ -69,9 +74,18 @@ def alone(service: Service, advisories_max_age_days: int) -> tuple[Gate, ...]:
         "secrets": (),
         "dockerfile": (service.image.dockerfile,),
     }
-    age = {"SLIPWAY_ADVISORIES_MAX_AGE_DAYS": str(advisories_max_age_days)}
+    advised = {
+        "SLIPWAY_ADVISORIES_MAX_AGE_DAYS": str(advisories_max_age_days),
+        "SLIPWAY_ADVISORIES_OF": advisories_of,
+    }
     scans = [
-        Gate(f"scan.{one}", "toolbox-scan", [f"{PROGRAMS}/{one}", *given], getattr(scan, one).timeout_s, age)
+        Gate(
+            f"scan.{one}",
+            SCANNER if one == "dependencies" else SCAN,
+            [f"{PROGRAMS}/{one}", *given],
+            getattr(scan, one).timeout_s,
+            advised if one == "dependencies" else {},
+        )
         for one, given in files.items()
     ]
     return (*own, *scans)

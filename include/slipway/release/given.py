@@ -117,18 +117,27 @@ class Yielded(Given):
 class Accepted(Given):
     """What is released, and with which toolboxes.
 
-    :param images: base and toolbox images of the platform by name, each by digest.
+    :param images: base and toolbox images of the platform by name, each by digest; as `scanner` the toolbox that scans, with the
+        advisories of the day.
     :param bases: what the platform has for names that Dockerfiles build on: images by name or pattern, each by digest.
+    :param advisories_of: the ecosystems that the platform names a source of advisories of, with spaces between.
     """
 
     by = "accept"
+    version = 2
 
     service: str
     commit: str
     ref: str
     images: dict[str, str]
     advisories_max_age_days: int
+    advisories_of: str = ""
     bases: dict[str, str] = {}
+
+    @classmethod
+    def upgraded(cls, value: Any, version: int) -> Any:
+        """Read version 1, whose scanner had the advisories that the toolbox brings."""
+        return {**value, "images": {**value["images"], "scanner": value["images"].get("toolbox-scan", "")}}
 
 
 class Workspace(Given):
@@ -348,6 +357,7 @@ class Looked(Given):
     release: str | None = None
     images: dict[str, str]
     advisories_max_age_days: int
+    advisories_of: str = ""
 
 
 class CheckedOut(Workspace):

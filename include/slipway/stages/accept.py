@@ -9,13 +9,14 @@ from airflow.sdk import get_current_context
 from slipway.errors import PolicyFailed, Superseded, Transient
 from slipway.ledger import wishes
 from slipway.release import given
+from slipway.release.gates import SCANNER
 from slipway.stages import connections, queue
 from slipway.stages.lanes import refuse_held
 from slipway.stages.outcome import stage
 from slipway.stages.stage import Made
 
 if TYPE_CHECKING:
-    from slipway.catalog import Service
+    from slipway.catalog import Platform, Service
     from slipway.ledger import Ledger
 
 
@@ -60,10 +61,17 @@ def accepted(context: Any, service: Service) -> given.Accepted:
         service=service.service,
         commit=commit,
         ref=ref,
-        images=dict(platform.images),
+        images={**platform.images, SCANNER: _scanner(platform)},
         advisories_max_age_days=platform.advisories.max_age_days,
+        advisories_of=platform.advisories.of,
         bases=dict(platform.base_images),
     )
+
+
+def _scanner(platform: Platform) -> str:
+    from slipway.stages.advisories import scanner  # a DAG that is parsed needs none of it
+
+    return scanner(platform, lambda: connections.registry()[0])
 
 
 def opened(context: Any, service: Service, ref: str) -> str:

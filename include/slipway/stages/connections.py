@@ -16,20 +16,20 @@ import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 from slipway.adapters import cluster as cluster_
-from slipway.adapters import engine, vault
+from slipway.adapters import vault
 from slipway.adapters.git import Repository
 from slipway.adapters.registry import Registry
 from slipway.catalog import Platform, load_platform
 from slipway.errors import Permanent
+from slipway.stages.world import Bound, bound
 
 if TYPE_CHECKING:
     import hvac
@@ -142,16 +142,6 @@ def ledger() -> Ledger:
     return Ledger(connection.get_uri().replace("postgres://", "postgresql://", 1).split("?", 1)[0])
 
 
-class Bound:
-    """The functions of an adapter, each with the client that it takes first."""
-
-    def __init__(self, adapter: ModuleType, client: Any) -> None:
-        self._adapter, self._client = adapter, client
-
-    def __getattr__(self, name: str) -> Any:
-        return partial(getattr(self._adapter, name), self._client)
-
-
 class Outside:
     """The real world of a task: see :class:`slipway.stages.world.World`."""
 
@@ -169,7 +159,7 @@ class Outside:
 
     def engine(self) -> Engine:
         """Give the container engine, signed in to the registry."""
-        return cast("Engine", Bound(engine, engine_hook().api_client))
+        return bound(engine_hook().api_client)
 
     def revoke(self, lease: str) -> None:
         """Give a lease of Vault back."""

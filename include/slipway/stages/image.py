@@ -17,10 +17,12 @@ from slipway import oci_layout
 from slipway.adapters.engine import Base, Place, Recipe
 from slipway.errors import Permanent, Transient
 from slipway.release import artifact_key, given, short
+from slipway.release.gates import SCANNER
 from slipway.stages import links, xcom
 from slipway.stages import standing as standing_
 from slipway.stages.container import toolbox
 from slipway.stages.gate import GATE
+from slipway.stages.scan import advised
 from slipway.stages.stage import ENGINE, Container, Group, Run, Step
 from slipway.stages.standing import WHEELS, Standing
 
@@ -295,7 +297,7 @@ SCANNED = Container(
     group=IMAGE,
     after=(BUILT,),
     needs=(given.Accepted, given.Workspace, given.Built),
-    image=lambda service: toolbox("toolbox-scan"),
+    image=lambda service: toolbox(SCANNER),
     command=lambda service: ["/opt/slipway/bin/image", service.source.dependencies.runtime],
     timeout_s=lambda service: service.image.scan.timeout_s,
     rules=lambda service: service.image.scan,
@@ -303,7 +305,7 @@ SCANNED = Container(
         "policy": xcom.templated(given.Built, "contents"),
         "daily": True,
         "environment": {
-            "SLIPWAY_ADVISORIES_MAX_AGE_DAYS": xcom.templated(given.Accepted, "advisories_max_age_days"),
+            **advised(),
             "SLIPWAY_BASE_LAYERS": xcom.templated(given.Built, "base_layers"),
         },
         "built": xcom.templated(given.Built, "volume"),

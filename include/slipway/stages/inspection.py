@@ -13,10 +13,12 @@ from slipway.errors import Permanent, SlipwayError
 from slipway.ledger import refreshes, wishes
 from slipway.release import bases, given, reads
 from slipway.release import refresh as deciding
+from slipway.release.gates import SCANNER
 from slipway.stages import reconcile
+from slipway.stages.advisories import scanner
 from slipway.stages.config import infra_hash, playbook, vault_version
 from slipway.stages.image import BASES
-from slipway.stages.stage import Group, Run, Step
+from slipway.stages.stage import ALWAYS, Group, Run, Step
 
 if TYPE_CHECKING:
     from slipway.adapters.git import Repository
@@ -112,8 +114,12 @@ def act(run: Run, finding: Finding) -> given.Looked:
         requested_at=requested_at.isoformat(),
         found=finding.found,
         release=asked,
-        images=dict(platform.images),
+        images={
+            **platform.images,
+            SCANNER: scanner(platform, lambda: run.world.registry()[0]),
+        },
         advisories_max_age_days=platform.advisories.max_age_days,
+        advisories_of=platform.advisories.of,
     )
 
 
@@ -203,7 +209,16 @@ def _moved(run: Run) -> tuple[str | None, list[str]]:
 
 def look(group: Group) -> Step[Seen, Finding]:
     """Give the first stage of a service's refresh."""
-    return Step(id="look", title="Look", group=group, gives=given.Looked, read=read, decide=decide, act=act)
+    return Step(
+        id="look",
+        title="Look",
+        group=group,
+        gives=given.Looked,
+        read=read,
+        decide=decide,
+        act=act,
+        trigger_rule=ALWAYS,  # whatever became of what is renewed before
+    )
 
 
 def looked(run: Run) -> given.Looked:

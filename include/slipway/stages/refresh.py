@@ -8,6 +8,7 @@ from airflow.sdk import TaskGroup
 
 from slipway.errors import Transient
 from slipway.release import given
+from slipway.release.gates import SCANNER
 from slipway.stages import checkout, xcom
 from slipway.stages.again import again
 from slipway.stages.drift import drift
@@ -15,8 +16,8 @@ from slipway.stages.flow import flow
 from slipway.stages.inspection import look, looked
 from slipway.stages.operators import compose
 from slipway.stages.outcome import stage
-from slipway.stages.scan import VULNERABLE
-from slipway.stages.stage import Container, Group, Run, Stage, Step
+from slipway.stages.scan import VULNERABLE, advised
+from slipway.stages.stage import ALWAYS, Container, Group, Run, Stage, Step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,18 +51,14 @@ def stages_of(service: Service) -> tuple[Stage, ...]:
         group=group,
         after=(sources,),
         needs=(given.Looked, given.CheckedOut),
-        image=lambda _service: xcom.templated(given.Looked, "images", "toolbox-scan", of=first.task_id),
+        image=lambda _service: xcom.templated(given.Looked, "images", SCANNER, of=first.task_id),
         command=lambda _service: ["/opt/slipway/bin/dependencies", locks.runtime, locks.development],
         timeout_s=lambda service: service.scan.dependencies.timeout_s,
         rules=lambda service: service.scan.dependencies,
         options=lambda _service: {
             "judged_as": VULNERABLE.task_id,
             "workspace": sources.task_id,
-            "environment": {
-                "SLIPWAY_ADVISORIES_MAX_AGE_DAYS": xcom.templated(
-                    given.Looked, "advisories_max_age_days", of=first.task_id
-                )
-            },
+            "environment": advised(first.task_id),
         },
     )
     released, ended = again(group, checked)
@@ -78,7 +75,7 @@ def broken_group(file: Path) -> TaskGroup:
     """Give the group of a service whose file in the catalog is wrong: its only task says what is."""
     with TaskGroup(file.stem, tooltip=f"{file.name} cannot be read") as group:
 
-        @stage(task_id="look", task_display_name="Look")
+        @stage(task_id="look", task_display_name="Look", trigger_rule=ALWAYS)
         def look() -> None:
             from slipway.catalog import load_service
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.catalog.service import Gate
 from slipway.release import given
+from slipway.release.gates import SCAN as TOOLBOX
+from slipway.release.gates import SCANNER
 from slipway.stages import sidecar, xcom
 from slipway.stages.checkout import DEPENDENCIES
 from slipway.stages.container import toolbox
@@ -24,6 +26,18 @@ SCAN = Group(
 )
 
 
+def advised(of: str | None = None) -> dict[str, str]:
+    """Give what a scanner is told of the advisories that it has (templated).
+
+    :param of: id of the task that says so, in a run that is no release.
+    """
+    kind = given.Looked if of else given.Accepted
+    return {
+        "SLIPWAY_ADVISORIES_MAX_AGE_DAYS": xcom.templated(kind, "advisories_max_age_days", of=of),
+        "SLIPWAY_ADVISORIES_OF": xcom.templated(kind, "advisories_of", of=of),
+    }
+
+
 def _scanned(name: str, title: str, *arguments: Callable[[Service], str], daily: bool = False) -> Container:
     """Give a gate that looks at files. :param daily: whether its verdict depends on the day."""
 
@@ -31,15 +45,14 @@ def _scanned(name: str, title: str, *arguments: Callable[[Service], str], daily:
         return [f"/opt/slipway/bin/{name}", *(one(service) for one in arguments)]
 
     def options(_service: Service) -> dict[str, Any]:
-        age = xcom.templated(given.Accepted, "advisories_max_age_days")
-        return {"policy": "", "daily": daily, "environment": {"SLIPWAY_ADVISORIES_MAX_AGE_DAYS": age}}
+        return {"policy": "", "daily": daily, "environment": advised() if daily else {}}
 
     return Container(
         id=name,
         title=title,
         group=SCAN,
         needs=(given.Accepted, given.Workspace),
-        image=lambda service: toolbox("toolbox-scan"),
+        image=lambda service: toolbox(SCANNER if daily else TOOLBOX),
         command=command,
         timeout_s=lambda service: getattr(service.scan, name).timeout_s,
         rules=lambda service: getattr(service.scan, name),

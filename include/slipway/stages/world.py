@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from functools import partial
+from types import ModuleType
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from slipway.adapters.cluster import Difference, Item, OfRun, Rollout, Stale
@@ -93,6 +95,10 @@ class Engine(Protocol):
 
     def network(self, name: str, labels: Mapping[str, str]) -> None: ...
 
+    def package_network(
+        self, name: str, proxy: str, aliases: Sequence[str], labels: Mapping[str, str]
+    ) -> None: ...
+
     def networks_of(self, name: str) -> list[dict[str, Any]]: ...
 
     def remove_network(self, name: str) -> None: ...
@@ -156,3 +162,20 @@ class World(Protocol):
     def monotonic(self) -> float: ...
 
     def sleep(self, seconds: float) -> None: ...
+
+
+def bound(client: Any) -> Engine:
+    """Give the engine of a client of Docker's."""
+    from slipway.adapters import engine
+
+    return cast("Engine", Bound(engine, client))
+
+
+class Bound:
+    """The functions of an adapter, each with the client that it takes first."""
+
+    def __init__(self, adapter: ModuleType, client: Any) -> None:
+        self._adapter, self._client = adapter, client
+
+    def __getattr__(self, name: str) -> Any:
+        return partial(getattr(self._adapter, name), self._client)

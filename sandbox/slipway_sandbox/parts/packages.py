@@ -73,6 +73,18 @@ class Packages(Part):
         return found
 
     @override
+    def provision(self) -> None:
+        """Fetch the advisories that come from here, once; then the nightly refresh does."""
+        from slipway.errors import SlipwayError
+        from slipway_sandbox import advisories
+
+        try:
+            for line in advisories.ensure(self.sandbox):
+                self.say(line)
+        except SlipwayError as error:
+            raise SandboxError(str(error)) from error
+
+    @override
     def ready(self) -> str | None:
         from slipway.toolboxes import packages
 

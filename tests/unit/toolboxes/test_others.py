@@ -79,7 +79,7 @@ def test_package_of_npm_is_held_against_its_records(tmp_path: Path) -> None:
 
 
 def test_advisories_that_are_not_there_or_old_pass_nothing(tmp_path: Path) -> None:
-    with pytest.raises(gate.CannotEvaluate, match=r"no advisories of Go in this toolbox.*go\.jsonl"):
+    with pytest.raises(gate.CannotEvaluate, match="no advisories of Go here"):
         osv.Advisories(tmp_path, NOW, ecosystem=osv.GO)
     with pytest.raises(gate.CannotEvaluate, match="stale"):
         osv.Advisories(kept(tmp_path, RECORD), datetime(2027, 11, 27, tzinfo=UTC), ecosystem=osv.NPM)

@@ -8,7 +8,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.parser import HeaderParser
 from pathlib import Path
@@ -26,6 +26,7 @@ _OF_DEBIAN = re.compile(r"^var/lib/dpkg/info/[^/]+\.list$")
 _SUMS = re.compile(r"^var/lib/dpkg/info/[^/]+\.md5sums$")
 _RECORD = re.compile(r"(?:^|/)(?:site|dist)-packages/[^/]+\.dist-info/RECORD$")
 _DPKG = re.compile(r"^var/lib/dpkg/(?:status$|status\.d/[^/]+$)")
+_RELEASE = re.compile(r"^(?:etc|usr/lib)/os-release$")
 _NODE = re.compile(r"(?:^|/)node_modules/(?:@[^/]+/)?[^/]+/package\.json$")
 _MODES = {0o4000: "setuid", 0o2000: "setgid"}
 
@@ -34,13 +35,15 @@ _MODES = {0o4000: "setuid", 0o2000: "setgid"}
 class Image:
     """What there is to say of an image.
 
-    `texts` are lists of packages as they are in the end, by path; `raised` the files of own layers that run as their owner.
+    `texts` are lists of packages as they are in the end, by path; `below` those of the platform's bases, as they were there;
+    `raised` the files of own layers that run as their owner.
     """
 
     user: str
     environment: list[str]
     history: list[str]
     texts: dict[str, bytes] = field(default_factory=dict)
+    below: dict[str, bytes] = field(default_factory=dict)
     raised: list[tuple[str, str]] = field(default_factory=list)
     layers: int = 0
 
@@ -65,13 +68,64 @@ class Image:
                         f"{path}: version {version[:80]!r} of {name[:80]} is none of PEP 440"
                     ) from None
 
-    def debian(self) -> int:
-        """Gives how many packages of Debian there are."""
-        return sum(text.count(b"\nVersion: ") for path, text in self.texts.items() if _DPKG.match(path))
+    def debian(self) -> list[Debian]:
+        """Gives the installed packages of Debian, sorted."""
+        below = {(one["Package"], one["Version"]) for one in _installed(self.below)}
+        found = {}
+        for one in _installed(self.texts):
+            source, _, version = one.get("Source", one["Package"]).partition(" ")
+            key = one["Package"], one["Version"]
+            found[key] = Debian(*key, source, version.strip("()") or one["Version"], key in below)
+        return sorted(found.values(), key=lambda one: (one.name, one.version))
 
-    def node(self) -> int:
-        """Gives how many packages of npm there are."""
-        return sum(bool(_NODE.search(path)) for path in self.texts)
+    def release(self) -> str:
+        """Gives the number of its release of Debian; empty if it is none, or does not say."""
+        for path in sorted(one for one in self.texts if _RELEASE.match(one)):
+            said = dict(
+                line.partition("=")[::2] for line in self.texts[path].decode("utf-8", "replace").splitlines()
+            )
+            if said.get("ID", "").strip('"') == "debian":
+                return said.get("VERSION_ID", "").strip('"')
+        return ""
+
+    def node(self) -> Iterator[tuple[str, str, str]]:
+        """Gives npm's packages: name and version, and where they say so. One that says neither is no package of npm's."""
+        for path, text in sorted(self.texts.items()):
+            if not _NODE.search(path):
+                continue
+            try:
+                said = json.loads(text)
+            except ValueError:
+                continue
+            name, version = (
+                (said.get(key) for key in ("name", "version")) if isinstance(said, dict) else (0, 0)
+            )
+            if isinstance(name, str) and isinstance(version, str):
+                yield name, version, path
+
+
+@dataclass(frozen=True)
+class Debian:
+    """A package of Debian, with the source package that it was made of. `below`: a base of the platform brings it so."""
+
+    name: str
+    version: str
+    source: str
+    source_version: str
+    below: bool
+
+
+def _installed(texts: Mapping[str, bytes]) -> Iterator[dict[str, str]]:
+    for path, text in texts.items():
+        if not _DPKG.match(path):
+            continue
+        for part in text.decode("utf-8", "replace").split("\n\n"):
+            fields = (line.partition(":") for line in part.split("\n") if not line.startswith(" "))
+            said = {key: value.strip() for key, mark, value in fields if mark}
+            # in an image without a package manager (`status.d`) they have no status
+            is_there = said.get("Status", "ok installed").endswith(" installed")
+            if is_there and said.get("Package") and said.get("Version"):
+                yield said
 
 
 def read(folder: Path, bases: frozenset[str], see: Callable[[str, BinaryIO], None]) -> Image:
@@ -100,6 +154,8 @@ def read(folder: Path, bases: frozenset[str], see: Callable[[str, BinaryIO], Non
             if count > FILES_LIMIT:
                 raise gate.CannotEvaluate(f"the image has more than {FILES_LIMIT} files")
             _take(image, file, content, own, packaged)
+        if not own:
+            image.below = dict(image.texts)
     for number, (path, own) in enumerate(layers, 1):
         for file, content in _files(path, lambda _: True) if own else ():
             if content is not None and not _is_packaged(content, packaged):
@@ -122,7 +178,7 @@ def _name(file: tarfile.TarInfo) -> str:
 
 
 def _listed(name: str) -> bool:
-    kinds = (_METADATA, _DPKG, _OF_DEBIAN, _NODE, _SUMS, _RECORD)
+    kinds = (_METADATA, _DPKG, _OF_DEBIAN, _NODE, _SUMS, _RECORD, _RELEASE)
     return any(kind.search(name.removeprefix("./").strip("/")) for kind in kinds)
 
 

@@ -66,9 +66,53 @@ class Semantic:
         return self.text
 
 
+@total_ordering
+class Debians:
+    """A version of Debian's, in dpkg's order (deb-version(7)): `~` sorts before the end, letters before other signs."""
+
+    FORM = re.compile(r"(?:(\d+):)?([0-9][A-Za-z0-9.+~:-]*?)(?:-([A-Za-z0-9.+~]+))?")
+
+    def __init__(self, text: str) -> None:
+        match = self.FORM.fullmatch(text)
+        if not match:
+            raise ValueError(f"{text[:80]!r} is no version of Debian's")
+        self.text = text
+        self.key = (int(match[1] or 0), self._parts(match[2]), self._parts(match[3] or ""))
+
+    @staticmethod
+    def _order(sign: str) -> int:
+        return -1 if sign == "~" else ord(sign) + 256 * (not sign.isalpha())
+
+    @staticmethod
+    def _parts(text: str) -> tuple[tuple[tuple[int, ...], int], ...]:
+        found = [
+            ((*map(Debians._order, signs), 0), int(digits or 0))
+            for signs, digits in re.findall(r"(\D*)(\d*)", text)
+        ]
+        end = ((0,), 0)
+        while found and found[-1] == end:
+            found.pop()
+        return (*found, end)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Debians) and self.key == other.key
+
+    def __lt__(self, other: Debians) -> bool:
+        return self.key < other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __str__(self) -> str:
+        return self.text
+
+
 @dataclass(frozen=True)
 class Ecosystem:
-    """Whose packages advisories are of: its name in OSV, its files here, and how its names and versions compare."""
+    """Whose packages advisories are of: its name in OSV, its files here, and how its names and versions compare.
+
+    `by_release`: a package is one of a release, and named so (`12/openssl` for `Debian:12`).
+    """
 
     name: str
     records: str
@@ -76,14 +120,22 @@ class Ecosystem:
     version: Callable[[str], Any]
     normalised: Callable[[str], str] = str
     least: str = "0.0.0-0"
+    by_release: bool = False
 
 
-PYPI, NPM, GO = "PyPI", "npm", "Go"
+PYPI, NPM, GO, DEBIAN = "PyPI", "npm", "Go", "Debian"
 ECOSYSTEMS = {
     PYPI: Ecosystem(PYPI, "pypi.jsonl", "metadata.json", Version, normalised, "0.dev0"),
     NPM: Ecosystem(NPM, "npm.jsonl", "npm.json", Semantic),
     GO: Ecosystem(GO, "go.jsonl", "go.json", Semantic),
+    DEBIAN: Ecosystem(DEBIAN, "debian.jsonl", "debian.json", Debians, least="0~", by_release=True),
 }
+
+
+def is_wanted(ecosystem: str, folder: Path = FOLDER) -> bool:
+    """Whether packages of an ecosystem are to be judged: its advisories are here, or the platform names a source of them."""
+    named = os.environ.get("SLIPWAY_ADVISORIES_OF", "").split()
+    return ecosystem in named or (folder / ECOSYSTEMS[ecosystem].metadata).is_file()
 
 
 class Advisories:
@@ -104,8 +156,9 @@ class Advisories:
         described, listed = folder / self.ecosystem.metadata, folder / self.ecosystem.records
         if ecosystem != PYPI and not described.is_file() and not listed.is_file():
             raise CannotEvaluate(
-                f"there are no advisories of {ecosystem} in this toolbox: put the records of OSV's export into {listed}, and "
-                f"what they are into {described} (toolboxes/README.md), or switch the gate off with a reason and a last day"
+                f"there are no advisories of {ecosystem} here: name a source of them under `advisories.sources` of the platform "
+                "file, and have them fetched (`slipway advisories update`, or the nightly refresh); or switch the gate off with "
+                "a reason and a last day"
             )
         try:
             self.metadata: dict[str, Any] = json.loads(described.read_text(encoding="utf-8"))
@@ -118,7 +171,7 @@ class Advisories:
                     f"the advisories of {folder} are not those that metadata.json describes: "
                     "build the toolbox anew"
                 )
-            records = [json.loads(line) for line in raw.splitlines()]
+            self._lines, count = self._by_package(raw.splitlines(), folder)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CannotEvaluate(
                 f"the advisories of {folder} are missing or broken ({error}): build the toolbox anew"
@@ -136,42 +189,59 @@ class Advisories:
                 f"{self.age_days} days old, {allowed} are allowed (advisories.max_age_days of the platform): "
                 "build the toolbox with newer ones"
             )
-        if not records or len(records) != self.metadata["records"]:
+        if not count or count != self.metadata["records"]:
             raise CannotEvaluate(
-                f"{len(records)} advisories where metadata.json promises {self.metadata['records']}"
+                f"{count} advisories where metadata.json promises {self.metadata['records']}"
             )
-        self.by_package: dict[str, list[Record]] = defaultdict(list)
-        self._unreadable: dict[str, list[str]] = defaultdict(list)
-        for number, raw_record in enumerate(records, 1):
+        self._read: dict[str, tuple[list[Record], list[str]]] = {}
+
+    def _by_package(self, lines: list[bytes], folder: Path) -> tuple[dict[str, list[bytes]], int]:
+        """The records of each package as they are written, and how many there are: they are many, and few are asked for."""
+        found: dict[str, list[bytes]] = defaultdict(list)
+        for number, line in enumerate(lines, 1):
             try:
-                for name, record in read(raw_record, self.ecosystem).items():
-                    self.by_package[name].append(record)
+                for name in packages(json.loads(line), self.ecosystem):
+                    found[name].append(line)
             except Unreadable as error:
-                if error.package is None:
-                    raise CannotEvaluate(
-                        f"record {number} of the advisories of {folder} cannot be read ({error}): "
-                        "mend the copy of the advisories"
-                    ) from error
-                self._unreadable[error.package].append(str(error))
+                raise CannotEvaluate(
+                    f"record {number} of the advisories of {folder} cannot be read ({error}): "
+                    "mend the copy of the advisories"
+                ) from error
+        return found, len(lines)
+
+    @property
+    def releases(self) -> frozenset[str]:
+        """The releases that there are advisories of, where packages are of a release."""
+        return frozenset(self.metadata.get("releases") or ())
+
+    def _of(self, name: str) -> tuple[list[Record], list[str]]:
+        """The records of a package, and what of them could not be read; of other packages it says nothing about a lock."""
+        name = self.ecosystem.normalised(name)
+        if name not in self._read:
+            found: list[Record] = []
+            wrong: list[str] = []
+            for line in self._lines.get(name, []):
+                try:
+                    found += [one for of, one in read(json.loads(line), self.ecosystem).items() if of == name]
+                except Unreadable as error:
+                    wrong.append(str(error))
+            self._read[name] = found, wrong
+        return self._read[name]
 
     def __len__(self) -> int:
         return int(self.metadata["records"])
 
     def unreadable(self, names: Iterable[str]) -> list[str]:
-        """What could not be read of the records of these packages; of other packages it says nothing about a lock."""
-        return sorted(
-            {said for name in names for said in self._unreadable.get(self.ecosystem.normalised(name), [])}
-        )
+        """What could not be read of the records of these packages."""
+        return sorted({said for name in names for said in self._of(name)[1]})
 
     def query(self, name: str, version: str) -> list[dict[str, Any]]:
         """The records that affect a version, as pip-audit wants them, each cut down to this package."""
-        found = self.by_package.get(self.ecosystem.normalised(name), [])
-        return [one.told for one in found if one.affects(version)]
+        return [one.told for one in self._of(name)[0] if one.affects(version)]
 
     def severity(self, name: str, id_: str) -> str:
         """How bad a record says that it is; `unknown` if it does not."""
-        found = self.by_package.get(self.ecosystem.normalised(name), [])
-        known = (one.severity for one in found if one.told["id"] == id_)
+        known = (one.severity for one in self._of(name)[0] if one.told["id"] == id_)
         return next(known, "unknown")
 
     def sample(self) -> tuple[str, str, str]:
@@ -182,11 +252,7 @@ class Advisories:
 
 
 class Unreadable(Exception):
-    """A record that is not as OSV's schema says; ``package`` is the one that it is about, None if nobody can tell."""
-
-    def __init__(self, said: str, package: str | None = None) -> None:
-        super().__init__(said)
-        self.package = package
+    """A record that is not as OSV's schema says."""
 
 
 @dataclass(frozen=True)
@@ -228,26 +294,36 @@ class Record:
         return any(one in self.versions or any(span.holds(one) for span in self.ranges) for one in same)
 
 
-def read(record: Any, ecosystem: Ecosystem | None = None) -> dict[str, Record]:
-    """What a record says of each package of an ecosystem (PyPI), by normalised name; nothing if it was withdrawn.
+def packages(record: Any, ecosystem: Ecosystem) -> dict[str, list[dict[str, Any]]]:
+    """Which packages of an ecosystem a record is about, by normalised name, with its entries of each; none if it was withdrawn.
 
-    :raises Unreadable: if it is not as the schema says.
+    :raises Unreadable: if that cannot be told.
     """
     if not isinstance(record, dict) or not isinstance(record.get("id"), str):
         raise Unreadable("it has no id")
     if record.get("withdrawn") is not None:
         return {}
-    ecosystem = ecosystem or ECOSYSTEMS[PYPI]
-    entries = record.get("affected") or []
     by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
     try:
-        for entry in entries:
+        for entry in record.get("affected") or []:
             package = entry.get("package") or {}  # without one it speaks of commits of a repository alone
-            if package.get("ecosystem", "").partition(":")[0] == ecosystem.name:
-                by_name[ecosystem.normalised(package["name"])].append(entry)
+            kind, _, release = package.get("ecosystem", "").partition(":")
+            if kind == ecosystem.name:
+                name = ecosystem.normalised(package["name"])
+                by_name[f"{release}/{name}" if ecosystem.by_release else name].append(entry)
     except (AttributeError, KeyError, TypeError) as error:
         raise Unreadable(f"{record['id']}: its packages cannot be told: {error!r}") from error
-    return {name: _record(record, name, entries, ecosystem) for name, entries in by_name.items()}
+    return by_name
+
+
+def read(record: Any, ecosystem: Ecosystem | None = None) -> dict[str, Record]:
+    """What a record says of each package of an ecosystem (PyPI), by normalised name; nothing if it was withdrawn.
+
+    :raises Unreadable: if it is not as the schema says.
+    """
+    ecosystem = ecosystem or ECOSYSTEMS[PYPI]
+    found = packages(record, ecosystem)
+    return {name: _record(record, name, entries, ecosystem) for name, entries in found.items()}
 
 
 def _record(record: dict[str, Any], name: str, entries: list[dict[str, Any]], ecosystem: Ecosystem) -> Record:
@@ -260,7 +336,7 @@ def _record(record: dict[str, Any], name: str, entries: list[dict[str, Any]], ec
         if not all(isinstance(version, str) for version in versions):
             raise TypeError("a version is no text")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Unreadable(f"{record['id']} of {name}: {error!r}", name) from error
+        raise Unreadable(f"{record['id']} of {name}: {error!r}") from error
     fixes = [{"fixed": str(at)} for span in ranges for at, kind in span.events if kind == "fixed"]
     told = {
         "id": record["id"],
@@ -284,7 +360,14 @@ def _record(record: dict[str, Any], name: str, entries: list[dict[str, Any]], ec
 
 
 _VERSIONS = {"CVSS_V4": CVSS4, "CVSS_V3": CVSS3, "CVSS_V2": CVSS2}
-_WORDS = {"CRITICAL": "critical", "HIGH": "high", "MODERATE": "medium", "MEDIUM": "medium", "LOW": "low"}
+_WORDS = {
+    "CRITICAL": "critical",
+    "HIGH": "high",
+    "MODERATE": "medium",
+    "MEDIUM": "medium",
+    "LOW": "low",
+    "UNIMPORTANT": "low",  # Debian's word
+}
 
 
 def _severity(vectors: list[Any]) -> str:
@@ -307,11 +390,11 @@ def _severity(vectors: list[Any]) -> str:
 
 
 def _said(record: dict[str, Any], entries: list[dict[str, Any]]) -> str:
-    """The word in which the record's database rates it (GitHub's has one), where there is no vector."""
+    """The word in which the record's database rates it (GitHub's and Debian's have one), where there is no vector."""
     for one in (record, *entries):
         for key in ("database_specific", "ecosystem_specific"):
             more = one.get(key)
-            said = more.get("severity") if isinstance(more, dict) else None
+            said = (more.get("severity") or more.get("urgency")) if isinstance(more, dict) else None
             if isinstance(said, str) and said.upper() in _WORDS:
                 return _WORDS[said.upper()]
     return "unknown"

@@ -12,6 +12,8 @@ import go_locks
 import npm_locks
 import osv
 
+REPLACE = "no fixed version is known: replace it"
+
 
 @dataclass(frozen=True)
 class Package:
@@ -93,9 +95,7 @@ def found(name: str, packages: Iterable[Package], advisories: osv.Advisories) ->
                 record["id"],
                 f"{one.name} {one.version}: {record['summary'][:200]}"
                 + "".join(f" ({a})" for a in record["aliases"][:1]),
-                f"update to {' or '.join(fixes)} and make the lock anew"
-                if fixes
-                else "no fixed version is known: replace it",
+                f"update to {' or '.join(fixes)} and make the lock anew" if fixes else REPLACE,
                 severity=advisories.severity(one.name, record["id"]),
                 context=one.name,
                 aliases=tuple(record["aliases"]),

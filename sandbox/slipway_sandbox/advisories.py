@@ -1,0 +1,38 @@
+"""The advisories of a new sandbox, fetched as the nightly refresh does."""
+
+from __future__ import annotations
+
+from slipway_sandbox.part import Sandbox
+from slipway_sandbox.publish import publish
+
+
+def ensure(sandbox: Sandbox) -> list[str]:
+    """See to it that the registry has those of each source of the platform file; give what was fetched, in words.
+
+    A source that cannot be had now leaves its gates without a verdict, until the refresh has it; the sandbox runs without.
+    """
+    import docker
+
+    from slipway.adapters.registry import Registry
+    from slipway.catalog import load_platform
+    from slipway.stages import advisories
+    from slipway.stages.world import bound
+
+    publish(sandbox)
+    platform = load_platform(sandbox.layout.platform_file)
+    user, password_file = sandbox.registry_account("push")
+    registry = Registry(
+        sandbox.registry, user, password_file.read_text(encoding="utf-8").strip(), sandbox.registry_ca
+    )
+    known = advisories.known(platform, registry)
+    if set(platform.advisories.sources) <= set(known):
+        return []
+    pull, password = sandbox.registry_account("pull")
+    client = docker.APIClient(base_url=sandbox.docker_host, version="auto", timeout=600)
+    try:
+        renewed = advisories.renew(
+            platform, registry, bound(client), login=(pull, sandbox.password(password))
+        )
+    finally:
+        client.close()
+    return [*renewed.said, *(f"not fetched: {error.message}" for error in renewed.failed)]
