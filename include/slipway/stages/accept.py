@@ -57,11 +57,13 @@ def accepted(context: Any, service: Service) -> given.Accepted:
             code="source.not-on-branch",
             remedy=f"push it to {branch}; if a forced push took it away, release what is there now",
         )
+    images = {**platform.images, SCANNER: _scanner(platform)}
+    connections.ledger().update(run.run_id, images=images)  # by which advisories it is judged
     return given.Accepted(
         service=service.service,
         commit=commit,
         ref=ref,
-        images={**platform.images, SCANNER: _scanner(platform)},
+        images=images,
         advisories_max_age_days=platform.advisories.max_age_days,
         advisories_of=platform.advisories.of,
         bases=dict(platform.base_images),

@@ -42,7 +42,7 @@ TAG = "advisories"
 LABEL, BELOW = "slipway.advisories", "slipway.toolbox"
 FOLDER = "opt/slipway/advisories"
 KEPT_DAYS = 14
-JOB_S = 300
+JOB_S = 240
 _VULNDB = "golang.org/x/vulndb"
 _SUITES = ("bookworm", "trixie")
 _DATED = re.compile(r"advisories-(\d{4}-\d\d-\d\d)-[0-9a-f]{12}")
@@ -143,7 +143,7 @@ def renewing() -> Any:
         task_id="advisories",
         task_display_name="Advisories",
         pool=ENGINE,
-        execution_timeout=timedelta(seconds=4 * JOB_S),
+        execution_timeout=timedelta(seconds=900),
     )
     def advisories() -> given.Cleaned:
         world = connections.Outside()

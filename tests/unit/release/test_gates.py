@@ -28,7 +28,7 @@ def test_command_of_the_catalog_goes_before_the_stacks_own() -> None:
 
 
 def test_gate_that_needs_a_database_is_not_alone() -> None:
-    stages = [one.stage for one in gates.alone(EXAMPLE, 7)]
+    stages = [one.stage for one in gates.alone(EXAMPLE, 7, "Go npm")]
     assert "test.unit" in stages
     assert "test.integration" not in stages
     integration = EXAMPLE.test.integration.model_copy(update={"database": False})
@@ -39,6 +39,7 @@ def test_gate_that_needs_a_database_is_not_alone() -> None:
 
 
 def test_scan_of_dependencies_knows_the_locks_and_how_old_advisories_may_be() -> None:
-    one = next(one for one in gates.alone(EXAMPLE, 7) if one.stage == "scan.dependencies")
+    one = next(one for one in gates.alone(EXAMPLE, 7, "Go npm") if one.stage == "scan.dependencies")
     assert list(one.command) == ["/opt/slipway/bin/dependencies", "requirements.txt", "requirements-dev.txt"]
-    assert one.environment == {"SLIPWAY_ADVISORIES_MAX_AGE_DAYS": "7"}
+    assert one.environment == {"SLIPWAY_ADVISORIES_MAX_AGE_DAYS": "7", "SLIPWAY_ADVISORIES_OF": "Go npm"}
+    assert one.toolbox == gates.SCANNER

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from slipway.catalog.platform import Advisories
 from slipway.errors import PolicyFailed, SlipwayError, Superseded, Transient
 from slipway.release import Contender
 from slipway.stages import accept, connections, runs
@@ -73,7 +74,8 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> FakeLedger:
     platform = SimpleNamespace(
         environment="staging",
         images={"toolbox": "r/t@sha256:1"},
-        advisories=SimpleNamespace(max_age_days=7),
+        advisories=Advisories(),
+        image=lambda name: f"r/{name}@sha256:2",
         base_images={},
     )
     monkeypatch.setattr(connections, "ledger", lambda: found)
@@ -111,7 +113,8 @@ def test_commit_of_the_branch_is_accepted_with_the_toolboxes_of_now(
 ) -> None:
     found = accept.accepted(context(), SERVICE)
     assert (found.service, found.commit, found.ref) == ("svc", COMMIT, MAIN)
-    assert found.images == ledger.images == {"toolbox": "r/t@sha256:1"}
+    # the scanner as the toolbox brings it, where the platform names no source of advisories
+    assert found.images == ledger.images == {"toolbox": "r/t@sha256:1", "scanner": "r/toolbox-scan@sha256:2"}
     assert ledger.begun == [(COMMIT, {"requested_at": START, "is_head": False, "catalog": "7"})]
     assert repository.asked_head == 0
 

@@ -11,6 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
 from slipway.catalog import Service
+from slipway.catalog.platform import Advisories
 from slipway.errors import Permanent, Transient
 from slipway.ledger import Release
 from slipway.release import given
@@ -92,7 +93,7 @@ def wishes(
     )
     world.of_registry.images["sha256:1"] = SimpleNamespace(labels={}, size=1)
     platform = world.platform()
-    platform.advisories = SimpleNamespace(max_age_days=7)
+    platform.advisories, platform.image = Advisories(), platform.images.get
     monkeypatch.setattr(world, "platform", lambda: platform)
     return made
 

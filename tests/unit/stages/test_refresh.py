@@ -21,7 +21,7 @@ def test_stages_come_one_after_the_other_and_repair_whatever_failed(service: Ser
     order = flow(service, stages)
     for number, one in enumerate(stages):
         assert order.earlier(one) == set(stages[:number])
-    assert [one.id for one in stages if one.trigger_rule == ALWAYS] == ["drift", "healthy"]
+    assert [one.id for one in stages if one.trigger_rule == ALWAYS] == ["look", "drift", "healthy"]
 
 
 def test_group_is_called_as_the_service_and_its_tasks_take_what_its_own_look_gave(service: Service) -> None:

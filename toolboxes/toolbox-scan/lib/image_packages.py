@@ -13,6 +13,7 @@ from typing import Any
 
 import gate
 import image_layers
+import npm_locks
 import osv
 import others
 
@@ -75,7 +76,7 @@ def _node(
     packages: Sequence[tuple[str, str, str]], below: Mapping[str, bytes], lock: str
 ) -> Iterator[gate.Finding]:
     advisories = osv.Advisories(ecosystem=osv.NPM)
-    judged = {(one.name, one.version) for one in others.read(lock)[0]} if others.known(lock) else set()
+    judged = {(one.name, one.version) for one in others.read(lock)[0]} if npm_locks.known(lock) else set()
     left = [one for one in packages if one[:2] not in judged]
     _read(advisories, {name for name, _, _ in left})
     for name, version, path in left:
