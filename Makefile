@@ -10,7 +10,7 @@ WORKERS ?= 2
 SIDE_BY_SIDE := --numprocesses $(WORKERS) --no-loadscope-reorder
 SLOWEST := --durations=20 --durations-min=5
 
-.PHONY: machine demo test check unit lint integration e2e up down status bench faults lock help
+.PHONY: machine demo test check unit lint integration e2e alone up down status bench faults lock help
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -19,7 +19,9 @@ demo: machine $(STAMP) ## set up everything, push the example with git, and foll
 	$(BIN)/slipway sandbox up
 	$(BIN)/python -m slipway_sandbox.demo
 
-test: machine check integration e2e ## everything: style, types, contracts, unit, integration and end-to-end tests
+test: machine check ## everything: style, types, contracts, unit, integration and end-to-end tests
+	$(MAKE) --jobs=2 integration e2e
+	$(MAKE) alone
 
 check: lint unit ## style, types, contracts and unit tests: all that needs no sandbox, within two minutes
 
@@ -42,11 +44,13 @@ status: $(STAMP) ## how each part of the sandbox is
 	$(BIN)/slipway sandbox status
 
 integration: up ## each adapter against the real part
-	$(BIN)/pytest tests/integration $(SIDE_BY_SIDE) $(SLOWEST)
+	$(BIN)/pytest tests/integration --verbose $(SIDE_BY_SIDE) $(SLOWEST)
 
 e2e: up ## pushes through the whole sequence
-	$(BIN)/pytest tests/e2e -m "not alone" $(SIDE_BY_SIDE) $(SLOWEST)
-	$(BIN)/pytest tests/e2e -m alone $(SLOWEST)
+	$(BIN)/pytest tests/e2e -m "not alone" --verbose $(SIDE_BY_SIDE) $(SLOWEST)
+
+alone: up ## end-to-end tests beside which nothing else may run: they end and break the sandbox's parts
+	$(BIN)/pytest tests/e2e -m alone --verbose $(SLOWEST)
 
 bench: up ## push new and known source in turn, ten at once, and fifty to ten services; how long until healthy
 	$(BIN)/python -m slipway_sandbox.bench

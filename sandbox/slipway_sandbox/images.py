@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from slipway.adapters.registry import Registry
@@ -13,8 +15,9 @@ from slipway.toolboxes.building import Builder, Target
 from slipway.toolboxes.recipes import Recipes
 from slipway_sandbox import image_store
 from slipway_sandbox.engine import ImageError, client_environment
+from slipway_sandbox.part import Sandbox
 
-PREFIX = "slipway"
+PREFIX, PULL_TIMEOUT_S = "slipway", 300
 Log = Callable[[str], None]
 
 
@@ -27,7 +30,7 @@ def ensure(
     cache: str | Path,
     log: Log,
 ) -> dict[str, str]:
-    """Sees to it that registry and engine hold every image as `toolboxes` has it now.
+    """Sees to it that the registry holds every image as `toolboxes` has it now.
 
     What the registry lacks is put back from the cache, pushed or built: whichever is possible first.
 
@@ -60,7 +63,7 @@ def ensure(
             for name in missing:
                 if kept.restore(name, builder.keys[name]):
                     log(f"image {name}: put back into the registry from the cache")
-            found = builder.ensure(names, into_engine=True)
+            found = builder.ensure(names)
     except SlipwayError as error:
         raise ImageError(str(error)) from error
     if missing:
@@ -68,3 +71,27 @@ def ensure(
     for name in names:
         kept.keep(name, builder.keys[name])
     return found
+
+
+@contextmanager
+def pulling(sandbox: Sandbox) -> Iterator[engine.Engine]:
+    """Gives the sandbox's engine, signed in to pull.
+
+    :raises ImageError: if the engine does not do its part.
+    """
+    user, password = sandbox.registry_account("pull")
+    account = (user, sandbox.password(password))
+    try:
+        with engine.opened(sandbox.docker_host, sandbox.registry, *account, client_environment()) as opened:
+            yield opened
+    except SlipwayError as error:
+        raise ImageError(str(error)) from error
+
+
+def pulled(opened: engine.Engine, sandbox: Sandbox, name: str) -> str:
+    """Gives one of the images by its digest; the engine has it then."""
+    recorded = (sandbox.layout.state / "images.json").read_text(encoding="utf-8")
+    reference: str = json.loads(recorded)[name]
+    if not opened.has(reference):
+        opened.run("pull", "-q", reference, timeout_s=PULL_TIMEOUT_S)
+    return reference

@@ -49,20 +49,18 @@ def steps(
     in_registry: Collection[str],
     in_engine: Collection[str],
     push: bool,
-    held: Collection[str] | None = None,
 ) -> dict[str, Step]:
     """Decide what is to be done so that the registry has each of some images, and what is built has what it stands on.
 
     :param in_engine: images that can be built upon.
     :param push: whether the registry is to have them; otherwise only the engine is.
-    :param held: images that the engine has as the registry names them; None if it need not have them.
     """
     found: dict[str, Step] = {}
     built_upon: set[str] = set()
     for name in reversed([name for name in recipes.bases if name in names]):
         is_lacking = name in built_upon and name not in in_engine
         if name in in_registry:
-            if is_lacking or (held is not None and name not in held):
+            if is_lacking:
                 found[name] = Step.PULL
         elif name not in in_engine:
             found[name] = Step.BUILD
@@ -141,29 +139,24 @@ class Builder:
             ) from refusal
         return {name: digest for name, digest in digests.items() if digest}
 
-    def ensure(
-        self, names: Collection[str], *, push: bool = True, into_engine: bool = False
-    ) -> dict[str, str]:
+    def ensure(self, names: Collection[str], *, push: bool = True) -> dict[str, str]:
         """See to it that the registry has some images as the folder has them now.
 
         :param names: with all that they stand on.
         :param push: False builds them in the engine only, and asks no registry.
-        :param into_engine: whether the engine is to hold them under the registry's names, too.
         :returns: their references by digest; by tag if they are not pushed.
         :raises Permanent: if an image cannot be built, or the account is refused; says which, why, and what to do.
         :raises Transient: if engine, registry or an index does not do its part.
         """
-        refs, todo = self._todo(names, push, into_engine)
+        refs, todo = self._todo(names, push)
         if todo:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._alone(), self._secrets() as secrets:
-                refs, todo = self._todo(names, push, into_engine)  # who was waited for may have made it
+                refs, todo = self._todo(names, push)  # who was waited for may have made it
                 refs |= self._all(todo, refs, secrets, push)
         return {name: refs.get(name) or self._local(name) for name in names}
 
-    def _todo(
-        self, names: Collection[str], push: bool, into_engine: bool
-    ) -> tuple[dict[str, str], dict[str, Step]]:
+    def _todo(self, names: Collection[str], push: bool) -> tuple[dict[str, str], dict[str, Step]]:
         digests = self.in_registry(names) if push else {}
         refs = {name: f"{self.target.name(name)}@{digest}" for name, digest in digests.items()}
         there = self.engine.held()
@@ -173,7 +166,6 @@ class Builder:
             in_registry=refs,
             in_engine=[name for name in names if self._local(name) in there],
             push=push,
-            held=[name for name, ref in refs.items() if ref in there] if into_engine else None,
         )
         return refs, todo
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -28,27 +27,16 @@ class Packages(Part):
     depends = ("docker", "images")
     ready_timeout_s = 30
 
-    @contextmanager
-    def _engine(self) -> Iterator[Engine]:
-        # not for `down` of the rest, which needs none of it
-        from slipway.errors import SlipwayError
-        from slipway.toolboxes import engine
-        from slipway_sandbox.engine import client_environment
+    def _engine(self) -> AbstractContextManager[Engine]:
+        from slipway_sandbox import images  # not for `down` of the rest, which needs none of it
 
-        user, password = self.sandbox.registry_account("pull")
-        account = (user, self.sandbox.password(password))
-        try:
-            with engine.opened(
-                self.sandbox.docker_host, self.sandbox.registry, *account, client_environment()
-            ) as opened:
-                yield opened
-        except SlipwayError as error:
-            raise SandboxError(str(error)) from error
+        return images.pulling(self.sandbox)
 
     @override
     def prepare(self) -> None:
         from slipway.toolboxes import packages, upstreams
         from slipway.toolboxes.clients import PackageClients
+        from slipway_sandbox import images
 
         with self._engine() as engine:
             clients = PackageClients.of_this_machine()
@@ -59,7 +47,7 @@ class Packages(Part):
                 )
             if pypi := found.get(upstreams.Kind.PYPI):
                 write_file(self.layout.state / FILES, json.dumps({pypi.url: pypi.files}) + "\n")
-            image = (self.layout.recorded("images.json") or {})[IMAGE]
+            image = images.pulled(engine, self.sandbox, IMAGE)
             started = packages.up(engine, image, upstreams.configuration(found, clients))
             write_file(self.layout.state / RECORD, json.dumps(packages.platform(found), indent=1) + "\n")
             if started:

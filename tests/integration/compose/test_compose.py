@@ -23,6 +23,8 @@ import yaml
 
 from slipway.catalog import load_platform
 from slipway.toolboxes.clients import PackageClients
+from slipway_sandbox.images import pulled, pulling
+from slipway_sandbox.lifecycle import Progress, open_sandbox
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -97,7 +99,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     if not shutil.which("docker-compose", path="/usr/bin"):
         install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "docker-compose"]
         run(*install, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, timeout_s=300)
-    images = json.loads((STATE / "images.json").read_text())
+    sandbox = open_sandbox(progress=Progress(quiet=True))
+    with pulling(sandbox) as engine:
+        images = {name: pulled(engine, sandbox, name) for name in ("base-python", "toolbox-postgres")}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from slipway_sandbox import package_index
 from slipway_sandbox.engine import DOCKER
+from slipway_sandbox.images import pulled, pulling
 from slipway_sandbox.lifecycle import Progress, open_sandbox
+from slipway_sandbox.part import Sandbox
 
 EXAMPLE = Path(__file__).parents[3] / "examples/ai-generation"
 HARDENED = (
@@ -49,11 +52,28 @@ class Ended:
     reports: Mapping[str, bytes]
 
 
+class Images(dict[str, str]):
+    """The sandbox's images by name; one that is asked for, the engine has."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(json.loads((sandbox.layout.state / "images.json").read_text()))
+        self.sandbox = sandbox
+        self.there: set[str] = set()
+
+    @override
+    def __getitem__(self, name: str) -> str:
+        if name not in self.there:
+            with pulling(self.sandbox) as engine:
+                pulled(engine, self.sandbox, name)
+            self.there.add(name)
+        return super().__getitem__(name)
+
+
 class Engine:
     """The sandbox's engine and images; what is made here has a name of its own and is removed at the end."""
 
-    def __init__(self, docker_host: str, images: Mapping[str, str]) -> None:
-        self.docker_host, self.images = docker_host, images
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox, self.docker_host, self.images = sandbox, sandbox.docker_host, Images(sandbox)
         self.volumes: list[str] = []
         self.containers: list[str] = []
 
@@ -174,7 +194,7 @@ def engine() -> Iterator[Engine]:
     recorded = sandbox.layout.state / "images.json"
     if not recorded.is_file():
         pytest.fail(f"{recorded} is missing: the sandbox has no images. Run `make up`")
-    made = Engine(sandbox.docker_host, json.loads(recorded.read_text()))
+    made = Engine(sandbox)
     yield made
     made.clean()
 

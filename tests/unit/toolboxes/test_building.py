@@ -26,9 +26,9 @@ NAMES = st.sets(st.sampled_from(list(REAL.bases)))
 PUSHER = "registry.example.com"
 
 
-@given(only=NAMES, in_registry=NAMES, in_engine=NAMES, push=st.booleans(), into_engine=st.booleans())
+@given(only=NAMES, in_registry=NAMES, in_engine=NAMES, push=st.booleans())
 def test_after_the_steps_every_image_is_where_it_is_wanted(
-    only: set[str], in_registry: set[str], in_engine: set[str], push: bool, into_engine: bool
+    only: set[str], in_registry: set[str], in_engine: set[str], push: bool
 ) -> None:
     wanted = REAL.needed(only)
     in_registry = in_registry if push else set()  # it is not asked
@@ -38,7 +38,6 @@ def test_after_the_steps_every_image_is_where_it_is_wanted(
         in_registry=in_registry,
         in_engine=in_engine,
         push=push,
-        held=in_registry & in_engine if into_engine else None,
     )
     engine, registry = set(in_engine), set(in_registry)
     for name, step in todo.items():
@@ -54,11 +53,10 @@ def test_after_the_steps_every_image_is_where_it_is_wanted(
         if push:
             registry.add(name)
     assert set(wanted) <= (registry if push else engine)
-    assert not into_engine or not push or set(wanted) <= engine
 
 
 def test_nothing_is_done_for_what_the_registry_has() -> None:
-    assert steps(REAL, REAL.needed(), in_registry=REAL.bases, in_engine=(), push=True, held=None) == {}
+    assert steps(REAL, REAL.needed(), in_registry=REAL.bases, in_engine=(), push=True) == {}
 
 
 @dataclass
@@ -133,17 +131,12 @@ def test_all_are_built_pushed_and_named_by_digest_and_the_second_time_nothing_is
     assert hub.ran == []
 
 
-def test_engine_that_lost_an_image_gets_it_from_the_registry_only_if_it_must_have_it(
-    hub: Hub, tmp_path: Path
-) -> None:
-    found = builder(hub, tmp_path).ensure(REAL.needed())
+def test_engine_that_lost_an_image_is_not_given_it(hub: Hub, tmp_path: Path) -> None:
+    builder(hub, tmp_path).ensure(REAL.needed())
     hub.local.clear()
     hub.ran.clear()
     builder(hub, tmp_path).ensure(REAL.needed())
     assert hub.ran == []
-    hub.local.clear()
-    builder(hub, tmp_path).ensure(REAL.needed(), into_engine=True)
-    assert {one[2] for one in hub.ran if one[0] == "pull"} == set(found.values())
 
 
 def test_base_that_only_the_registry_has_is_pulled_for_what_is_built_upon_it(

@@ -196,8 +196,15 @@ def test_maven_fetches_an_artifact(
     assert "slf4j-api-1.7.36.jar" in said
 
 
-def test_apt_installs(engine: Any, joined: str, images: dict[str, str], packages: Packages) -> None:
+def test_apt_installs(
+    engine: Any,
+    joined: str,
+    images: dict[str, str],
+    packages: Packages,
+    account: Callable[[str], tuple[str, str]],
+) -> None:
     """As root of a container, as in the steps of a Dockerfile."""
+    adapter.ensure_image(engine, images["base-debian"], *account("pull"))
     name = f"{joined}-apt"
     script = (
         "mkdir -p /etc/apt/sources.list.d; "
