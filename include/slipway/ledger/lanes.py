@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from slipway.ledger.database import NOW, Database
 from slipway.ledger.records import Holder
-from slipway.ledger.tables import LaneRow
+from slipway.ledger.tables import LaneRow, LaneTurnRow
 
 
 class Lanes(Database):
@@ -23,6 +23,8 @@ class Lanes(Database):
         expires = NOW + timedelta(seconds=ttl_s)
         taken = {"run_id": run_id, "acquired_at": NOW, "expires_at": expires}
         with self.transaction() as session:
+            here = (LaneRow.service == service, LaneRow.environment == environment)
+            had = session.scalar(select(LaneRow.run_id).where(*here, LaneRow.run_id == run_id))
             # One statement decides: of two runs at once, the second waits for the row and then sees it held.
             ours = session.scalar(
                 insert(LaneRow)
@@ -35,6 +37,14 @@ class Lanes(Database):
                 .returning(LaneRow.run_id)
             )
             if ours:
+                if not had:
+                    session.execute(
+                        insert(LaneTurnRow)
+                        .values(service=service, environment=environment, turn=1)
+                        .on_conflict_do_update(
+                            index_elements=["service", "environment"], set_={"turn": LaneTurnRow.turn + 1}
+                        )
+                    )
                 return None
             row = session.get(LaneRow, (service, environment))
             # No row: let go since the statement looked. The caller asks again, as after any other holder.
@@ -61,6 +71,18 @@ class Lanes(Database):
             here = (LaneRow.service == service, LaneRow.environment == environment)
             row = session.scalar(select(LaneRow).where(*here, LaneRow.expires_at > NOW))
             return Holder(row.run_id, row.expires_at) if row else None
+
+    def lane_turn(self, service: str, environment: str) -> int:
+        """Gives how often the lane was taken: as long as that is the same, only who has it now may have changed anything."""
+        with self.transaction() as session:
+            return (
+                session.scalar(
+                    select(LaneTurnRow.turn).where(
+                        LaneTurnRow.service == service, LaneTurnRow.environment == environment
+                    )
+                )
+                or 0
+            )
 
     def lane_release(self, service: str, environment: str, run_id: str) -> bool:
         """Lets the lane go if this run holds it; harmless otherwise. Gives whether it did."""

@@ -276,3 +276,13 @@ class LaneRow(Table):
     expires_at: Mapped[datetime]
 
     __table_args__ = (CheckConstraint("expires_at > acquired_at", "order"),)
+
+
+class LaneTurnRow(Table):
+    """How often a lane was taken, by whomever."""
+
+    __tablename__ = "lane_turns"
+
+    service: Mapped[str] = mapped_column(primary_key=True)
+    environment: Mapped[str] = mapped_column(primary_key=True)
+    turn: Mapped[int] = mapped_column(BigInteger)

@@ -227,6 +227,20 @@ class Run(Checked):
     by = "deploy.infra"
 
 
+class Asked(Given):
+    """What a database told before the release had the lane.
+
+    :param told: by the migrations toolbox, as it is. :param turn: how often the lane had been taken then.
+    :param at: when it was asked, in seconds since 1970.
+    """
+
+    by = "asked"
+
+    told: dict[str, Any]
+    turn: int
+    at: float
+
+
 class Pending(Given):
     """What the database lacks of the changelog, as the migrations toolbox tells.
 

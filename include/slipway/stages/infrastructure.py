@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from slipway.stages import config, connections, xcom
 from slipway.stages.config import CONFIG
 from slipway.stages.container import toolbox
 from slipway.stages.deploy import DEPLOY
+from slipway.stages.pod import packed
 from slipway.stages.stage import CLUSTER, Branch, Pod, Run
 
 if TYPE_CHECKING:
@@ -59,17 +58,6 @@ def _skip(run: Run, wanted: Known | None) -> bool:
     infra = run.take(given.Configured).infra
     run.world.ledger().update(run.run_id, **({"infra_hash": infra} if infra else {}))
     return False
-
-
-def packed(files: Mapping[str, bytes]) -> bytes:
-    """Give files as a compressed tar, the same bytes for the same files but for the time in its head."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as tar:
-        for path, content in sorted(files.items()):
-            info = tarfile.TarInfo(path)
-            info.size, info.mode = len(content), 0o644
-            tar.addfile(info, io.BytesIO(content))
-    return out.getvalue()
 
 
 def variables(service: Service, secret: Mapping[str, Any]) -> str:

@@ -6,18 +6,21 @@ findings of its lint stand, and what the ledger remembers.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from slipway.errors import PolicyFailed
+from airflow.sdk import get_current_context
+
+from slipway.errors import PolicyFailed, SlipwayError
 from slipway.release import Changeset, Outcome, evidence_key, given, linted
 from slipway.release.schema import CONTRACT, EXPAND
-from slipway.stages import connections, xcom
+from slipway.stages import connections, lanes, xcom
 from slipway.stages.container import toolbox
-from slipway.stages.image import PUSHED
-from slipway.stages.pod import ReleasePod
+from slipway.stages.pod import ReleasePod, packed
 from slipway.stages.queue import is_release
 
 if TYPE_CHECKING:
@@ -34,6 +37,15 @@ TOLD = (
     *("callbacks", "callbacks_due", "left_out", "left_out_count", "baseline"),
 )
 """What the plan is made of, of all that the toolbox tells."""
+
+ASKED_BY = "deploy.pending"
+"""Whose evidence the answers are."""
+
+ASKED_FOR_S = 600
+"""Seconds for which an answer counts that was given before the lane was taken: others than releases may change a schema, too."""
+
+AHEAD_S = 30
+"""Seconds that the pod which asks ahead may wait for its node and image: it spares no more."""
 
 ANSWERS = 16
 """How many of the answers about a database are offered to a pod that asks it again: two would do but for a way back."""
@@ -66,8 +78,16 @@ def chosen(plan: Migrations) -> list[str]:
     ]
 
 
+def changelog(service: Service, root: str) -> dict[str, bytes]:
+    """Give the changelog's folder as it is in the commit, packed."""
+    commit = xcom.take(get_current_context()["ti"], given.Accepted).commit
+    repository = connections.Outside().repository(service.source)
+    repository.fetch(commit)
+    return {"changelog.tgz": packed(repository.files(commit, root))}
+
+
 class MigrationPod(ReleasePod):
-    """Runs the migrations toolbox beside the database, with credentials leased for it and the changelog of the pushed image.
+    """Runs the migrations toolbox beside the database, with credentials leased for it and the changelog of the commit.
 
     :param phase: `expand`, `contract` or `all`; None only asks.
     """
@@ -78,7 +98,8 @@ class MigrationPod(ReleasePod):
         self.plan: Migrations = plan
         self.phase = phase
         root = PurePosixPath(plan.changelog).parts[0]
-        command = ["slipway-migrations", "update" if phase else "status"]
+        unpack = 'tar -xzf /files/changelog.tgz -C /work && exec "$@"'
+        command = ["sh", "-euc", unpack, "sh", "slipway-migrations", "update" if phase else "status"]
         command += ["--engine", plan.engine, "--changelog", plan.changelog]
         command += ["--statement-timeout-s", str(max(1, plan.timeout_s - STATEMENT_MARGIN_S))]
         command += chosen(plan)
@@ -94,7 +115,7 @@ class MigrationPod(ReleasePod):
             image=toolbox("toolbox-migrations"),
             command=command,
             environment=environment,
-            init={"image": PUSHED, "command": ["cp", "-r", f"/app/{root}", "/work/"]},
+            files=partial(changelog, service, root),
             role=plan.credentials,
             database=plan.database,
             timeout_s=plan.timeout_s,
@@ -113,7 +134,23 @@ class PendingPod(MigrationPod):
     """Asks the database what of the changelog it lacks; what its lint finds must be waived in the catalog.
 
     An answer is kept as evidence by what it was made of, so that the pod need not work it out again where that has not changed.
+    What it told before this release had the lane counts if nobody else had the lane meanwhile.
     """
+
+    def result(self, context: Context) -> given.Pending:
+        """Give what the database lacks: as it told already, or it is asked."""
+        lanes.held(context)
+        asked = xcom.find(context["ti"], given.Asked)
+        if asked is None or not self._holds(asked, context):
+            return self.ended(context, self.told(context))
+        self.begins(context)
+        print("it was asked before this run had the lane, which nobody else has had since")
+        return self.ended(context, asked.told)
+
+    def _holds(self, asked: given.Asked, context: Context) -> bool:
+        """Tell whether the answer is still one: nobody has had the lane since, and nobody wants it to be asked again."""
+        is_first = context["ti"].try_number == 1
+        return is_first and turn(context) == asked.turn + 1 and time.time() - asked.at < ASKED_FOR_S
 
     def begins(self, context: Context) -> None:
         """Say which answers are known."""
@@ -124,7 +161,7 @@ class PendingPod(MigrationPod):
             [*self.manifest["spec"]["containers"][0]["command"], self.late_environment.get("CONTEXTS", "")],
         )
         if not context["params"].get("fresh"):
-            newest = connections.ledger().latest_evidence(self.task_id, self._subject, ANSWERS)
+            newest = connections.ledger().latest_evidence(ASKED_BY, self._subject, ANSWERS)
             self.late_environment["KNOWN"] = " ".join(one.report["of"] for one in newest)
 
     def ended(self, context: Context, told: Any) -> given.Pending:
@@ -139,7 +176,7 @@ class PendingPod(MigrationPod):
         pending = self._judged(context, found)
         if found.get("of") and is_release(context):
             run_id = context["dag_run"].run_id
-            ledger.record_evidence(key, self.task_id, Outcome.PASSED, run_id, self._subject, 0, report=found)
+            ledger.record_evidence(key, ASKED_BY, Outcome.PASSED, run_id, self._subject, 0, report=found)
         return pending
 
     def _judged(self, context: Context, found: dict[str, Any]) -> given.Pending:
@@ -169,6 +206,38 @@ class PendingPod(MigrationPod):
                 lines=[*verdict.refused[1:], *([f"… and {more} more"] if more > 0 else [])],
             )
         return given.Pending(**{key: found[key] for key in TOLD}, waived=verdict.waived)
+
+
+class AskPod(PendingPod):
+    """Asks the database before the release has the lane, beside the image: to spare the time in the lane.
+
+    It decides nothing: where it cannot ask, :class:`PendingPod` does.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.startup_timeout_s = min(self.startup_timeout_s, AHEAD_S)
+
+    def result(self, context: Context) -> given.Asked | None:  # type: ignore[override]
+        """Give what the database tells; None if it tells nothing now."""
+        ledger, environment = connections.ledger(), connections.platform().environment
+        before, at = turn(context), time.time()
+        if holder := ledger.lane_holder(context["params"]["service"], environment):
+            print(
+                f"{holder.run_id} has the lane, and may change the database: it is asked when this run has it"
+            )
+            return None
+        try:
+            told = self.told(context)
+        except SlipwayError as e:
+            print(f"{e}\n\nit is asked again in the lane")
+            return None
+        return given.Asked(told=told, turn=before, at=at) if told else None
+
+
+def turn(context: Context) -> int:
+    """Give how often the lane of this run's service was taken."""
+    return connections.ledger().lane_turn(context["params"]["service"], connections.platform().environment)
 
 
 class UpdatePod(MigrationPod):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from slipway.adapters import cluster
+from slipway.errors import PolicyFailed
 from slipway.stages import connections, lanes, leases, links, xcom
 from slipway.stages.container import RUN
 from slipway.stages.image import PUSHED
@@ -20,6 +23,21 @@ if TYPE_CHECKING:
     from slipway.catalog import Service
     from slipway.release.given import Given
     from slipway.stages.pod_run import RunningPod
+
+
+FILES_LIMIT = 1_000_000
+"""Bytes of what a pod gets in /files: a ConfigMap has room for 1 MiB (Kubernetes' documentation of ConfigMaps)."""
+
+
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """Give files as a compressed tar, the same bytes for the same files but for the time in its head."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for path, content in sorted(files.items()):
+            info = tarfile.TarInfo(path)
+            info.size, info.mode = len(content), 0o644
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
 
 
 class ReleasePod(BaseOperator):
@@ -146,10 +164,21 @@ class ReleasePod(BaseOperator):
         :raises AirflowFailException: if its container ends with 1, or it is the service's own and ends with another.
         :raises AirflowException: if it ends otherwise.
         """
+        with recorded(context):
+            # by hand: the operator's own do_xcom_push would put a sidecar into the pod for it
+            if (result := self.result(context)) is not None:
+                xcom.give(context["ti"], result)
+
+    def result(self, context: Context) -> Given | None:
+        """Give the task's result."""
+        lanes.held(context)
+        return self.ended(context, self.told(context))
+
+    def told(self, context: Context) -> Any:
+        """Run the pod to its end, and give what it told."""
         from slipway.stages.pod_run import RunningPod
 
-        with recorded(context), ExitStack() as given_back:
-            lanes.held(context)
+        with ExitStack() as given_back:
             self._provide(context, given_back)
             self.begins(context)
             if self.neighbours:
@@ -157,10 +186,7 @@ class ReleasePod(BaseOperator):
                     cluster.running_pods(connections.cluster(), self.namespace)
                 )
             self._pod = RunningPod(declared=self)
-            told = self._pod.run(context, self.ended_badly)
-            # by hand: the operator's own do_xcom_push would put a sidecar into the pod for it
-            if (result := self.ended(context, told)) is not None:
-                xcom.give(context["ti"], result)
+            return self._pod.run(context, self.ended_badly)
 
     def on_kill(self) -> None:
         """Delete the pod, too."""
@@ -199,7 +225,13 @@ class ReleasePod(BaseOperator):
         namespace, run_id = self.namespace, context["dag_run"].run_id
         labels = {"app.kubernetes.io/part-of": self.service_name, "slipway/purpose": "release"}
         if self.files:
-            name = self.own_name
+            name, files = self.own_name, self.files()
+            if (size := sum(map(len, files.values()))) > FILES_LIMIT:
+                raise PolicyFailed(
+                    f"{' and '.join(files)} of {self.task_id} have {size} bytes, packed, and a pod can be given {FILES_LIMIT}",
+                    code="pod.files-too-large",
+                    remedy="take out of that folder what the pod does not read",
+                )
             given_back.callback(
                 leases.as_far_as_possible,
                 cluster.delete,
@@ -212,7 +244,7 @@ class ReleasePod(BaseOperator):
                 connections.cluster(),
                 namespace,
                 name,
-                self.files(),
+                files,
                 labels=labels,
                 annotations={leases.RUN: run_id},
             )

@@ -30,6 +30,20 @@ def test_lane_has_one_holder_until_it_lets_go(ledger: Ledger, begin: Callable[..
     assert ledger.lane_acquire("svc", "staging", second, 60) is None
 
 
+def test_turns_of_a_lane_are_counted_and_keeping_it_is_none(
+    ledger: Ledger, begin: Callable[..., str]
+) -> None:
+    first, second = begin(A), begin(B)
+    assert ledger.lane_turn("turns", "staging") == 0
+    for run in (first, first, second):  # the second one does not get it
+        ledger.lane_acquire("turns", "staging", run, 60)
+    assert ledger.lane_turn("turns", "staging") == 1
+    ledger.lane_release("turns", "staging", first)
+    assert ledger.lane_turn("turns", "staging") == 1
+    ledger.lane_acquire("turns", "staging", second, 60)
+    assert (ledger.lane_turn("turns", "staging"), ledger.lane_turn("turns", "production")) == (2, 0)
+
+
 def test_expired_lane_is_anybodys_and_cannot_be_renewed(ledger: Ledger, begin: Callable[..., str]) -> None:
     first, second = begin(A), begin(B)
     ledger.lane_acquire("svc", "staging", first, 0.05)
