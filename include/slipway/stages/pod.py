@@ -46,7 +46,6 @@ class ReleasePod(BaseOperator):
     While a DAG file is parsed this is all there is of it. The provider's KubernetesPodOperator, which takes longer to import than
     all of the DAG to parse, is made of it when the task runs.
 
-    :param init: a container that runs before: ``{"image": …, "command": […]}``; shares ``/work`` with the pod's own.
     :param secrets: gives files for /run/slipway, asked for when the task runs. They are in a Secret that the pod owns.
     :param role: role of Vault's database engine: the pod gets credentials of it as /run/slipway/database.json, leased for
         as long as the task works.
@@ -69,7 +68,6 @@ class ReleasePod(BaseOperator):
         image: str,
         command: Sequence[str],
         timeout_s: float,
-        init: dict[str, Any] | None = None,
         secrets: Callable[[], Mapping[str, str]] | None = None,
         role: str | None = None,
         database: str | None = None,
@@ -141,16 +139,6 @@ class ReleasePod(BaseOperator):
         }
         if account:
             spec["serviceAccountName"] = account
-        if init:
-            spec["initContainers"] = [
-                {
-                    "name": "init",
-                    "volumeMounts": [{"name": "work", "mountPath": "/work"}],
-                    "securityContext": restricted,
-                    "resources": resources,
-                    **init,
-                }
-            ]
         self.manifest: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "Pod",

@@ -191,13 +191,6 @@ class RunningPod(KubernetesPodOperator):
                 remedy=ended.cause.remedy,
                 lines=lines,
             )
-        if why := failed_before(pod):
-            return PolicyFailed(
-                f"{self.task_id}: the image does not give what is asked of it: {why}",
-                code="pod.changelog-not-copied",
-                remedy="see that the Dockerfile puts the migrations into the image, and leaves it `cp`",
-                lines=lines,
-            )
         return verdict(
             self.task_id, self._terminated(), lines, is_service=self.declared.is_service
         ) or Transient(
@@ -206,17 +199,6 @@ class RunningPod(KubernetesPodOperator):
 
 
 _ENDED_FROM_OUTSIDE = (137, 143)  # by SIGKILL or SIGTERM: a node that goes away, a pod that is deleted
-
-
-def failed_before(pod: Any) -> str | None:
-    """Give how the container that ran before a pod's own failed: its image is the service's. None if it did not."""
-    statuses = pod.status.init_container_statuses if pod else None
-    for one in statuses or []:
-        ended = one.state.terminated if one.state else None
-        if ended and ended.exit_code not in (0, *_ENDED_FROM_OUTSIDE):
-            said = str(ended.message or "").strip().splitlines()
-            return f"container {one.name} ended with {ended.exit_code}" + (f": {said[-1]}" if said else "")
-    return None
 
 
 def told(message: str | None) -> Any:

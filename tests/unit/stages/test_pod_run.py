@@ -18,7 +18,7 @@ from slipway.errors import Permanent, PolicyFailed, Transient
 from slipway.stages import pod_run
 from slipway.stages.image import PUSHED
 from slipway.stages.pod import ReleasePod
-from slipway.stages.pod_run import RunningPod, failed_before, told, verdict
+from slipway.stages.pod_run import RunningPod, told, verdict
 
 LINES = ["smoke test of http://x", "FAILED version: found 200"]
 
@@ -181,27 +181,6 @@ def test_pod_that_the_cluster_ends_is_not_the_services_fault_unless_it_went_over
         seen("Failed", container=killed, reason="Evicted", message='volume "tmp" exceeds the limit')
     )
     assert isinstance(over, PolicyFailed)
-
-
-@pytest.mark.parametrize(
-    ("code", "message", "says"),
-    [
-        (1, None, "container init ended with 1"),
-        (128, "runc:\nexec: cp: not found", "container init ended with 128: exec: cp: not found"),
-        (0, None, None),
-        (137, None, None),
-        (143, None, None),
-    ],
-)
-def test_what_the_image_does_before_is_its_fault_unless_it_was_ended_from_outside(
-    code: int, message: str | None, says: str | None
-) -> None:
-    terminated = SimpleNamespace(exit_code=code, message=message)
-    init = SimpleNamespace(name="init", state=SimpleNamespace(terminated=terminated))
-    assert failed_before(SimpleNamespace(status=SimpleNamespace(init_container_statuses=[init]))) == says
-    waiting = SimpleNamespace(name="init", state=SimpleNamespace(terminated=None))
-    assert failed_before(SimpleNamespace(status=SimpleNamespace(init_container_statuses=[waiting]))) is None
-    assert failed_before(None) is None
 
 
 @pytest.mark.parametrize(
