@@ -5,6 +5,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect, text
 
+import slipway.ledger.deliveries
 import slipway.ledger.findings
 import slipway.ledger.refreshes
 import slipway.ledger.reports  # noqa: F401 - their tables belong to the schema

@@ -3,16 +3,16 @@
 from alembic import op
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0015"
 
 
 def upgrade() -> None:
     """Plain SQL: what a migration did must not change when the models do."""
     op.execute("""
-        CREATE TABLE lane_turns (
-            service varchar NOT NULL,
-            environment varchar NOT NULL,
+        CREATE TABLE IF NOT EXISTS lane_turns (
+            service text NOT NULL,
+            environment text NOT NULL,
             turn bigint NOT NULL,
-            PRIMARY KEY (service, environment)
+            CONSTRAINT lane_turns_pkey PRIMARY KEY (service, environment)
         );
     """)
