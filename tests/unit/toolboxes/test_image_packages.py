@@ -132,6 +132,7 @@ VERSIONS = st.builds("{}{}{}".format, st.sampled_from(["", "0:", "1:"]), st.samp
 @pytest.mark.skipif(not shutil.which("dpkg"), reason="dpkg is Debian's")
 @given(st.lists(VERSIONS, min_size=2, max_size=2))
 @example(["1.0", "1.0~rc1"])
+@example(["0", "0~"])
 @example(["1.0-0", "1.0"])
 @example(["1.0-1", "1.0-1+b1"])
 @example(["3.0.9-1", "3.0.17-1~deb12u3"])

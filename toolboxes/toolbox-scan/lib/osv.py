@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import total_ordering
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ class Debians:
     """A version of Debian's, in dpkg's order (deb-version(7)): `~` sorts before the end, letters before other signs."""
 
     FORM = re.compile(r"(?:(\d+):)?([0-9][A-Za-z0-9.+~:-]*?)(?:-([A-Za-z0-9.+~]+))?")
+    END = ((0,), 0)
 
     def __init__(self, text: str) -> None:
         match = self.FORM.fullmatch(text)
@@ -89,16 +91,22 @@ class Debians:
             ((*map(Debians._order, signs), 0), int(digits or 0))
             for signs, digits in re.findall(r"(\D*)(\d*)", text)
         ]
-        end = ((0,), 0)
-        while found and found[-1] == end:
+        while found and found[-1] == Debians.END:
             found.pop()
-        return (*found, end)
+        return tuple(found)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Debians) and self.key == other.key
 
     def __lt__(self, other: Debians) -> bool:
-        return self.key < other.key
+        if self.key[0] != other.key[0]:
+            return self.key[0] < other.key[0]
+        # the shorter goes on with its end for ever: what follows in the other may come before that
+        for mine, theirs in zip(self.key[1:], other.key[1:], strict=True):
+            for one, two in zip_longest(mine, theirs, fillvalue=self.END):
+                if one != two:
+                    return one < two
+        return False
 
     def __hash__(self) -> int:
         return hash(self.key)
