@@ -92,7 +92,7 @@ class Packages(Entry):
         return tuple(sorted({_host(address) for address in self.addresses.values()}))
 
     def environment(self) -> dict[str, str]:
-        """Give what tells pip, uv, npm and go where to ask; Maven and apt are told by files."""
+        """Give what tells pip, uv, npm, go and Maven's wrapper where to ask; Maven itself and apt are told by files."""
         found: dict[str, str] = {}
         if self.pypi:
             found |= {
@@ -107,6 +107,8 @@ class Packages(Entry):
             found |= {"NPM_CONFIG_REGISTRY": self.npm, **{f"NPM_CONFIG_{one}": "false" for one in quiet}}
         if self.go:
             found["GOPROXY"] = self.go  # its checksum database is asked through it, too
+        if self.maven:
+            found["MVNW_REPOURL"] = self.maven
         return found
 
     def maven_settings(self) -> str:

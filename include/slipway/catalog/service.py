@@ -131,13 +131,14 @@ class DependencyGate(Gate):
         return self.development == "enforce"
 
 
-Stack = Literal["python", "node", "go"]
+Stack = Literal["python", "node", "go", "java"]
 """The stacks that there are, each with a folder `toolboxes/toolbox-<stack>` and a module in `catalog.recognition`."""
 
 LOCKS: dict[str, tuple[str, str]] = {
     "python": ("requirements.txt", "requirements-dev.txt"),
     "node": ("package-lock.json", "package-lock.json"),
     "go": ("go.mod", "go.mod"),
+    "java": ("pom.xml", "pom.xml"),
 }
 """The lock files that a service of each stack has if its catalog names none: what ships, and what development needs."""
 
@@ -148,7 +149,7 @@ class Dependencies(Entry):
     runtime: RelativePath = Field(
         "requirements.txt",
         description="What the image holds. Of a tool's lock: what the project itself needs, without groups and extras. Without "
-        "a word, of `node`: `package-lock.json`; of `go`: `go.mod`.",
+        "a word, of `node`: `package-lock.json`; of `go`: `go.mod`; of `java`: `pom.xml`.",
     )
     development: RelativePath = Field(
         "requirements-dev.txt",

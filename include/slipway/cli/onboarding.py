@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 CLONE_S = 120
 OTHERS = {
-    "pom.xml": "Maven",
     "build.gradle": "Gradle",
     "build.gradle.kts": "Gradle",
     "Cargo.toml": "Rust",

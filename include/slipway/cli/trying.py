@@ -98,7 +98,8 @@ def _prepared(client: Any, service: Service, platform: Platform, folder: Path) -
     from slipway.release import sources
 
     image = platform.image(service.toolbox)
-    locks = sources.lock_files([service.source.dependencies.runtime, service.source.dependencies.development])
+    named = [service.source.dependencies.runtime, service.source.dependencies.development]
+    locks = sources.lock_files(named, listed(folder))
     read = [path.read_bytes() for one in locks if (path := folder / one).is_file()]
     dependencies = f"slipway-deps-try-{sources.dependencies_key(image, read, platform.packages)}"
     source = f"slipway-src-try-{uuid.uuid4().hex}"
@@ -122,9 +123,8 @@ def _account(platform: Platform) -> tuple[str, str] | tuple[()]:
     return ("pull", credential("registry-pull")) if credential_path("registry-pull").is_file() else ()
 
 
-@contextmanager
-def packed(folder: Path) -> Iterator[IO[bytes]]:
-    """Give what git would commit of a working copy, as a tar.
+def listed(folder: Path) -> list[str]:
+    """Give the paths of what git would commit of a working copy, sorted.
 
     :raises CatalogError: if the folder is no working copy.
     """
@@ -143,16 +143,25 @@ def packed(folder: Path) -> Iterator[IO[bytes]]:
         "--deduplicate",
     ]
     try:
-        listed = run(asked, timeout_s=60, keep=50_000_000)
+        found = run(asked, timeout_s=60, keep=50_000_000)
     except SlipwayError as error:
         raise CatalogError(
             f"{folder.resolve()} is no working copy of git: {error.message}",
             code="try.no-working-copy",
             remedy="Clone the service's repository, and name the folder by --folder.",
         ) from error
+    return sorted(filter(None, found.decode(errors="surrogateescape").split("\0")))
+
+
+@contextmanager
+def packed(folder: Path) -> Iterator[IO[bytes]]:
+    """Give what git would commit of a working copy, as a tar.
+
+    :raises CatalogError: if the folder is no working copy.
+    """
     with tempfile.TemporaryFile() as spool:
         with tarfile.open(fileobj=spool, mode="w") as tar:
-            for name in sorted(filter(None, listed.decode(errors="surrogateescape").split("\0"))):
+            for name in listed(folder):
                 path = folder / name
                 if not path.is_symlink() and not path.is_file():
                     continue  # deleted, or a submodule

@@ -394,20 +394,30 @@ _NODE = (("package.json", True), (".nvmrc", False), (".node-version", False))
 _BESIDE = {
     "poetry.lock": (("pyproject.toml", True),),
     "go.mod": (("go.sum", False), ("vendor/modules.txt", False)),
+    "pom.xml": (
+        (".mvn/wrapper/maven-wrapper.properties", False),
+        (".mvn/extensions.xml", False),
+        (".mvn/maven.config", False),
+    ),
     **dict.fromkeys(("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock"), _NODE),
 }
 """What is read beside a lock, by its name, and whether it has to be there: which package is for what, and what runs it."""
 
 
-def lock_files(locks: Iterable[str]) -> dict[str, bool]:
-    """Give the files that locks are read from, and whether each has to be there."""
-    found: dict[str, bool] = {}
+def lock_files(locks: Iterable[str], paths: Iterable[str] = ()) -> dict[str, bool]:
+    """Give the files that locks are read from, and whether each has to be there.
+
+    :param paths: all files of the tree: the modules of a Maven project have poms of their own.
+    """
+    locks, found = [*locks], dict[str, bool]()
     for one in locks:
         path = PurePosixPath(one)
         found |= {
             one: True,
             **{str(path.parent / name): needed for name, needed in _BESIDE.get(path.name, ())},
         }
+    if "pom.xml" in locks:
+        found |= dict.fromkeys(sorted(one for one in paths if one.endswith("/pom.xml")), True)
     return found
 
 

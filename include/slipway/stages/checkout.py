@@ -34,7 +34,10 @@ def workspace(world: World, service: Service, hash_: str, images: Mapping[str, s
     # gates find these in a folder, where links are followed, and others in git or in the image: it must be the same file
     sources.refuse([one for path in _read(service) if (one := sources.through_link(path, links))])
     sources.refuse(sources.below(changelog, entries) if changelog else [])
-    locks = [_lock(repository, commit.hash, *one) for one in sources.lock_files(_locks(service)).items()]
+    paths = [one.path for one in entries]
+    locks = [
+        _lock(repository, commit.hash, *one) for one in sources.lock_files(_locks(service), paths).items()
+    ]
     image, engine = images.get(service.toolbox) or world.platform().image(service.toolbox), world.engine()
     key = sources.dependencies_key(image, locks, world.platform().packages)
     engine.ensure_image(image)

@@ -385,7 +385,35 @@ func a(db *sql.DB, w http.ResponseWriter, r *http.Request) {
 }
 """,
     "web/broken.ts": "const a = (((;\nfunction { x \n",
-    "A.java": "class A {}\n",
+    "shop/Bad.java": """package shop;
+
+import java.io.*;
+import java.security.MessageDigest;
+import java.sql.*;
+import java.util.Random;
+import javax.servlet.http.*;
+
+class Bad extends HttpServlet {
+    protected void doGet(HttpServletRequest r, HttpServletResponse a) throws Exception {
+        Statement s = db.createStatement();
+        s.executeQuery("SELECT * FROM t WHERE id = " + r.getParameter("id"));
+        s.executeUpdate(String.format("DELETE FROM t WHERE id = %s", r.getParameter("id")));
+        String q = "SELECT * FROM t WHERE id = '" + r.getParameter("id") + "'";
+        s.executeQuery(q);
+        new ProcessBuilder("sh", "-c", r.getParameter("c")).start();
+        Object o = new ObjectInputStream(r.getInputStream()).readObject();
+        MessageDigest.getInstance("MD5");
+        String token = "t" + new Random().nextLong();
+        new File("/data", r.getParameter("name"));
+        a.getWriter().println("<p>" + r.getParameter("n"));
+        engine.eval(r.getParameter("code"));
+        client.setHostnameVerifier((host, session) -> true);
+        db.prepareStatement("SELECT * FROM t WHERE id = ?");
+        new ProcessBuilder("sh", "-c", "ls").start();
+    }
+}
+""",
+    "A.kt": "class A\n",
 }
 LOCK = ["requirements.txt"]
 SCAN = [
@@ -427,11 +455,25 @@ SCAN = [
     ),
     Case(
         "sast",
-        "faults in TypeScript and Go, and what no scanner reads",
+        "faults in TypeScript, Go and Java, and what no scanner reads",
         FAILED,
         OTHER_LANGUAGES,
         [
-            "A.java: no-scanner",
+            "A.kt: no-scanner",
+            *(
+                f"shop/Bad.java:{line}: semgrep.java-{rule}"
+                for line, rule in (
+                    *((line, "sql-from-string") for line in (12, 13, 15)),
+                    (16, "shell-command"),
+                    (17, "deserialized"),
+                    (18, "weak-hash"),
+                    (19, "weak-secret"),
+                    (20, "path-from-input"),
+                    (21, "answer-with-input"),
+                    (22, "code-from-input"),
+                    (23, "tls-not-verified"),
+                )
+            ),
             "web/broken.ts: unread-code",
             *(
                 f"tool/bad.go:{line}: semgrep.go-{rule}"
@@ -461,7 +503,7 @@ SCAN = [
                 )
             ),
         ],
-        hides=["bad.ts:17", "bad.ts:18", "bad.go:28", "bad.go:29"],
+        hides=["bad.ts:17", "bad.ts:18", "bad.go:28", "bad.go:29", "Bad.java:24", "Bad.java:25"],
     ),
     Case(
         "sast",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from slipway.catalog import catalog_directory, load_service
 from slipway.catalog.recognition import STACKS, Files, Guess, entry, node, recognised
+from slipway.catalog.recognition.java import java
 from slipway.catalog.service import LOCKS, Stack
 from slipway.release.sources import lock_files
 from slipway.toolboxes.recipes import FOLDER
@@ -127,3 +128,61 @@ def test_what_a_lock_is_read_with_counts_and_some_of_it_may_be_missing() -> None
         "a/.nvmrc": False,
         "a/.node-version": False,
     }
+
+
+POM = """<project><groupId>com.example</groupId><artifactId>shop</artifactId><version>1.0</version>
+<dependencies><dependency><artifactId>springdoc-openapi-starter-webmvc-ui</artifactId></dependency></dependencies>
+<build><plugins><plugin><artifactId>maven-failsafe-plugin</artifactId></plugin>
+<plugin><artifactId>maven-checkstyle-plugin</artifactId></plugin></plugins></build></project>"""
+JAVA = {
+    "pom.xml": POM,
+    "src/test/java/a/SumTest.java": "",
+    "src/test/java/a/ShopIT.java": "",
+    "compose.yaml": "services:\n  db:\n    image: postgres:16\n",
+    "Dockerfile": "FROM eclipse-temurin:17-jre\nEXPOSE 8081\n",
+}
+
+
+def java_values(files: dict[str, str]) -> dict[str, Any]:
+    found = java(Files(files), TODAY)
+    assert not found.open
+    return {word: one.value for word, one in found.known.items()}
+
+
+def test_usual_maven_project_needs_no_command() -> None:
+    assert java_values(JAVA) == {
+        "stack": "java",
+        "build.lint": {},
+        "build.analyze": {"left_out": "the compiler checks types; nothing else is configured"},
+        "test.unit": {},
+        "test.integration": {"database": True},
+        "scan.dynamic.command": ["java", "-jar", "target/shop-1.0.jar"],
+        "scan.dynamic.openapi": "/v3/api-docs",
+        "scan.dynamic.port": 8081,
+        "scan.dynamic.database": True,
+    }
+
+
+def test_maven_project_without_tests_or_checks_has_its_stages_left_out() -> None:
+    found = java_values({"pom.xml": "<project/>"})
+    assert all(
+        "left_out" in found[word] for word in ("build.lint", "build.analyze", "test.unit", "test.integration")
+    )
+    assert found["scan.dynamic.policy"] == "off"
+
+
+@given(st.dictionaries(st.sampled_from(sorted(JAVA)), st.text(max_size=80)))
+def test_whatever_a_maven_repository_holds_it_is_looked_into(files: dict[str, str]) -> None:
+    java(Files(files), TODAY)
+
+
+def test_poms_of_modules_are_part_of_the_lock() -> None:
+    found = lock_files(["pom.xml", "pom.xml"], ["pom.xml", "web/pom.xml", "core/pom.xml", "pom.xml.bak"])
+    assert [*found] == [
+        "pom.xml",
+        ".mvn/wrapper/maven-wrapper.properties",
+        ".mvn/extensions.xml",
+        ".mvn/maven.config",
+        "core/pom.xml",
+        "web/pom.xml",
+    ]

@@ -11,7 +11,9 @@ sys.path += [
         "shared/stack",
         "toolbox-python/lib",
         "toolbox-node/lib",
+        "shared/maven",
         "toolbox-go/lib",
+        "toolbox-java/lib",
         "toolbox-scan/lib",
         "toolbox-migrations/lib",
     )

@@ -101,6 +101,7 @@ def test_purls_are_as_their_specification_says() -> None:
         ("a.d.ts", "", ".ts"),
         ("a.tsx", "", ".tsx"),
         ("a.go", "", ".go"),
+        ("A.java", "", ".java"),
         ("tool", "#!/usr/bin/env node\n", ".js"),
         ("a.py", "", None),
         ("a.txt", "", None),
@@ -111,7 +112,7 @@ def test_language_is_told_by_name_or_first_line(name: str, text: str, suffix: st
 
 
 def test_language_without_a_scanner_is_named() -> None:
-    assert languages.unknown("src/A.java") == "Java"
+    assert languages.unknown("src/A.kt") == "Kotlin"
     assert languages.unknown("a.go") is None
 
 

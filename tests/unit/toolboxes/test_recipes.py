@@ -37,11 +37,15 @@ def test_what_tools_leave_in_a_checkout_is_no_part_of_the_key(folder: Path) -> N
     ("file", "changed"),
     [
         ("toolbox-scan/bin/sast", {"toolbox-scan"}),
-        ("shared/gate/gate.py", {"toolbox-scan", "toolbox-python", "toolbox-node", "toolbox-go"}),
+        (
+            "shared/gate/gate.py",
+            {"toolbox-scan", "toolbox-python", "toolbox-node", "toolbox-go", "toolbox-java"},
+        ),
         (
             "base-python/Dockerfile",
             IMAGES
-            - {"base-debian", "package-proxy", "library-debian", "library-python", "library-python-full"},
+            - {"base-debian", "package-proxy", "library-debian", "library-python", "library-python-full"}
+            - {"library-temurin-jre", "library-temurin", "library-maven"},
         ),
         ("base-debian/Dockerfile", IMAGES),
         ("shared/build/apt-install", IMAGES - {"base-debian"}),

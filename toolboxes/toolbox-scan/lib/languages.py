@@ -16,11 +16,11 @@ SUFFIXES = {
     **dict.fromkeys((".ts", ".mts", ".cts"), ".ts"),
     ".tsx": ".tsx",
     ".go": ".go",
+    ".java": ".java",
 }
 """Names of files, and those by which semgrep knows the same languages."""
 
 UNKNOWN = {
-    ".java": "Java",
     ".kt": "Kotlin",
     ".scala": "Scala",
     ".groovy": "Groovy",

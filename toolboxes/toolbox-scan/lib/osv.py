@@ -24,6 +24,7 @@ from typing import Any
 from cvss import CVSS2, CVSS3, CVSS4
 from cvss.exceptions import CVSSError
 from gate import CannotEvaluate
+from maven_versions import MavenVersion
 from packaging.version import Version
 
 FOLDER = Path("/opt/slipway/advisories")
@@ -131,12 +132,13 @@ class Ecosystem:
     by_release: bool = False
 
 
-PYPI, NPM, GO, DEBIAN = "PyPI", "npm", "Go", "Debian"
+PYPI, NPM, GO, DEBIAN, MAVEN = "PyPI", "npm", "Go", "Debian", "Maven"
 ECOSYSTEMS = {
     PYPI: Ecosystem(PYPI, "pypi.jsonl", "metadata.json", Version, normalised, "0.dev0"),
     NPM: Ecosystem(NPM, "npm.jsonl", "npm.json", Semantic),
     GO: Ecosystem(GO, "go.jsonl", "go.json", Semantic),
     DEBIAN: Ecosystem(DEBIAN, "debian.jsonl", "debian.json", Debians, least="0~", by_release=True),
+    MAVEN: Ecosystem(MAVEN, "maven.jsonl", "maven.json", MavenVersion, least="0-alpha"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -11,6 +12,7 @@ import gate
 import go_locks
 import npm_locks
 import osv
+import poms
 
 REPLACE = "no fixed version is known: replace it"
 
@@ -28,13 +30,14 @@ class Package:
     @property
     def purl(self) -> str:
         """Its package URL (https://github.com/package-url/purl-spec)."""
-        kind = {osv.NPM: "npm", osv.GO: "golang"}[self.ecosystem]
-        return f"pkg:{kind}/{quote(self.name, safe='/')}@{quote(self.version, safe='')}"
+        kind = {osv.NPM: "npm", osv.GO: "golang", osv.MAVEN: "maven"}[self.ecosystem]
+        name = self.name.replace(":", "/") if self.ecosystem == osv.MAVEN else self.name
+        return f"pkg:{kind}/{quote(name, safe='/')}@{quote(self.version, safe='')}"
 
 
 def known(name: str) -> bool:
     """Whether a path is that of a lock that is read here."""
-    return npm_locks.known(name) or PurePosixPath(name).name == "go.mod"
+    return npm_locks.known(name) or PurePosixPath(name).name in ("go.mod", poms.NAME)
 
 
 def read(name: str) -> tuple[list[Package], list[gate.Finding]]:
@@ -42,6 +45,8 @@ def read(name: str) -> tuple[list[Package], list[gate.Finding]]:
     path = gate.inside(name)
     if not path.is_file():
         raise gate.Failed(f"{name} is missing: the catalog names it as a lock of dependencies")
+    if path.name == poms.NAME:
+        return _of_maven(), []
     text = path.read_text(encoding="utf-8", errors="replace")
     if npm_locks.known(name):
         found, wrong = npm_locks.read(name, text)
@@ -53,6 +58,18 @@ def read(name: str) -> tuple[list[Package], list[gate.Finding]]:
     return [
         Package(osv.GO, one.name, one.version.removeprefix("v"), True, one.line) for one in modules
     ], wrong
+
+
+def _of_maven() -> list[Package]:
+    """The packages that Maven has resolved for the poms: a pom names its own dependencies only, not theirs."""
+    listed = gate.DEPS / "packages.json"
+    try:
+        told = json.loads(listed.read_text(encoding="utf-8"))
+        return [Package(osv.MAVEN, one["name"], one["version"], one["ships"]) for one in told]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise gate.CannotEvaluate(
+            f"{listed} is not as fetch-dependencies leaves it ({type(error).__name__}): the dependencies' volume is another's"
+        ) from error
 
 
 def check(name: str) -> gate.Verdict:

@@ -8,6 +8,7 @@ from datetime import date
 
 from slipway.catalog.recognition.findings import Files, Found, Guess
 from slipway.catalog.recognition.go import go
+from slipway.catalog.recognition.java import java
 from slipway.catalog.recognition.node import node
 from slipway.catalog.recognition.python import python
 from slipway.catalog.service import Stack as Name
@@ -39,6 +40,7 @@ STACKS = (
     ),
     Stack("node", "Node", ("package.json",), node),
     Stack("go", "Go", ("go.mod",), go),
+    Stack("java", "Java", ("pom.xml",), java),
 )
 
 
