@@ -8,10 +8,11 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from slipway.catalog.words import (
+    AbsolutePath,
     Branch,
     CommitHash,
     DataKey,
@@ -22,6 +23,7 @@ from slipway.catalog.words import (
     LiquibaseContext,
     Name,
     Port,
+    PublicImage,
     RelativePath,
     Repository,
     ServiceName,
@@ -254,6 +256,43 @@ class Build(Entry):
     analyze: Checked = Field(default_factory=Checked, description="Types.")
 
 
+class Beside(Entry):
+    """A service in a throwaway container beside a stage, on the stage's own network, under its name there."""
+
+    image: PublicImage = Field(
+        description="Image of the platform's `base_images`, such as `redis:7` (`slipway bases list`)."
+    )
+    port: Port = Field(description="Where it listens. The stage begins once that answers.")
+    command: Command | None = Field(None, description="Argument list in place of the image's own.")
+    environment: dict[Variable, str] = Field(
+        default_factory=dict, description="Its variables. No secrets: the file is public."
+    )
+    ready: Command | None = Field(
+        None, description="Argument list that is run in it until it ends with 0, besides: then it is ready."
+    )
+    writable: Annotated[tuple[AbsolutePath, ...], Field(strict=False, max_length=8)] = Field(
+        (),
+        description="Folders that it may write to, in memory; `/tmp` always is one. The rest is read-only.",
+    )
+    timeout_s: Timeout = Field(60, description="Longest time until it is ready, in seconds.")
+
+
+RESERVED = ("database", "schema", "service", "probe")
+"""Names on a stage's network that are taken."""
+
+
+def _distinct(services: dict[str, Beside]) -> dict[str, Beside]:
+    if taken := sorted(set(services) & set(RESERVED)):
+        raise PydanticCustomError(
+            "services", "`{name}` is a name that is taken: call it by another", {"name": taken[0]}
+        )
+    return services
+
+
+Services = Annotated[dict[Name, Beside], Field(max_length=5), AfterValidator(_distinct)]
+"""What runs beside a stage, by the name that it has there."""
+
+
 class Unit(Commanded):
     """Unit tests."""
 
@@ -267,6 +306,11 @@ class Integration(Commanded):
         "tests/integration", description="Folder of the tests. None collected is a failure."
     )
     database: bool = Field(False, description="Whether a throwaway Postgres runs beside them (DATABASE_URL).")
+    services: Services = Field(
+        default_factory=dict,
+        description='What else runs beside them: `cache: {image: "redis:7", port: 6379}` is `cache:6379` there, and told by '
+        "`CACHE_HOST` and `CACHE_PORT`.",
+    )
 
 
 class Test(Entry):
@@ -305,6 +349,9 @@ class Dynamic(Gate):
     )
     database: bool = Field(
         False, description="Whether a throwaway Postgres, migrated, runs beside it (DATABASE_URL)."
+    )
+    services: Services = Field(
+        default_factory=dict, description="What else runs beside it, as beside the integration tests."
     )
 
     @model_validator(mode="after")

@@ -95,6 +95,20 @@ BaseName = Annotated[
         200,
     ),
 ]
+PublicImage = Annotated[
+    str,
+    Word(
+        r"[a-z0-9][a-z0-9._/-]*(?::[A-Za-z0-9._-]+)?",
+        "must be the name of an image of the platform's `base_images`, such as `redis:7`",
+        200,
+    ),
+]
+AbsolutePath = Annotated[
+    str,
+    Word(
+        r"(?:/[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*)+", "must be an absolute path, such as /data", 200
+    ),
+]
 StageName = Annotated[
     str,
     Word(r"[A-Za-z][A-Za-z0-9._-]*", "must be the name of a stage of the Dockerfile (`FROM … AS NAME`)", 100),

@@ -10,8 +10,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from slipway.errors import PolicyFailed
+
+if TYPE_CHECKING:
+    from slipway.catalog import Service
 
 _STAGE = re.compile(r"\s+AS\s+(\S+)\s*$", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))")
@@ -78,14 +82,36 @@ def resolved(
     for one in names:
         name = familiar(one.name)
         if (image := (given or {}).get(name) or copy_of(name, bases)) is None:
-            near = difflib.get_close_matches(name, bases, 3, 0.5) or sorted(bases)[:8]
+            legal = ", ".join(near(name, bases))
             raise PolicyFailed(
                 f"{dockerfile}:{one.line}: this platform has no copy of the image {one.name}",
                 code="image.base-unknown",
-                remedy=f"build on {', '.join(near)} (`slipway bases list` has all), or have it added to `base_images`",
+                remedy=f"build on {legal} (`slipway bases list` has all), or have it added to `base_images`",
             )
         found[one.name] = image
     return found
+
+
+def refuse_lacking(service: Service, known: Mapping[str, str]) -> None:
+    """See that the platform has each image that is to run beside a stage.
+
+    :raises PolicyFailed: for the first that it has not, with the nearest that it has.
+    """
+    stages = {"test.integration": service.test.integration, "scan.dynamic": service.scan.dynamic}
+    for stage, entry in stages.items():
+        for key, one in entry.services.items():
+            if one.image not in known:
+                raise PolicyFailed(
+                    f"{stage}.services.{key}: this platform has no image {one.image}",
+                    code="stage.image-unknown",
+                    remedy=f"take {', '.join(near(one.image, known))} (`slipway bases list` has all), or have it added to "
+                    "`base_images`",
+                )
+
+
+def near(name: str, bases: Mapping[str, str]) -> list[str]:
+    """Give the names that the platform has which come nearest to one that it has not."""
+    return difflib.get_close_matches(name, bases, 3, 0.5) or sorted(bases)[:8]
 
 
 def copy_of(name: str, bases: Mapping[str, str]) -> str | None:

@@ -61,7 +61,7 @@ def alone(service: Service, advisories_max_age_days: int, advisories_of: str = "
         *(("build", one, getattr(build, one), ()) for one in ("compile", "lint", "analyze")),
         ("test", "unit", unit, (unit.path,)),
     ]
-    if not integration.database:
+    if not integration.database and not integration.services:
         said.append(("test", "integration", integration, (integration.path,)))
     own = [
         Gate(f"{group}.{name}", stack, command(name, one, *given), one.timeout_s, one.environment)

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from slipway.errors import PolicyFailed
-from slipway.release import Outcome, gates, given, sources
+from slipway.release import Outcome, bases, gates, given, sources
 from slipway.stages import links, standing
 from slipway.stages.accept import ACCEPT
 from slipway.stages.container import toolbox
@@ -96,6 +96,7 @@ def _lock(repository: Repository, commit: str, path: str, needed: bool) -> bytes
 
 
 def _check_out(run: Run, accepted: given.Accepted) -> given.Workspace:
+    bases.refuse_lacking(run.service, accepted.bases)
     for name, image in standing.of(run.world, run.service, accepted).images.items():
         print(f"{name} is {image}")
     found = workspace(run.world, run.service, accepted.commit, accepted.images)

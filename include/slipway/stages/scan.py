@@ -90,7 +90,8 @@ DYNAMIC = Container(
     rules=lambda service: service.scan.dynamic,
     options=lambda service: {
         "network": f"container:{sidecar.network_name(SCAN.id)}-service",
-        "policy": sidecar.policy(service) + service.scan.dynamic.model_dump_json(exclude=JUDGING),
+        "policy": sidecar.policy(service, service.scan.dynamic.services)
+        + service.scan.dynamic.model_dump_json(exclude=JUDGING),
     },
 )
 

@@ -1,4 +1,4 @@
-"""Test: unit tests without network; integration tests with a throwaway Postgres on a private network."""
+"""Test: unit tests without network; integration tests with throwaway parts on a private network."""
 
 from __future__ import annotations
 
@@ -52,9 +52,10 @@ def verdict(reports: dict[str, bytes]) -> str:
 TEST = Group(id="test", title="Test", tooltip="Unit and integration tests", after=(DEPENDENCIES,), gates=True)
 
 
-def _has_database(service: Service) -> bool:
+def _has_parts(service: Service) -> bool:
+    """Tell whether something runs beside the integration tests."""
     integration = service.test.integration
-    return integration.database and integration.left_out is None
+    return bool(integration.database or integration.services) and integration.left_out is None
 
 
 def _judged(said: Commanded) -> dict[str, Any]:
@@ -65,13 +66,15 @@ def _judged(said: Commanded) -> dict[str, Any]:
 
 def _beside(service: Service) -> dict[str, Any]:
     """Give what the integration tests have beside them."""
-    if not _has_database(service):
-        return _judged(service.test.integration)
+    said = service.test.integration
+    if not _has_parts(service):
+        return _judged(said)
+    database = {"DATABASE_URL": throwaway.DATABASE_URL} if said.database else {}
     return {
-        **_judged(service.test.integration),
+        **_judged(said),
         "network": sidecar.network_name(TEST.id),
-        "environment": {"DATABASE_URL": throwaway.DATABASE_URL},
-        "policy": sidecar.policy(service),
+        "environment": {**database, **sidecar.told(said.services)},
+        "policy": sidecar.policy(service, said.services),
     }
 
 
@@ -93,5 +96,5 @@ INTEGRATION = commands.gate(
     options=_beside,
 )
 
-DATABASE = sidecar.database(INTEGRATION, wanted=_has_database)
-REMOVED = sidecar.removed(INTEGRATION, DATABASE, wanted=_has_database)
+DATABASE = sidecar.database(INTEGRATION, wanted=_has_parts)
+REMOVED = sidecar.removed(INTEGRATION, DATABASE, wanted=_has_parts)

@@ -46,11 +46,11 @@ def _service(**words: Any) -> Any:
 
 
 def test_evidence_of_a_gate_is_of_the_contexts_that_its_database_had() -> None:
-    known = sidecar.policy(_service())
+    known = sidecar.policy(_service(), {})
     assert " --contexts test" in known
-    assert sidecar.policy(_service(gate_contexts=("test", "rows"))) != known
-    assert sidecar.policy(_service(labels="!slow")) != known
-    assert sidecar.policy(_service(contexts=("other",))) == known
+    assert sidecar.policy(_service(gate_contexts=("test", "rows")), {}) != known
+    assert sidecar.policy(_service(labels="!slow"), {}) != known
+    assert sidecar.policy(_service(contexts=("other",)), {}) == known
 
 
 def test_pods_say_what_the_catalog_chose() -> None:

@@ -45,7 +45,7 @@ def test_what_tools_leave_in_a_checkout_is_no_part_of_the_key(folder: Path) -> N
             "base-python/Dockerfile",
             IMAGES
             - {"base-debian", "package-proxy", "library-debian", "library-python", "library-python-full"}
-            - {"library-temurin-jre", "library-temurin", "library-maven"},
+            - {"library-temurin-jre", "library-temurin", "library-maven", "library-redis"},
         ),
         ("base-debian/Dockerfile", IMAGES),
         ("shared/build/apt-install", IMAGES - {"base-debian"}),
