@@ -142,7 +142,7 @@ class Database(Entry):
     port: Port = 5432
 
 
-Ecosystem = Literal["PyPI", "npm", "Go", "Debian"]
+Ecosystem = Literal["PyPI", "npm", "Go", "Debian", "Maven"]
 PACKAGES = "packages"
 
 

@@ -20,6 +20,7 @@ FILES = {
     "npm": ("npm.jsonl", "npm.json"),
     "Go": ("go.jsonl", "go.json"),
     "Debian": ("debian.jsonl", "debian.json"),
+    "Maven": ("maven.jsonl", "maven.json"),
 }
 """The ecosystems that the scanner knows, by OSV's names, and its files of each: the records, and what they are."""
 
