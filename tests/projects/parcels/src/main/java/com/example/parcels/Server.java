@@ -43,7 +43,7 @@ public final class Server {
     }
 
     private static Map<String, String> version() {
-        return Map.of("commit", System.getenv().getOrDefault("GIT_COMMIT", "unknown"));
+        return Map.of("commit", System.getenv().getOrDefault("COMMIT", "unknown"));
     }
 
     private void answer(HttpExchange exchange, int status, Object body) throws IOException {
