@@ -97,9 +97,12 @@ def refuse_lacking(service: Service, known: Mapping[str, str]) -> None:
 
     :raises PolicyFailed: for the first that it has not, with the nearest that it has.
     """
-    stages = {"test.integration": service.test.integration, "scan.dynamic": service.scan.dynamic}
-    for stage, entry in stages.items():
-        for key, one in entry.services.items():
+    stages = {
+        "test.integration": service.test.integration.services,
+        "scan.dynamic": service.scan.dynamic.services,
+    }
+    for stage, services in stages.items():
+        for key, one in services.items():
             if one.image not in known:
                 raise PolicyFailed(
                     f"{stage}.services.{key}: this platform has no image {one.image}",

@@ -47,7 +47,7 @@ def _name(run: Run) -> str:
 
 def told(services: Mapping[str, Beside]) -> dict[str, str]:
     """Give the variables by which a stage finds what runs beside it."""
-    found = {}
+    found: dict[str, str] = {}
     for name, one in services.items():
         word = name.upper().replace("-", "_")
         found |= {f"{word}_HOST": name, f"{word}_PORT": str(one.port)}
