@@ -48,12 +48,27 @@ def try_(ctx: click.Context, service: str, stages: tuple[str, ...], folder: Path
     chosen = _chosen(
         entry, gates.alone(entry, platform.advisories.max_age_days, platform.advisories.of), stages
     )
+    if told := _differs(entry, folder):
+        click.echo(told, err=True)
     with _engine() as client, _prepared(client, entry, platform, folder) as (source, dependencies):
         needs = any(one.toolbox not in ("toolbox-scan", gates.SCANNER) for one in chosen)
         codes = [_fetched(client, entry, platform, source, dependencies)] if needs else []
         if not any(codes):
             codes += [_ran(client, one, platform, source, dependencies) for one in chosen]
     ctx.exit(3 if any(one not in (PASSED, FAILED) for one in codes) else max(codes))
+
+
+def _differs(service: Service, folder: Path) -> str:
+    """Give in words that the image runs another version of its language than the gates."""
+    from slipway.release import bases, runtimes
+
+    plan = service.image
+    if not (dockerfile := folder / plan.dockerfile).is_file():
+        return ""
+    text = dockerfile.read_text(encoding="utf-8", errors="replace")
+    files = {one: path.read_bytes() for one in runtimes.FILES if (path := folder / one).is_file()}
+    names = [bases.familiar(one.name) for one in bases.named(text, plan.arguments)]
+    return runtimes.told(service.stack, bases.last(text, plan.arguments, plan.target), names, files)
 
 
 def _chosen(service: Service, all_: Sequence[Gate], stages: Sequence[str]) -> list[Gate]:

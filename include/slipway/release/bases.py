@@ -45,9 +45,7 @@ def named(dockerfile: str, arguments: Mapping[str, str]) -> list[Named]:
         word, flags, rest = word.upper(), *_flags(rest.strip())
         names: list[str] = []
         if word == "ARG" and not seen_from:
-            for one in rest.split():
-                name, given, value = one.partition("=")
-                known[name] = arguments.get(name, _filled(value.strip("\"'"), known) if given else "")
+            known |= _declared(rest, known, arguments)
         elif word == "FROM":
             seen_from = True
             names = [_filled(_STAGE.sub("", rest).strip(), known)]
@@ -59,6 +57,38 @@ def named(dockerfile: str, arguments: Mapping[str, str]) -> list[Named]:
         if word == "FROM" and (stage := _STAGE.search(rest)):
             stages.add(stage[1].lower())
     return [Named(number, name) for name, number in found.items()]
+
+
+def last(dockerfile: str, arguments: Mapping[str, str], target: str | None = None) -> str | None:
+    """Give the image that the released stage stands on, through other stages, as people write it; None if that is no image.
+
+    :param target: the stage that is released; the last if none is named.
+    """
+    known: dict[str, str] = {}
+    stages: dict[str, str] = {}
+    at = ""
+    for _, line in _instructions(dockerfile):
+        word, _, rest = line.partition(" ")
+        if word.upper() == "ARG" and not stages:
+            known |= _declared(rest.strip(), known, arguments)
+        elif word.upper() == "FROM":
+            _, rest = _flags(rest.strip())
+            name = _filled(_STAGE.sub("", rest).strip(), known)
+            stage = _STAGE.search(rest)
+            at = stage[1].lower() if stage else str(len(stages))
+            stages[at] = stages.get(name.lower(), name)
+            if target and at == target.lower():
+                break
+    found = stages.get(at, "")
+    return None if not found or found == "scratch" else familiar(found)
+
+
+def _declared(rest: str, known: Mapping[str, str], arguments: Mapping[str, str]) -> dict[str, str]:
+    found = dict(known)
+    for one in rest.split():
+        name, given, value = one.partition("=")
+        found[name] = arguments.get(name, _filled(value.strip("\"'"), found) if given else "")
+    return found
 
 
 def familiar(name: str) -> str:

@@ -144,7 +144,7 @@ class Workspace(Given):
     """The commit, checked out.
 
     :param time: of the commit, in seconds since 1970. :param volume: of its sources. :param dependencies: volume of what its lock
-        files name. :param fetched: whether all of that is in it already.
+        files name. :param fetched: whether all of that is in it already. :param told: what a person should know of it.
     """
 
     by = "checkout"
@@ -155,6 +155,7 @@ class Workspace(Given):
     volume: str
     dependencies: str
     fetched: bool = False
+    told: str = ""
 
 
 class Gated(Given):

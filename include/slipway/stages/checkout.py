@@ -97,15 +97,18 @@ def _lock(repository: Repository, commit: str, path: str, needed: bool) -> bytes
 
 def _check_out(run: Run, accepted: given.Accepted) -> given.Workspace:
     bases.refuse_lacking(run.service, accepted.bases)
-    for name, image in standing.of(run.world, run.service, accepted).images.items():
+    stands = standing.of(run.world, run.service, accepted)
+    for name, image in stands.images.items():
         print(f"{name} is {image}")
+    if stands.differs:
+        print(stands.differs)
     found = workspace(run.world, run.service, accepted.commit, accepted.images)
     ledger = run.world.ledger()
     ledger.update(run.run_id, tree=found.tree)
     for name, why in run.service.left_out.items():
         print(f"{name} is left out: {why}")
         ledger.stage(run.run_id, name, Outcome.SKIPPED, 0.0, f"left out in the catalog: {why}")
-    return found
+    return found.model_copy(update={"told": stands.differs})
 
 
 CHECKOUT = Step(

@@ -52,10 +52,13 @@ class StepOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Do the step, and give what it gives as Airflow keeps it."""
-        with recorded(context):
+        with recorded(context) as ending:
             if self.step.holds_lane:
                 lanes.held(context)
-            return xcom.returned(self.step.run(run_of(context, self.step, self.service, self.flow)))
+            made = self.step.run(run_of(context, self.step, self.service, self.flow))
+            if told := getattr(made, "told", None):
+                ending.reason = told
+            return xcom.returned(made)
 
 
 class BranchOperator(BaseBranchOperator):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slipway.errors import PolicyFailed
-from slipway.release import bases
+from slipway.release import bases, runtimes
 
 if TYPE_CHECKING:
     from slipway.catalog import Service
@@ -26,11 +26,13 @@ class Standing:
 
     :param images: by digest, by the names that the Dockerfile has for them.
     :param arguments: of the build, but for those that tell the run. :param wheels: whether it takes those of the lock.
+    :param differs: in words, where gates and image run different versions of the stack's language; empty if they do not.
     """
 
     images: Mapping[str, str]
     arguments: Mapping[str, str]
     wheels: bool
+    differs: str = ""
 
     def labelled(self) -> dict[str, str]:
         """Give the images by names that hold beyond this release: what is given by BASE_PYTHON is named by its digest."""
@@ -43,7 +45,8 @@ def of(world: World, service: Service, accepted: given.Accepted) -> Standing:
     :raises PolicyFailed: if there is none, or the platform has no copy of what it names.
     """
     plan, python = service.image, accepted.images[BASE_PYTHON]
-    found = world.repository(service.source).files(accepted.commit, plan.dockerfile)
+    repository = world.repository(service.source)
+    found = repository.files(accepted.commit, plan.dockerfile)
     if plan.dockerfile not in found:
         raise PolicyFailed(
             f"{plan.dockerfile} is not in the repository",
@@ -52,9 +55,20 @@ def of(world: World, service: Service, accepted: given.Accepted) -> Standing:
         )
     wheels = {"WHEELS": WHEELS} if service.stack == "python" else {}
     arguments = {"BASE_PYTHON": python, **wheels, **plan.arguments}
-    names = bases.named(found[plan.dockerfile].decode(errors="replace"), arguments)
+    text = found[plan.dockerfile].decode(errors="replace")
+    names = bases.named(text, arguments)
     own = {bases.familiar(python): python}
     images = bases.resolved(
         plan.dockerfile, [one for one in names if one.name != WHEELS], accepted.bases, own
     )
-    return Standing(images, arguments, any(one.name == WHEELS for one in names))
+    differs = runtimes.told(
+        service.stack,
+        bases.last(text, arguments, plan.target),
+        [bases.familiar(one.name) for one in names],
+        {
+            name: content
+            for one in (runtimes.FILES if service.stack == "node" else ())
+            for name, content in repository.files(accepted.commit, one).items()
+        },
+    )
+    return Standing(images, arguments, any(one.name == WHEELS for one in names), differs)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.errors import PolicyFailed
-from slipway.release.bases import Named, familiar, named, resolved
+from slipway.release.bases import Named, familiar, last, named, resolved
 
 DOCKERFILE = """# syntax=docker/dockerfile:1
 ARG PYTHON=3.12 VARIANT
@@ -37,6 +37,14 @@ def test_every_image_is_found_once_with_its_line_and_no_stage_is() -> None:
         Named(17, "debian:bookworm-slim"),
     ]
     assert named(DOCKERFILE, {"PYTHON": "3.13"})[1] == Named(7, "python:3.13-slim")
+
+
+def test_image_below_the_released_stage_is_followed_through_other_stages() -> None:
+    text = "ARG V=1\nFROM node:$V AS build\nFROM docker.io/library/debian AS own\nFROM own AS last\nFROM scratch\n"
+    assert last(text, {}) is None
+    assert last(text, {}, "Last") == "debian:latest"
+    assert last(text, {"V": "24"}, "build") == "node:24"
+    assert last("", {}) is None
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,15 @@ def test_what_is_given_by_arguments_is_the_pipelines(
     assert found.labelled() == {"base-python": python}
 
 
+def test_version_that_is_not_the_gates_is_told(
+    world: Any, service: Service, accepted: given.Accepted
+) -> None:
+    other = accepted.model_copy(update={"bases": {"python:3*": SLIM}})
+    assert of(world, service, other, "FROM python:3.11-slim\n").differs == ""
+    told = of(world, service, other, "FROM python:3.13-slim\n").differs
+    assert told == "the image stands on python:3.13-slim, and the gates run Python 3.11"
+
+
 def test_argument_of_the_catalog_chooses_the_base(
     world: Any, service: Service, accepted: given.Accepted
 ) -> None:

