@@ -8,7 +8,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, Param
 
 from slipway.catalog import catalog_directory, load_refresh, load_service
 from slipway.errors import CatalogError
-from slipway.stages import advisories, refresh, refresh_report, retention, xcom
+from slipway.stages import advisories, refresh, refresh_report, renewal, retention, xcom
 from slipway.stages.outcome import DEFAULTS
 
 DAG_ID = "staging_refresh"
@@ -16,10 +16,11 @@ DAG_ID = "staging_refresh"
 _DOC = """
 ### Nightly refresh of staging
 
-The advisories of packages are fetched anew. Then, for each service of the catalog: what is deployed is checked against them,
-released again through the same stages if a base or toolbox image has changed, and compared with the cluster; what has drifted
-is re-applied. Then images, volumes, reports and what ended runs left behind are removed past their retention. A service that
-fails stops no other; the run is red if one did, after everything else was done.
+The advisories of packages are fetched anew, and the bases get what Debian has newer. Then, for each service of the catalog:
+what is deployed is checked against the advisories, released again through the same stages if a base or toolbox image has
+changed, and compared with the cluster; what has drifted is re-applied. Then images, volumes, reports and what ended runs left
+behind are removed past their retention. A service that fails stops no other; the run is red if one did, after everything else
+was done.
 
 Runs {schedule} ({timezone}), by `include/refresh.yaml`; at any time with `slipway refresh run`, or here.
 `slipway refresh show` prints the report.
@@ -51,7 +52,7 @@ def refresh_dag() -> DAG:
             )
         },
     ) as dag:
-        renewed = advisories.renewing()
+        renewed = [advisories.renewing(), renewal.renewing()]
         services, groups, names = [], [], []
         for file in sorted(catalog_directory().glob("*.yaml")):
             try:
@@ -64,8 +65,9 @@ def refresh_dag() -> DAG:
             groups.append(refresh.service_group(service))
             names.append(service.service)
         cleaned = retention.clean(services)
-        parts = [renewed.operator, *cleaned.iter_tasks()]
+        parts = [*(one.operator for one in renewed), *cleaned.iter_tasks()]
         reported = refresh_report.report(names, [one.task_id for one in parts])
-        renewed >> groups
+        for one in renewed:
+            one >> groups
         groups >> cleaned >> reported >> refresh_report.verdict()
     return dag

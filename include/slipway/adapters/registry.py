@@ -54,7 +54,7 @@ class Image:
     :param name_digest: of what was asked for: the same, or an index that leads to it.
     :param platform: what it runs on, such as ``linux/amd64``.
     :param size: bytes of its layers and configuration, which other images may share.
-    :param layers: digests of what is in its layers (`diff_ids`).
+    :param layers: digests of what is in its layers (`diff_ids`). :param user: whom it runs as; empty is root.
     """
 
     digest: str
@@ -63,6 +63,7 @@ class Image:
     labels: Mapping[str, str]
     size: int
     layers: tuple[str, ...] = ()
+    user: str = ""
 
     @property
     def is_single(self) -> bool:
@@ -200,6 +201,7 @@ class Registry:
             dict((said.get("config") or {}).get("Labels") or {}),
             sum(int(blob.get("size", 0)) for blob in blobs),
             tuple(str(one) for one in (said.get("rootfs") or {}).get("diff_ids") or ()),
+            str((said.get("config") or {}).get("User") or ""),
         )
 
     def _part(self, repository: str, name: str, digest: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from slipway.errors import PolicyFailed, Superseded, Transient
 from slipway.ledger import wishes
 from slipway.release import given
 from slipway.release.gates import SCANNER
+from slipway.release.refresh import BASE
 from slipway.stages import connections, queue
 from slipway.stages.lanes import refuse_held
 from slipway.stages.outcome import stage
@@ -57,7 +58,8 @@ def accepted(context: Any, service: Service) -> given.Accepted:
             code="source.not-on-branch",
             remedy=f"push it to {branch}; if a forced push took it away, release what is there now",
         )
-    images = {**platform.images, SCANNER: _scanner(platform)}
+    bases = _bases(platform)
+    images = {**platform.images, BASE: bases.pop(BASE), SCANNER: _scanner(platform)}
     connections.ledger().update(run.run_id, images=images)  # by which advisories it is judged
     return given.Accepted(
         service=service.service,
@@ -66,7 +68,7 @@ def accepted(context: Any, service: Service) -> given.Accepted:
         images=images,
         advisories_max_age_days=platform.advisories.max_age_days,
         advisories_of=platform.advisories.of,
-        bases=dict(platform.base_images),
+        bases=bases,
     )
 
 
@@ -74,6 +76,12 @@ def _scanner(platform: Platform) -> str:
     from slipway.stages.advisories import scanner  # a DAG that is parsed needs none of it
 
     return scanner(platform, lambda: connections.registry()[0])
+
+
+def _bases(platform: Platform) -> dict[str, str]:
+    from slipway.stages.renewal import tonight  # likewise
+
+    return tonight(platform, lambda: connections.registry()[0])
 
 
 def opened(context: Any, service: Service, ref: str) -> str:

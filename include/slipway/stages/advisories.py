@@ -26,14 +26,16 @@ from typing import TYPE_CHECKING, Any
 from slipway.adapters import exports
 from slipway.adapters.registry import Layer
 from slipway.catalog.platform import PACKAGES
-from slipway.errors import Permanent, SlipwayError, Transient
+from slipway.errors import Permanent, SlipwayError
 from slipway.release import advisories as deciding
 from slipway.release.gates import SCAN
+from slipway.stages.fetching import Job, fetched
 from slipway.stages.stage import ENGINE
 
 if TYPE_CHECKING:
     from slipway.adapters.registry import Registry
     from slipway.catalog import Platform
+    from slipway.catalog.platform import Packages
     from slipway.release.advisories import Export
     from slipway.stages.world import Engine
 
@@ -42,7 +44,6 @@ TAG = "advisories"
 LABEL, BELOW = "slipway.advisories", "slipway.toolbox"
 FOLDER = "opt/slipway/advisories"
 KEPT_DAYS = 14
-JOB_S = 240
 _VULNDB = "golang.org/x/vulndb"
 _SUITES = ("bookworm", "trixie")
 _DATED = re.compile(r"advisories-(\d{4}-\d\d-\d\d)-[0-9a-f]{12}")
@@ -147,7 +148,7 @@ def renewing() -> Any:
     )
     def advisories() -> given.Cleaned:
         world = connections.Outside()
-        with world.ledger().exclusive(f"slipway-{TAG}", 2 * JOB_S):
+        with world.ledger().exclusive(f"slipway-{TAG}", 900):
             done = renew(world.platform(), world.registry()[0], world.engine())
         told = given.Cleaned(notes=done.said)
         print("\n".join(done.said))
@@ -230,12 +231,28 @@ def _export(
         ) from e
 
 
+def _proxies(platform: Platform, ecosystem: str, kind: str) -> Packages:
+    """Give the package proxies.
+
+    :raises Permanent: if the platform has none of that kind.
+    """
+    packages = platform.packages
+    if packages is None or not getattr(packages, kind):
+        raise Permanent(
+            f"advisories of {ecosystem} are to come from the package proxies, and the platform has none of {ecosystem}",
+            code="advisories.no-proxy",
+            remedy="name them under `packages` of the platform file, or a URL under `advisories.sources`",
+        )
+    return packages
+
+
 def _of_go(platform: Platform, engine: Engine, login: tuple[str, ...]) -> Export:
     """Give the Go project's database, by its own module: its hash has been held against Go's checksum database."""
     script = f"go mod download -json {_VULNDB}@latest"
     folder = f"mod/cache/download/{_VULNDB}/@v"
     environment = {"GOMODCACHE": "/out/mod", "GOFLAGS": "-modcacherw", "GOTOOLCHAIN": "local"}
-    files = _fetched(platform, engine, "Go", "toolbox-go", script, folder, environment, login)
+    job = Job("advisories-go", platform.image("toolbox-go"), script, folder, environment)
+    files = fetched(_proxies(platform, "Go", "go"), engine, job, login=login)
     infos = {name: json.loads(text) for name, text in files.items() if name.endswith(".info")}
     [(name, info)] = infos.items()
     archive = io.BytesIO(files[name.removesuffix(".info") + ".zip"])
@@ -246,9 +263,9 @@ def _of_go(platform: Platform, engine: Engine, login: tuple[str, ...]) -> Export
 
 def _of_debian(platform: Platform, engine: Engine, login: tuple[str, ...]) -> Export:
     """Give what Debian's security archive has, by apt: what it keeps, it has seen signed."""
-    packages = platform.packages
+    packages = _proxies(platform, "Debian", "debian_security")
     sources = "".join(
-        f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {packages and packages.debian_security} "
+        f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {packages.debian_security} "
         f"{suite}-security main\n"
         for suite in _SUITES
     )
@@ -266,7 +283,8 @@ def _of_debian(platform: Platform, engine: Engine, login: tuple[str, ...]) -> Ex
         "mkdir -p /out/state/lists/partial /out/cache/archives/partial && printf '%s' \"$SOURCES\" >/out/sources.list "
         f"&& apt-get {given} -q update"
     )
-    files = _fetched(platform, engine, "Debian", SCAN, script, "state/lists", {"SOURCES": sources}, login)
+    job = Job("advisories-debian", platform.image(SCAN), script, "state/lists", {"SOURCES": sources})
+    files = fetched(packages, engine, job, login=login)
     suites = []
     for name in sorted(files):
         if name.endswith("_InRelease"):
@@ -277,75 +295,3 @@ def _of_debian(platform: Platform, engine: Engine, login: tuple[str, ...]) -> Ex
             ]
             suites.append(deciding.suite(files[name].decode(), lists.decode()))
     return deciding.of_debian(suites)
-
-
-def _fetched(
-    platform: Platform,
-    engine: Engine,
-    ecosystem: str,
-    toolbox: str,
-    script: str,
-    folder: str,
-    environment: Mapping[str, str],
-    login: tuple[str, ...],
-) -> dict[str, bytes]:
-    """Run a package client where the package proxies alone are reached; give the files of a folder that it leaves below /out.
-
-    :raises Permanent: if the platform has no such proxy. :raises Transient: if the client fails.
-    """
-    from docker.types import Mount
-
-    packages = platform.packages
-    if packages is None or not getattr(packages, {"Go": "go", "Debian": "debian_security"}[ecosystem]):
-        raise Permanent(
-            f"advisories of {ecosystem} are to come from the package proxies, and the platform has none of {ecosystem}",
-            code="advisories.no-proxy",
-            remedy="name them under `packages` of the platform file, or a URL under `advisories.sources`",
-        )
-    name, image = f"slipway-advisories-{ecosystem.lower()}", platform.image(toolbox)
-    labels = {"slipway": "advisories"}
-    engine.ensure_image(image, *login)
-    _cleared(engine, name)
-    try:
-        engine.package_network(name, packages.container, packages.hosts, labels)
-        engine.prepare_volume(image, name, "/out", labels)
-        engine.start(
-            name,
-            image,
-            network_mode=name,
-            command=["timeout", "--kill-after=10", str(JOB_S), "sh", "-c", script],
-            environment={"HOME": "/tmp", **packages.environment(), **environment},
-            mounts=[Mount("/out", name, type="volume")],
-            tmpfs={"/tmp": "size=256m,mode=1777"},
-            memory="1g",
-            labels=labels,
-        )
-        if code := engine.wait_exit(name, JOB_S + 30):
-            raise Transient(
-                f"advisories of {ecosystem} cannot be fetched: the package client ended with {code}",
-                code="advisories.fetch-failed",
-                remedy="see what it says, and that the package proxies have it",
-                lines=engine.log_tail(name),
-            )
-        return _files(engine, image, name, folder)
-    finally:
-        _cleared(engine, name)
-
-
-def _cleared(engine: Engine, name: str) -> None:
-    engine.remove_container(name)
-    engine.remove_network(name)
-    engine.remove_volume(name)
-
-
-def _files(engine: Engine, image: str, volume: str, folder: str) -> dict[str, bytes]:
-    found: dict[str, Any] = {}
-    with tempfile.TemporaryFile() as spool:
-        for chunk in engine.archive(image, volume, "/out", folder):
-            spool.write(chunk)
-        spool.seek(0)
-        with tarfile.open(fileobj=spool) as tar:
-            for entry in tar:
-                if entry.isreg() and (content := tar.extractfile(entry)):
-                    found[Path(entry.name).name] = content.read()
-    return found

@@ -14,7 +14,7 @@ from slipway.ledger import refreshes, wishes
 from slipway.release import bases, given, reads
 from slipway.release import refresh as deciding
 from slipway.release.gates import SCANNER
-from slipway.stages import reconcile
+from slipway.stages import reconcile, renewal
 from slipway.stages.advisories import scanner
 from slipway.stages.config import infra_hash, playbook, vault_version
 from slipway.stages.image import BASES
@@ -72,12 +72,13 @@ def read(run: Run) -> Seen:
     registry, _ = world.registry()
     image = registry.image(service.image.repository, release.digest)
     used = dict(release.images or {})
-    tonight = dict(platform.images)
+    newest = renewal.tonight(platform, lambda: registry)
+    tonight = {**platform.images, deciding.BASE: newest[deciding.BASE]}
     if image and image.labels.get(BASES):  # what is in the image, whatever was recorded
         used.pop(deciding.BASE, None)
         stands_on = json.loads(image.labels[BASES])
         used |= stands_on
-        tonight |= {one: ref for one in stands_on if (ref := bases.copy_of(one, platform.base_images))}
+        tonight |= {one: ref for one in stands_on if (ref := bases.copy_of(one, newest))}
     stale = deciding.stale(used, tonight, published=image is not None)
     configured = _configured(run, release)
     head, moved = _moved(run)

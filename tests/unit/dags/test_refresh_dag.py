@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(120)  # a process imports all of the stages
 
 ROOT = Path(__file__).parents[3]
 STEPS = ["look", "workspace", "dependencies", "release", "released", "drift", "healthy"]
-RENEWED = {"advisories"}
+RENEWED = {"advisories", "bases"}
 ALWAYS = {"clean.registry", "clean.leftovers", "clean.engine", "clean.ledger", "report"}
 
 

@@ -76,6 +76,7 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> FakeLedger:
         images={"toolbox": "r/t@sha256:1"},
         advisories=Advisories(),
         image=lambda name: f"r/{name}@sha256:2",
+        packages=None,
         base_images={},
     )
     monkeypatch.setattr(connections, "ledger", lambda: found)
@@ -113,8 +114,13 @@ def test_commit_of_the_branch_is_accepted_with_the_toolboxes_of_now(
 ) -> None:
     found = accept.accepted(context(), SERVICE)
     assert (found.service, found.commit, found.ref) == ("svc", COMMIT, MAIN)
+    known = {
+        "toolbox": "r/t@sha256:1",
+        "base-python": "r/base-python@sha256:2",
+        "scanner": "r/toolbox-scan@sha256:2",
+    }
     # the scanner as the toolbox brings it, where the platform names no source of advisories
-    assert found.images == ledger.images == {"toolbox": "r/t@sha256:1", "scanner": "r/toolbox-scan@sha256:2"}
+    assert found.images == ledger.images == known
     assert ledger.begun == [(COMMIT, {"requested_at": START, "is_head": False, "catalog": "7"})]
     assert repository.asked_head == 0
 

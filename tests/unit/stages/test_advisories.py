@@ -250,7 +250,7 @@ def test_module_of_the_go_project_is_dated_by_its_version(registry: Any, tmp_pat
 def test_client_that_fails_and_proxies_that_are_not_there_are_told(registry: Any) -> None:
     engine: Any = Proxied({}, 100)
     [error] = advisories.renew(platform(packages=PROXIES, Debian="packages"), registry, engine).failed
-    assert (error.code, list(error.lines)) == ("advisories.fetch-failed", ["it says so"])
+    assert (error.code, list(error.lines)) == ("packages.client-failed", ["it says so"])
     [error] = advisories.renew(platform(Debian="packages"), registry, engine).failed
     assert error.code == "advisories.no-proxy"
 
