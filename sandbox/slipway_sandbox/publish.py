@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import yaml
@@ -39,7 +40,7 @@ def _platform(sandbox: Sandbox) -> None:
         "git": {"url": sandbox.git_url},
         "registry": {"address": sandbox.registry, "ca_file": str(sandbox.registry_ca)},
         "images": images,
-        "base_images": bases,
+        "base_images": {**_added(sandbox, bases), **bases},
         "package_index": index,
         "packages": Packages(sandbox).recorded() or None,
         "database": {"host": host, "port": port},
@@ -48,6 +49,15 @@ def _platform(sandbox: Sandbox) -> None:
     }
     text = "# written by the sandbox\n" + yaml.safe_dump(document, sort_keys=False)
     write_file(layout.platform_file, text, 0o600)  # an index URL may hold a password
+
+
+def _added(sandbox: Sandbox, own: Mapping[str, str]) -> dict[str, str]:
+    """What somebody has added to the bases (`slipway bases add`, `update NAME`); it stays."""
+    file = sandbox.layout.platform_file
+    known = (
+        (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("base_images") if file.is_file() else {}
+    )
+    return {name: image for name, image in (known or {}).items() if name not in own}
 
 
 def _sources(sandbox: Sandbox) -> dict[str, str]:

@@ -16,6 +16,7 @@ from slipway.errors import CatalogError
 
 if TYPE_CHECKING:
     from slipway.catalog import Platform
+    from slipway.toolboxes.recipes import Recipes
 
 
 @click.group()
@@ -99,27 +100,41 @@ def _parted(platform: Platform, image: str) -> tuple[str, str]:
     return found[1], found[2] or found[3]
 
 
+def _wanted(platform: Platform, recipes: Recipes) -> list[str]:
+    """Give the names that are built without being asked for, and those that the platform file has already."""
+    return [
+        one
+        for name, names in recipes.names.items()
+        for one in names
+        if name not in recipes.asked or one in platform.base_images
+    ]
+
+
 @bases.command("update")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--username", help="Who pushes. Without it: as `docker login` has left it.")
 @click.option(
     "--password-file", type=click.Path(dir_okay=False, path_type=Path), help="The file with the password."
 )
 @click.pass_context
-def update(ctx: click.Context, username: str | None, password_file: Path | None) -> None:
+def update(
+    ctx: click.Context, names: tuple[str, ...], username: str | None, password_file: Path | None
+) -> None:
     """Build those of this checkout (Debian, Python, Node, Go) as it has them now, and write them into the platform file.
 
-    As `slipway toolboxes build` does, which builds all images. What was added by hand stays.
+    As `slipway toolboxes build` does, which builds all images. What was added by hand stays. NAME is one of a Dockerfile,
+    such as python:3.13-slim: only these are built. Some are not built unless they are named here once.
     """
     from slipway.catalog import load_platform
     from slipway.toolboxes.recipes import Recipes
 
-    platform = load_platform()
+    platform, recipes = load_platform(), Recipes.of()
     where = platform.registry
     prefix = platform.image("base-python").partition("@")[0].rpartition("/")[0]
     ctx.invoke(
         build,
         address=prefix,
-        names=tuple(Recipes.of().names),
+        names=recipes.of_names(names) or recipes.of_names(_wanted(platform, recipes)),
         target=Path(os.environ["SLIPWAY_PLATFORM"]),
         username=username,
         password_file=password_file,

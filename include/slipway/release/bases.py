@@ -17,6 +17,7 @@ from slipway.errors import PolicyFailed
 if TYPE_CHECKING:
     from slipway.catalog import Service
 
+_ALPINE = re.compile(r"-alpine[\d.]*$|^alpine:.*$")
 _STAGE = re.compile(r"\s+AS\s+(\S+)\s*$", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))")
 
@@ -113,8 +114,9 @@ def resolved(
         name = familiar(one.name)
         if (image := (given or {}).get(name) or copy_of(name, bases)) is None:
             legal = ", ".join(near(name, bases))
+            why = ": its copies are Debian, which knows no apk" if _ALPINE.search(name) else ""
             raise PolicyFailed(
-                f"{dockerfile}:{one.line}: this platform has no copy of the image {one.name}",
+                f"{dockerfile}:{one.line}: this platform has no copy of the image {one.name}{why}",
                 code="image.base-unknown",
                 remedy=f"build on {legal} (`slipway bases list` has all), or have it added to `base_images`",
             )
@@ -143,8 +145,10 @@ def refuse_lacking(service: Service, known: Mapping[str, str]) -> None:
 
 
 def near(name: str, bases: Mapping[str, str]) -> list[str]:
-    """Give the names that the platform has which come nearest to one that it has not."""
-    return difflib.get_close_matches(name, bases, 3, 0.5) or sorted(bases)[:8]
+    """Give up to three names that the platform has and that are meant, perhaps; of Alpine the small one of the same version."""
+    plain = _ALPINE.sub("", name)
+    first = [one for one in (f"{plain}-slim", plain) if plain != name and one in bases]
+    return list(dict.fromkeys([*first, *difflib.get_close_matches(plain, bases, 3, 0.5)]))[:3] or sorted(bases)[:8]
 
 
 def copy_of(name: str, bases: Mapping[str, str]) -> str | None:

@@ -151,7 +151,8 @@ class Builder:
         refs, todo = self._todo(names, push)
         if todo:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._alone(), self._secrets() as secrets:
+            suites = {self.recipes.suite(name) for name in todo}
+            with self._alone(), self._secrets(suites) as secrets:
                 refs, todo = self._todo(names, push)  # who was waited for may have made it
                 refs |= self._all(todo, refs, secrets, push)
         return {name: refs.get(name) or self._local(name) for name in names}
@@ -200,21 +201,23 @@ class Builder:
             yield
 
     @contextlib.contextmanager
-    def _secrets(self) -> Iterator[list[str]]:
-        """Give the arguments that hand the package clients' settings to builds; they are files for as long as these run."""
+    def _secrets(self, suites: Collection[str]) -> Iterator[dict[str, list[str]]]:
+        """Give the arguments that hand the package clients' settings to builds, by suite: files for as long as these run."""
         with tempfile.TemporaryDirectory(prefix="slipway-secrets-") as directory:
-            arguments = []
-            for name, text in self.clients.secrets().items():
-                file = Path(directory) / name
-                file.write_text(text, encoding="utf-8")
-                arguments += ["--secret", f"id={name},src={file}"]
+            arguments: dict[str, list[str]] = {}
+            for suite in suites:
+                (folder := Path(directory) / suite).mkdir()
+                arguments[suite] = []
+                for name, text in self.clients.secrets(suite).items():
+                    (folder / name).write_text(text, encoding="utf-8")
+                    arguments[suite] += ["--secret", f"id={name},src={folder / name}"]
             yield arguments
 
     def _all(
         self,
         todo: Mapping[str, Step],
         refs: Mapping[str, str],
-        secrets: list[str],
+        secrets: Mapping[str, list[str]],
         push: bool,
     ) -> dict[str, str]:
         """Make the steps, each after those of its bases, some at a time; tell from time to time where they are."""
@@ -226,7 +229,15 @@ class Builder:
                     bases = self.recipes.bases[name].values()
                     if len(running) < AT_ONCE and not {*waiting, *running.values()} & set(bases):
                         waiting.remove(name)
-                        run = pool.submit(self._one, name, todo[name], refs.get(name), secrets, push)
+                        told = secrets.get(self.recipes.suite(name), [])
+                        run = pool.submit(
+                            self._one,
+                            name,
+                            todo[name],
+                            refs.get(name),
+                            told,
+                            push,
+                        )
                         running[run] = name
                 finished, _ = wait(running, timeout=TELL_EVERY_S, return_when=FIRST_COMPLETED)
                 for future in finished:
@@ -278,7 +289,7 @@ class Builder:
     def _build(self, name: str, secrets: list[str]) -> None:
         arguments = []
         for argument, base in self.recipes.bases[name].items():
-            image = self._local(base) if base else self._root()
+            image = self._local(base) if base else self._root(self.recipes.suite(name))
             arguments += ["--build-arg", f"{argument}={image}"]
         for proxy in PROXIES:
             arguments += ["--build-arg", proxy] if proxy in os.environ else []
@@ -291,7 +302,7 @@ class Builder:
             "-t",
             self._local(name),
             "-f",
-            str(self.recipes.folder / name / "Dockerfile"),
+            str(self.recipes.place(name) / "Dockerfile"),
             *arguments,
             *secrets,
             str(self.recipes.folder),
@@ -299,20 +310,21 @@ class Builder:
             timeout_s=BUILD_TIMEOUT_S,
         )
 
-    def _root(self) -> str:
+    def _root(self, suite: str) -> str:
         """Give what the lowest images stand on: a given image, or Debian's minimal system made here."""
-        if self.base_image:
+        if self.base_image and suite == rootfs.SUITE:
             if not self.engine.has(self.base_image):
                 self.engine.run("pull", "-q", self.base_image, timeout_s=BUILD_TIMEOUT_S)
             return self.base_image
         began = time.monotonic()
-        is_there = (self.folder / f"rootfs-{rootfs.KEY}.tar").is_file()
+        key = rootfs.key(suite)
+        is_there = (self.folder / f"rootfs-{key}.tar").is_file()
         if not is_there:
-            self._say("image base-debian: making Debian's root file system")
-        tarball = rootfs.made(self.folder, self.clients)
+            self._say(f"image base-debian: making Debian's root file system ({suite})")
+        tarball = rootfs.made(self.folder, self.clients, suite)
         if not is_there:
             self._say(f"image base-debian: root file system made in {time.monotonic() - began:.1f} s")
-        image = f"slipway/rootfs:{rootfs.KEY}"
+        image = f"slipway/rootfs:{key}"
         if not self.engine.has(image):
             self.engine.run("import", str(tarball), image)
         return image

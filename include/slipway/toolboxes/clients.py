@@ -42,8 +42,12 @@ class PackageClients:
         pip = _pip_settings()
         return cls(_ca(pip), pip, _npmrc(), _apt_sources(), _apt_conf(), _maven_settings(), _go_env())
 
-    def secrets(self) -> dict[str, str]:
-        """BuildKit secrets by id, empty ones left out."""
+    def sources(self, suite: str) -> str:
+        """This machine's sources of Debian, of another suite: a mirror has all of them."""
+        return self.apt_sources.replace(SUITES[0], suite)
+
+    def secrets(self, suite: str = SUITES[0]) -> dict[str, str]:
+        """BuildKit secrets by id, empty ones left out. `suite`: that apt is to ask for."""
         pip = {name: value for name, value in self.pip.items() if name != "cert"}
         ca = self.ca.read_text(encoding="utf-8") if self.ca else ""
         if ca:
@@ -56,7 +60,7 @@ class PackageClients:
             "pip_conf": "".join(["[global]\n", *lines]) if lines else "",
             "npmrc": self.npmrc,
             "go_env": self.go_env,
-            "apt_sources": self.apt_sources,
+            "apt_sources": self.sources(suite),
             "apt_conf": self.apt_conf,
             "maven_settings": self.maven_settings,
         }

@@ -28,11 +28,16 @@ class Recipes:
     :param bases: of each image, the build arguments that name images, and which; "" is Debian's root file system. An image
         comes after those that it stands on.
     :param names: of images that Dockerfiles build on, the public names that they stand for.
+    :param folders: of images that are made as another, on another base: that one's folder. :param suites: of images on another
+        root file system, Debian's suite. :param asked: images that are made only if they are asked for.
     """
 
     folder: Path
     bases: Mapping[str, Mapping[str, str]]
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)
+    suites: Mapping[str, str] = field(default_factory=dict)
+    asked: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, folder: Path = FOLDER) -> Recipes:
@@ -58,6 +63,12 @@ class Recipes:
             for name, bases in found.items()
             if isinstance(bases, dict) and isinstance(bases.get("names"), list)
         }
+        tables = {name: bases for name, bases in found.items() if isinstance(bases, dict)}
+        folders, suites = (
+            {name: str(bases.pop(word)) for name, bases in tables.items() if word in bases}
+            for word in ("folder", "suite")
+        )
+        asked = {name for name, bases in tables.items() if bases.pop("optional", False) is True}
         for name, bases in found.items():
             if not isinstance(bases, dict) or not all(isinstance(base, str) for base in bases.values()):
                 raise CatalogError(
@@ -65,7 +76,33 @@ class Recipes:
                     code="toolboxes.list-malformed-entry",
                     remedy='write `[NAME]`, and below it `ARGUMENT = "IMAGE"` for each image that its Dockerfile stands on',
                 )
-        return cls(folder, _in_order(found, listed), names)
+        return cls(folder, _in_order(found, listed), names, folders, suites, frozenset(asked))
+
+    def suite(self, name: str) -> str:
+        """Give the suite of Debian that an image is of: that of the lowest of its `BASE`s."""
+        while base := self.bases[name].get("BASE"):
+            name = base
+        return self.suites.get(name, rootfs.SUITE)
+
+    def place(self, name: str) -> Path:
+        """Give the folder that an image is made of."""
+        return self.folder / self.folders.get(name, name)
+
+    def of_names(self, public: Iterable[str]) -> tuple[str, ...]:
+        """Give the images that stand for public names.
+
+        :raises CatalogError: if a name is none of them.
+        """
+        known = {one: name for name, names in self.names.items() for one in names}
+        for name in public:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 3, 0.5) or sorted(known)
+                raise CatalogError(
+                    f"Nothing here stands for `{name}`.",
+                    code="bases.name-unknown",
+                    remedy=f"the nearest: {', '.join(near)}; others are yours to push and to add (`slipway bases add`)",
+                )
+        return tuple(known[one] for one in public)
 
     def parted(self, images: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
         """Give images as `images` and as `base_images` of a platform file have them: the last by the public names."""
@@ -74,11 +111,13 @@ class Recipes:
         return own, public
 
     def needed(self, only: Iterable[str] = ()) -> tuple[str, ...]:
-        """Give some of the images with all that they stand on, in the order in which they can be built; all if none is named.
+        """Give some of the images with all that they stand on, in the order in which they can be built.
+
+        If none is named, all but those that are made only if they are asked for.
 
         :raises CatalogError: if one is not known.
         """
-        wanted = set(only) or set(self.bases)
+        wanted = set(only) or set(self.bases) - self.asked
         for name in sorted(wanted - set(self.bases)):
             meant = difflib.get_close_matches(name, self.bases, 1)
             raise CatalogError(
@@ -96,7 +135,7 @@ class Recipes:
 
         :param base_image: what the lowest stand on, in place of Debian's root file system.
         """
-        below = hashlib.sha256((base_image or rootfs.IDENTITY).encode()).hexdigest()
+        given = base_image or rootfs.identity()
         found: dict[str, str] = {}
         for name, bases in self.bases.items():
             digest = hashlib.sha256()
@@ -108,6 +147,9 @@ class Recipes:
                 )
                 digest.update("\0".join(map(str, facts)).encode() + b"\0")
                 digest.update(file.read_bytes())
+            suite = self.suite(name)
+            root = given if suite == rootfs.SUITE else rootfs.identity(suite)
+            below = hashlib.sha256(root.encode()).hexdigest()
             for base in bases.values():
                 digest.update((found[base] if base else below).encode())
             found[name] = digest.hexdigest()[:16]
@@ -125,7 +167,7 @@ class Recipes:
         )
 
     def _parts(self, name: str) -> list[Path]:
-        dockerfile = self.folder / name / "Dockerfile"
+        dockerfile = self.place(name) / "Dockerfile"
         if not dockerfile.is_file():
             raise CatalogError(
                 f"image {name}: {dockerfile} is missing: the checkout is not whole",
@@ -134,7 +176,7 @@ class Recipes:
             )
         text = dockerfile.read_text(encoding="utf-8")
         shared = sorted((self.folder / "shared").iterdir())
-        return [self.folder / name, *(part for part in shared if f"shared/{part.name}" in text)]
+        return [self.place(name), *(part for part in shared if f"shared/{part.name}" in text)]
 
 
 def _in_order(found: Mapping[str, Mapping[str, str]], listed: Path) -> dict[str, Mapping[str, str]]:

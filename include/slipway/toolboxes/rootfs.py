@@ -26,21 +26,29 @@ OPTIONS = (
     ' "$1"/var/log/apt "$1"/var/log/dpkg.log "$1"/var/log/alternatives.log'
     ' && mv "$1"/etc/dpkg/dpkg.cfg.d/99mmdebstrap "$1"/etc/dpkg/dpkg.cfg.d/slipway'
     ' && find "$1"/usr/share/doc -type f ! -name copyright -delete',
-    "bookworm",
 )
-IDENTITY = "\0".join(OPTIONS)
-"""Names the root file system in the keys of what stands on it. No date is in it."""
-KEY = hashlib.sha256(IDENTITY.encode()).hexdigest()[:16]
+SUITE = "bookworm"
+"""The suite of what says no other."""
 TIMEOUT_S = 1800
 
 
-def made(folder: Path, clients: PackageClients) -> Path:
-    """Make the root file system in a folder, if it is not there; give the tarball.
+def identity(suite: str = SUITE) -> str:
+    """Give what names the root file system in the keys of what stands on it. No date is in it."""
+    return "\0".join((*OPTIONS, suite))
+
+
+def key(suite: str = SUITE) -> str:
+    """Give its key, 16 hexadecimal digits."""
+    return hashlib.sha256(identity(suite).encode()).hexdigest()[:16]
+
+
+def made(folder: Path, clients: PackageClients, suite: str = SUITE) -> Path:
+    """Make the root file system of a suite in a folder, if it is not there; give the tarball.
 
     :raises Permanent: if this machine's apt knows no source of Debian bookworm.
     :raises Transient: if mmdebstrap is missing, or fails.
     """
-    tarball = folder / f"rootfs-{KEY}.tar"
+    tarball = folder / f"rootfs-{key(suite)}.tar"
     if tarball.is_file():
         return tarball
     if not clients.apt_sources:
@@ -56,15 +64,14 @@ def made(folder: Path, clients: PackageClients) -> Path:
         sources, conf, unfinished = (
             Path(work) / part for part in ("debian.sources", "apt.conf", "rootfs.tar")
         )
-        sources.write_text(clients.apt_sources, encoding="utf-8")
+        sources.write_text(clients.sources(suite), encoding="utf-8")
         conf.write_text(clients.apt_conf or "// none\n", encoding="utf-8")
-        *options, suite = OPTIONS
         try:
             process.run(
                 [
                     # what it mounts goes with it, however it ends
                     *(("unshare", "--mount") if os.geteuid() == 0 else ()),
-                    "mmdebstrap", "--quiet", *options, f"--aptopt={conf}", suite, unfinished, sources,
+                    "mmdebstrap", "--quiet", *OPTIONS, f"--aptopt={conf}", suite, unfinished, sources,
                 ],
                 timeout_s=TIMEOUT_S,
                 environment={**os.environ, "SOURCE_DATE_EPOCH": "1700000000", "TMPDIR": work},

@@ -79,6 +79,17 @@ def test_a_name_that_is_not_there_is_refused_with_the_nearest() -> None:
     assert "build on node:22" in refused.value.remedy
 
 
+def test_alpine_is_refused_with_why_and_with_the_small_image_of_the_same_version() -> None:
+    bases = dict.fromkeys(["node:24", "node:24-slim", "node:20-slim", "python:3.11-slim"], "r")
+    with pytest.raises(
+        PolicyFailed, match=r"node:24-alpine3\.22: its copies are Debian, which knows no apk"
+    ) as one:
+        resolved("Dockerfile", [Named(1, "node:24-alpine3.22")], bases)
+    assert "build on node:24-slim, node:24" in str(one.value)
+    with pytest.raises(PolicyFailed, match="no copy of the image alpine:3: its copies"):
+        resolved("Dockerfile", [Named(1, "alpine:3")], bases)
+
+
 LINES = [*DOCKERFILE.splitlines(keepends=True), "\\\n", "<<EOF\n", "FROM\n", "COPY --from= x\n"]
 
 

@@ -10,6 +10,7 @@ from slipway.errors import CatalogError
 from slipway.toolboxes.recipes import FOLDER, Recipes
 
 IMAGES = set(Recipes.of().bases)
+TRIXIE = {"base-debian-13", "library-debian-13", "library-python-313", "library-python-313-full"}
 
 
 @pytest.fixture
@@ -45,10 +46,12 @@ def test_what_tools_leave_in_a_checkout_is_no_part_of_the_key(folder: Path) -> N
             "base-python/Dockerfile",
             IMAGES
             - {"base-debian", "package-proxy", "library-debian", "library-python", "library-python-full"}
-            - {"library-temurin-jre", "library-temurin", "library-maven", "library-redis"},
+            - {"library-temurin-jre", "library-temurin", "library-maven", "library-redis"}
+            - TRIXIE,
         ),
         ("base-debian/Dockerfile", IMAGES),
-        ("shared/build/apt-install", IMAGES - {"base-debian"}),
+        ("shared/build/apt-install", IMAGES - {"base-debian", "base-debian-13"}),
+        ("library-python-full/Dockerfile", {"library-python-full", "library-python-313-full"}),
     ],
 )
 def test_change_touches_the_images_that_hold_it_and_those_above(
@@ -66,7 +69,8 @@ def test_executable_bit_and_base_are_part_of_the_key(folder: Path) -> None:
     (folder / "toolbox-scan/bin/sast").chmod(stat.S_IRUSR)
     assert Recipes.of(folder).keys()["toolbox-scan"] != before["toolbox-scan"]
     given = Recipes.of(folder).keys("debian:bookworm-slim")
-    assert all(given[name] != before[name] for name in before)
+    # what is given takes the place of bookworm
+    assert {name for name in before if given[name] == before[name]} == TRIXIE
 
 
 def test_every_install_is_locked_by_hash() -> None:
@@ -78,7 +82,21 @@ def test_every_install_is_locked_by_hash() -> None:
 
 
 def test_every_folder_with_a_dockerfile_is_listed() -> None:
-    assert {path.parent.name for path in FOLDER.glob("*/Dockerfile")} == IMAGES
+    recipes = Recipes.of()
+    assert {path.parent for path in FOLDER.glob("*/Dockerfile")} == {recipes.place(name) for name in IMAGES}
+
+
+def test_image_that_is_optional_is_made_only_if_it_is_asked_for_with_what_it_stands_on() -> None:
+    recipes = Recipes.of()
+    assert not TRIXIE & set(recipes.needed())
+    assert recipes.needed(recipes.of_names(["python:3.13-slim"])) == tuple(
+        name for name in recipes.bases if name in TRIXIE - {"library-python-313-full"}
+    )
+    assert {recipes.suite(name) for name in TRIXIE} == {"trixie"}
+    assert recipes.suite("library-python") == "bookworm"
+    with pytest.raises(CatalogError, match=r"stands for `python:3\.12-slim`") as caught:
+        recipes.of_names(["python:3.12-slim"])
+    assert "python:3.11-slim" in str(caught.value)
 
 
 def test_what_an_image_stands_on_comes_with_it_and_before_it(tmp_path: Path) -> None:
