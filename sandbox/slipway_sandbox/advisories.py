@@ -6,8 +6,12 @@ from slipway_sandbox.part import Sandbox
 from slipway_sandbox.publish import publish
 
 
+AT_FIRST = ("Debian",)
+"""Of every image there are packages of Debian. The others' package clients are large images, which wait for the nightly refresh."""
+
+
 def ensure(sandbox: Sandbox) -> list[str]:
-    """See to it that the registry has those of each source of the platform file; give what was fetched, in words.
+    """See to it that the registry has those of the first sources of the platform file; give what was fetched, in words.
 
     A source that cannot be had now leaves its gates without a verdict, until the refresh has it; the sandbox runs without.
     """
@@ -25,8 +29,11 @@ def ensure(sandbox: Sandbox) -> list[str]:
         sandbox.registry, user, password_file.read_text(encoding="utf-8").strip(), sandbox.registry_ca
     )
     known = advisories.known(platform, registry)
-    if set(platform.advisories.sources) <= set(known):
+    first = {name: source for name, source in platform.advisories.sources.items() if name in AT_FIRST}
+    if set(first) <= set(known):
         return []
+    platform.advisories.sources.clear()
+    platform.advisories.sources.update(first)
     pull, password = sandbox.registry_account("pull")
     client = docker.APIClient(base_url=sandbox.docker_host, version="auto", timeout=600)
     try:

@@ -148,7 +148,10 @@ def near(name: str, bases: Mapping[str, str]) -> list[str]:
     """Give up to three names that the platform has and that are meant, perhaps; of Alpine the small one of the same version."""
     plain = _ALPINE.sub("", name)
     first = [one for one in (f"{plain}-slim", plain) if plain != name and one in bases]
-    return list(dict.fromkeys([*first, *difflib.get_close_matches(plain, bases, 3, 0.5)]))[:3] or sorted(bases)[:8]
+    return (
+        list(dict.fromkeys([*first, *difflib.get_close_matches(plain, bases, 3, 0.5)]))[:3]
+        or sorted(bases)[:8]
+    )
 
 
 def copy_of(name: str, bases: Mapping[str, str]) -> str | None:
