@@ -5,9 +5,8 @@ from __future__ import annotations
 from slipway_sandbox.part import Sandbox
 from slipway_sandbox.publish import publish
 
-
 AT_FIRST = ("Debian",)
-"""Of every image there are packages of Debian. The others' package clients are large images, which wait for the nightly refresh."""
+"""Every image has packages of Debian. The other clients are large images, which wait for the nightly refresh."""
 
 
 def ensure(sandbox: Sandbox) -> list[str]:
