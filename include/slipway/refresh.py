@@ -52,7 +52,6 @@ def refresh_dag() -> DAG:
             )
         },
     ) as dag:
-        renewed = [advisories.renewing(), renewal.renewing()]
         services, groups, names = [], [], []
         for file in sorted(catalog_directory().glob("*.yaml")):
             try:
@@ -65,9 +64,9 @@ def refresh_dag() -> DAG:
             groups.append(refresh.service_group(service))
             names.append(service.service)
         cleaned = retention.clean(services)
+        renewed = [advisories.renewing(), renewal.renewing(services)]
         parts = [*(one.operator for one in renewed), *cleaned.iter_tasks()]
         reported = refresh_report.report(names, [one.task_id for one in parts])
-        for one in renewed:
-            one >> groups
+        renewed[0] >> renewed[1] >> groups
         groups >> cleaned >> reported >> refresh_report.verdict()
     return dag

@@ -3,15 +3,19 @@
 The platform file names a base by digest, and nobody but the platform's people writes there. So what renews a base stands beside
 it, under a tag that says which digest it renews; a release is accepted with that, and the nightly refresh releases again what
 stands on another. It is made as services' images are: by the builder, where the package proxies alone are reached.
+
+Looked at is what something that is deployed stands on, and once for each state of Debian's lists: a base of which nobody makes
+use would be pulled and asked for nothing.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import re
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,19 +26,27 @@ from typing import TYPE_CHECKING, Any
 from slipway import oci_layout
 from slipway.adapters.engine import Base, Place, Recipe
 from slipway.errors import Permanent, SlipwayError
+from slipway.ledger import refreshes
+from slipway.release.bases import copy_of, familiar
+from slipway.release.gates import SCAN
+from slipway.stages import advisories
 from slipway.stages.fetching import Job, fetched
-from slipway.stages.stage import ENGINE
+from slipway.stages.image import BASES
+from slipway.stages.stage import ALWAYS, ENGINE
+from slipway.stages.standing import BASE_PYTHON
 
 if TYPE_CHECKING:
     from slipway.adapters.registry import Registry
-    from slipway.catalog import Platform
+    from slipway.catalog import Platform, Service
     from slipway.catalog.platform import Packages
     from slipway.stages.world import Engine, World
 
-BUILDER, BASE_PYTHON = "image-builder", "base-python"
+BUILDER = "image-builder"
 RENEWS = "slipway.renews"
 """Label: the digest of the base that an image renews."""
 NAME, OUTPUT = "slipway-builder-bases", "slipway-image-bases"
+LOOKED, LOOKED_AT = "bases", "slipway.bases-looked-at"
+"""The tag, in the repository of the scanner, and the label of what was looked at: bases, with the date of Debian's lists."""
 BUILD_S = 300
 NO_DEBIAN = "none"
 _INSTALLED = re.compile(r"^Inst (\S+) (?:\[(\S+)\] )?\((\S+)", re.MULTILINE)
@@ -81,24 +93,51 @@ def tonight(platform: Platform, registry: Callable[[], Registry]) -> dict[str, s
     return {name: found[ref] for name, ref in named.items()}
 
 
-def renew(world: World) -> Renewed:
-    """Renew each base that Debian has updates for."""
+def in_use(world: World, services: Sequence[Service]) -> dict[str, list[str]]:
+    """Give the bases that what is deployed stands on, each with the names that its Dockerfiles have for it."""
+    platform, registry = world.platform(), world.registry()[0]
+    named, found = _named(platform), dict[str, set[str]]()
+    for service in services:
+        release = refreshes.active(world.ledger(), service.service, platform.environment)
+        image = (
+            registry.image(service.image.repository, release.digest) if release and release.digest else None
+        )
+        for name in json.loads(image.labels.get(BASES, "{}")) if image else ():
+            if ref := copy_of(name, named) or copy_of(familiar(name), named):
+                found.setdefault(ref, set()).add(name)
+    return {ref: sorted(names) for ref, names in sorted(found.items())}
+
+
+def renew(world: World, services: Sequence[Service]) -> Renewed:
+    """Renew each base that something stands on and that Debian has updates for."""
     platform, registry = world.platform(), world.registry()[0]
     if platform.packages is None or not _can_renew(platform):
         return Renewed(("there are no package proxies of Debian: nothing renews the bases",))
-    names: dict[str, list[str]] = {}
-    for name, ref in sorted(_named(platform).items()):
-        names.setdefault(ref, []).append(name)
+    lists = known.published if (known := advisories.known(platform, registry).get("Debian")) else None
+    looked = _looked(platform, registry)
     said: list[str] = []
     failed: list[SlipwayError] = []
-    for ref, known in names.items():
+    for ref, names in in_use(world, services).items():
+        if lists and looked.get(ref) == lists:
+            continue
         try:
             if told := _renewed(world, platform.packages, registry, ref):
-                said.append(f"{', '.join(known)}: {told}")
+                said.append(f"{', '.join(names)}: {told}")
+            if lists:
+                looked[ref] = lists
         except SlipwayError as e:
             failed.append(e)
-            said.append(f"{', '.join(known)}: not renewed: {e.message}")
+            said.append(f"{', '.join(names)}: not renewed: {e.message}")
+    if looked != _looked(platform, registry):
+        repository, digest = _parted(platform, platform.image(SCAN))
+        label = json.dumps(looked, sort_keys=True)
+        registry.extend(repository, digest, [], tags=[LOOKED], labels={LOOKED_AT: label})
     return Renewed(tuple(said or ["the bases have what Debian has"]), tuple(failed))
+
+
+def _looked(platform: Platform, registry: Registry) -> dict[str, str]:
+    found = registry.image(_parted(platform, platform.image(SCAN))[0], LOOKED)
+    return dict(json.loads(found.labels.get(LOOKED_AT, "{}"))) if found else {}
 
 
 def _renewed(world: World, packages: Packages, registry: Registry, ref: str) -> str:
@@ -119,8 +158,8 @@ def upgrades(simulated: str) -> list[Upgrade]:
     return [Upgrade(*one) for one in _INSTALLED.findall(simulated)]
 
 
-def renewing() -> Any:
-    """Give the nightly refresh's task that renews the bases, before any service is looked at."""
+def renewing(services: Sequence[Service]) -> Any:
+    """Give the nightly refresh's task that renews the bases, after the advisories and before any service is looked at."""
     from airflow.sdk import get_current_context
 
     from slipway.release import given
@@ -130,13 +169,14 @@ def renewing() -> Any:
     @stage(
         task_id="bases",
         task_display_name="Bases",
+        trigger_rule=ALWAYS,
         pool=ENGINE,
         execution_timeout=timedelta(seconds=900),
     )
     def bases() -> given.Cleaned:
         world = connections.Outside()
         with world.ledger().exclusive(NAME, 900):
-            done = renew(world)
+            done = renew(world, services)
         told = given.Cleaned(notes=done.said)
         print("\n".join(done.said))
         if done.failed:
