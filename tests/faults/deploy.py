@@ -28,8 +28,8 @@ TASKS = (
     "verify.smoke", "verify.health", "verify.prune", "verify.migrations", "verify.contract", "unlane", "report",
 )  # fmt: skip
 PODS = (
+    "asked",
     "deploy.infra_check",
-    "deploy.pending",
     "deploy.infra",
     "deploy.migrate",
     "verify.smoke",

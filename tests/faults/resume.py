@@ -23,7 +23,7 @@ TASKS = (
     "test.unit", "test.database", "test.integration", "test.removed",
     "scan.sast", "scan.dependencies", "scan.secrets", "scan.dockerfile",
     "scan.service", "scan.dynamic", "scan.removed",
-    "gate", "image.build", "image.sbom", "image.scan", "image.push", "lane",
+    "gate", "image.build", "image.sbom", "image.scan", "image.push", "asked", "lane",
     "deploy.config", "deploy.infra_changed", "deploy.infra_check", "deploy.pending", "deploy.plan", "deploy.infra",
     "deploy.migrations", "deploy.migrate", "deploy.secrets", "deploy.apply", "deploy.rollout",
     "verify.smoke", "verify.health", "verify.prune", "verify.migrations", "verify.contract", "verify.passed",
