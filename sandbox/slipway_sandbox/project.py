@@ -226,6 +226,7 @@ class Project:
         from kubernetes import client
 
         health = self.service.verify.health
+        assert health.version
         answer = client.CoreV1Api(self.cluster()).connect_get_namespaced_service_proxy_with_path(
             f"{health.service}:{health.port}",
             self.service.deploy.namespace,

@@ -20,6 +20,7 @@ from slipway.catalog.words import (
     HeaderValue,
     Identifier,
     ImageRepository,
+    JsonPointer,
     LiquibaseContext,
     Name,
     Port,
@@ -530,20 +531,56 @@ class Deploy(Entry):
 class Smoke(Entry):
     """The smoke test."""
 
-    path: RelativePath = Field(
-        description="Script in the source repository, baked into the image below /app; gets BASE_URL."
+    path: RelativePath | None = Field(
+        None,
+        description="Script in the source repository, baked into the image below /app, and run by its /opt/venv/bin/python. "
+        "Either this or `command`.",
+    )
+    command: Command | None = Field(
+        None, description="Argument list that is run in the service's own image in place of a script."
     )
     timeout_s: Timeout = Field(120, description="Longest time, in seconds.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.path is None) == (self.command is None):
+            raise PydanticCustomError("smoke", "must have either `path` or `command`")
+        return self
+
+
+class Check(Entry):
+    """A question to the service, and its answer when it is well."""
+
+    path: UrlPath = Field(description="What is asked for, by GET.")
+    status: Annotated[int, Field(ge=100, le=599)] = Field(200, description="The status that is answered.")
+    holds: dict[JsonPointer, str | int | bool] = Field(
+        default_factory=dict,
+        description="What the answer, as JSON, must have where: JSON pointers (RFC 6901) and values, such as `{/status: ok}`.",
+    )
 
 
 class Health(Entry):
     """What healthy means."""
 
-    service: Name = Field(description="Kubernetes Service that is asked.")
+    service: Name | None = Field(
+        None,
+        description="Kubernetes Service that is asked. Without it nothing is asked: a worker is well if its pods are.",
+    )
     port: Port = Field(80, description="Its port.")
-    ready: UrlPath = Field("/readyz", description="Answers 200 when the service can work.")
-    version: UrlPath = Field(
-        "/version", description="Answers JSON with `commit`: it must be the released one."
+    ready: UrlPath | None = Field(
+        None,
+        description="Answers 200 when the service can work. Where neither this nor `checks` is said: `/readyz`.",
+    )
+    checks: tuple[Check, ...] = Field(
+        (), strict=False, description="What else is asked, one after the other.", max_length=20
+    )
+    version: UrlPath | None = Field(
+        None,
+        description="Answers JSON with the commit that runs: it must be the released one. Without it no one is asked.",
+    )
+    commit: JsonPointer = Field(
+        "/commit",
+        description="Where in that answer the commit is: a JSON pointer. At least seven digits of it.",
     )
     soak_s: Annotated[int, Field(ge=0, le=3_600)] = Field(
         3, description="How long health must hold, in seconds."
@@ -558,6 +595,18 @@ class Health(Entry):
                 "soak", "must be longer than soak_s ({soak_s})", {"soak_s": info.data["soak_s"]}
             )
         return timeout_s
+
+    @property
+    def asked(self) -> tuple[Check, ...]:
+        """Give all that is asked of a service."""
+        if self.service is None:
+            return ()
+        ready = self.ready or (None if self.checks else READY)
+        return (*((Check(path=ready),) if ready else ()), *self.checks)
+
+
+READY = "/readyz"
+"""What Kubernetes' own API server answers by, and what is asked where a service says nothing else."""
 
 
 class Verify(Entry):

@@ -116,6 +116,14 @@ StageName = Annotated[
 UrlPath = Annotated[
     str, Word(r"/[A-Za-z0-9._~/-]*", "must be a URL path that starts with `/`, without a query")
 ]
+JsonPointer = Annotated[
+    str,
+    Word(
+        r"(?:/(?:[^~/\s]|~[01])*)+",
+        "must be a JSON pointer (RFC 6901): `/`, and names or indexes with `/` between, such as `/status` or `/build/commit`",
+        300,
+    ),
+]
 HeaderName = Annotated[
     str, Word(r"[A-Za-z0-9-]+", "must be the name of an HTTP header: letters, digits and `-`", 100)
 ]

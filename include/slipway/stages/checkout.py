@@ -73,7 +73,11 @@ def _read(service: Service) -> list[str]:
         service.image.dockerfile,
         *(one.path for one in (service.test.unit, service.test.integration) if one.command is None),
     ]
-    return [*named, *([migrations.changelog] if migrations else []), *([smoke.path] if smoke else [])]
+    return [
+        *named,
+        *([migrations.changelog] if migrations else []),
+        *([smoke.path] if smoke and smoke.path else []),
+    ]
 
 
 def _changelog(service: Service) -> str | None:

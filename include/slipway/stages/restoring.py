@@ -9,7 +9,7 @@ from slipway.errors import PolicyFailed, Transient
 from slipway.release import Candidate, Changeset, Choice, choose, manifests
 from slipway.stages import connections
 from slipway.stages.sensor import Told, Waits, on_rollout
-from slipway.stages.verify import reports
+from slipway.stages.verify import answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,12 +152,12 @@ def restore(
     print("\n".join(changes))
     settle(api, service, str(to.digest), wait)
     _until(
-        lambda: reports(connections.Outside().cluster(), service, to.commit),
+        lambda: answers(connections.Outside().cluster(), service, to.commit),
         "the service",
         health.timeout_s,
         wait,
     )
-    print(f"{health.version} reports {to.commit}")
+    print(f"{service.service} is well, and {to.commit} again")
 
 
 def longest_s(service: Service) -> float:

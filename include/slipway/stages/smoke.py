@@ -18,13 +18,11 @@ def spec(service: Service) -> dict[str, Any]:
     """Give what the pod is told: where the service is, and which commit it must report."""
     health, smoke = service.verify.health, service.verify.smoke
     assert smoke is not None
+    where = {"BASE_URL": f"http://{health.service}:{health.port}"} if health.service else {}
     return {
         "image": PUSHED,
-        "command": ["/opt/venv/bin/python", f"/app/{smoke.path}"],
-        "environment": {
-            "BASE_URL": f"http://{health.service}:{health.port}",
-            "EXPECTED_COMMIT": xcom.templated(given.Accepted, "commit"),
-        },
+        "command": list(smoke.command or ("/opt/venv/bin/python", f"/app/{smoke.path}")),
+        "environment": {**where, "EXPECTED_COMMIT": xcom.templated(given.Accepted, "commit")},
         "timeout_s": smoke.timeout_s,
     }
 

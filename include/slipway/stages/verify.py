@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from slipway.errors import PolicyFailed
+from slipway.release import checks
 from slipway.stages.deploy import DEPLOY
 from slipway.stages.lane import UNLANE
 from slipway.stages.sensor import Waits, on_rollout
@@ -26,35 +26,30 @@ def look(cluster: Cluster, service: Service, digest: str, commit: str) -> tuple[
 
     :raises SlipwayError: if the rollout has come to an end that no wait changes.
     """
-    plan, health = service.deploy, service.verify.health
+    plan = service.deploy
     state = cluster.rollout(plan.namespace, plan.deployment, digest, timeout_s=plan.rollout.timeout_s)
     if not state.complete:
         return state, on_rollout(state)
-    status, body = cluster.get(plan.namespace, health.service, health.port, health.ready)
-    if status != 200:
-        said = body[:200].decode(errors="replace")
-        return state, Waits(f"{health.ready} answers {status} {said}", PolicyFailed, code="health.not-ready")
-    return state, reports(cluster, service, commit)
+    return state, answers(cluster, service, commit)
 
 
-def reports(cluster: Cluster, service: Service, commit: str) -> Waits | None:
-    """Ask once as which commit a service answers; give what it lacks if that is another."""
-    health = service.verify.health
-    status, body = cluster.get(service.deploy.namespace, health.service, health.port, health.version)
-    if status == 200 and commit_of(body) == commit:
+def answers(cluster: Cluster, service: Service, commit: str) -> Waits | None:
+    """Ask a service once, and as which commit it answers; give what it lacks, if anything."""
+    health, namespace = service.verify.health, service.deploy.namespace
+    if health.service is None:
         return None
-    reported = commit_of(body) if status == 200 else None
+    for check in health.asked:
+        if why := checks.unmet(check, *cluster.get(namespace, health.service, health.port, check.path)):
+            return Waits(why, PolicyFailed, code="health.not-ready")
+    if health.version is None:
+        return None
+    status, body = cluster.get(namespace, health.service, health.port, health.version)
+    if status == 200 and checks.is_commit(body, health.commit, commit):
+        return None
+    reported = checks.named(body, health.commit) if status == 200 else None
     return Waits(
         f"{health.version} answers {status} with commit {reported}, but {commit} was released",
         PolicyFailed,
         "report the commit on the version endpoint: the build argument COMMIT has it",
         code="health.other-commit",
     )
-
-
-def commit_of(body: bytes) -> Any:
-    """Give the commit that the body of a version endpoint names; None if it names none."""
-    try:
-        return json.loads(body)["commit"]
-    except (ValueError, KeyError, TypeError):
-        return None

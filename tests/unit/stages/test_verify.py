@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from slipway.adapters.cluster import Cause, Obstacle, Rollout
 from slipway.catalog import Service
+from slipway.catalog.service import Check, Health
 from slipway.errors import Permanent, PolicyFailed
-from slipway.stages.verify import commit_of, look, reports
+from slipway.stages.verify import answers, look
 
 COMMIT, OTHER = "a" * 40, "b" * 40
 FULL = Obstacle(
@@ -36,7 +38,7 @@ def test_service_that_is_well_lacks_nothing(cluster: Any, service: Service) -> N
 
 def test_other_commit_that_stays_is_the_services_fault_and_is_told(cluster: Any, service: Service) -> None:
     cluster.answers[service.verify.health.version] = (200, json.dumps({"commit": OTHER}).encode())
-    waits = reports(cluster, service, COMMIT)
+    waits = answers(cluster, service, COMMIT)
     assert waits is not None
     error = waits.over("verify.health", 120)
     assert isinstance(error, PolicyFailed)
@@ -63,6 +65,25 @@ def test_pods_that_find_no_room_meanwhile_are_the_platforms_affair(cluster: Any,
     assert "clear the task" in over.remedy
 
 
-@pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b'"x"', b"{}", b"\xff"])
-def test_version_endpoint_that_names_no_commit_names_none(body: bytes) -> None:
-    assert commit_of(body) is None
+def test_worker_that_nobody_can_ask_is_well_if_its_pods_are(
+    cluster: Any, changed: Callable[..., Service]
+) -> None:
+    cluster.answers = {}
+    worker = changed("verify", health=Health(service=None))
+    assert look(cluster, worker, "sha256:1", COMMIT)[1] is None
+
+
+def test_commit_is_not_asked_for_where_the_catalog_names_no_address(
+    cluster: Any, changed: Callable[..., Service]
+) -> None:
+    cluster.answers = {"/live": (204, b"")}
+    plain = changed("verify", health=Health(service="web", checks=(Check(path="/live", status=204),)))
+    assert look(cluster, plain, "sha256:1", COMMIT)[1] is None
+
+
+def test_each_check_is_asked(cluster: Any, changed: Callable[..., Service]) -> None:
+    cluster.answers = {"/ready": (200, b""), "/db": (200, b'{"pool": {"free": 0}}')}
+    health = Health(service="web", ready="/ready", checks=(Check(path="/db", holds={"/pool/free": 1}),))
+    waits = look(cluster, changed("verify", health=health), "sha256:1", COMMIT)[1]
+    assert waits is not None
+    assert waits.text == "/db has 0 at /pool/free, and not 1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -278,6 +279,15 @@ def _last_words(core: Any, pods: Iterable[Any]) -> list[str]:
     return []
 
 
+def _is_status(body: bytes) -> bool:
+    """Tell whether a body is what the API server says of itself (kind Status, v1)."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and (said.get("kind"), said.get("apiVersion")) == ("Status", "v1")
+
+
 def get(api: ApiClient, namespace: str, service: str, port: int, path: str) -> tuple[int, bytes]:
     """Give status and body of a GET on a service, sent through the API server (works wherever the worker runs)."""
     from kubernetes.client import CoreV1Api
@@ -289,9 +299,8 @@ def get(api: ApiClient, namespace: str, service: str, port: int, path: str) -> t
                 f"{service}:{port}", namespace, path.lstrip("/"), _preload_content=False, _request_timeout=10
             )
         except ApiException as e:
-            if e.status in (502, 503, 504, 500, 404):
-                return int(e.status), (e.body or b"") if isinstance(e.body, bytes) else str(
-                    e.body or ""
-                ).encode()
-            raise
+            body = e.body if isinstance(e.body, bytes) else str(e.body or "").encode()
+            if not e.status or (e.status in (401, 403) and _is_status(body)):
+                raise  # the API server's own refusal
+            return int(e.status), body
         return int(answer.status), answer.data
