@@ -113,6 +113,12 @@ class Superseded(SlipwayError):
         super().__init__(message, code=code, remedy=remedy)
 
 
+class Unchanged(SlipwayError):
+    """Nothing of the service is another than what is deployed. No failure: the run ends green, the release `unchanged`."""
+
+    exit_code = 0
+
+
 class Permanent(SlipwayError):
     """Infrastructure or configuration is wrong in a way that a retry will not mend, or has had all the time it may take."""
 

@@ -56,12 +56,14 @@ class Repository:
 
     :param url: without credentials.
     :param mirrors: folder of this worker for mirrors; one per URL is made in it and may be deleted at any time.
+    :param folder: the one folder of it that counts, as if there were nothing else: paths are from there. Empty: all of it.
     """
 
     url: str
     username: str
     password: str = field(repr=False)
     mirrors: Path
+    folder: str = ""
 
     @property
     def _mirror(self) -> Path:
@@ -234,7 +236,38 @@ class Repository:
             errors="replace"
         )
         hash_, tree, time, subject, author = shown.strip("\n").split("\0")
+        if self.folder:
+            tree = self._folder_of(commit)
         return Commit(hash_, tree, min(max(int(time), EARLIEST), LATEST), subject, author)
+
+    def _folder_of(self, commit: str) -> str:
+        """Give the hash of the folder that counts.
+
+        :raises PolicyFailed: if the commit has no such folder.
+        """
+        (found,) = self.objects(commit, [self.folder])
+        kind, _, hash_ = (found or "").partition(" ")
+        if kind != "tree":
+            raise PolicyFailed(
+                f"{commit} has no folder {self.folder}",
+                code="source.folder-missing",
+                remedy="commit it, or correct `source.path` in the catalog",
+            )
+        return hash_
+
+    def objects(self, commit: str, paths: Sequence[str]) -> list[str | None]:
+        """Give what a commit has at each of some paths, from its top: kind and hash, the same for the same content, or None."""
+        said = process.run(
+            ["git", "cat-file", "--batch-check=%(objecttype) %(objectname)"],
+            stdin="".join(f"{commit}:{path}\n" for path in paths).encode(),
+            cwd=self._mirror,
+            timeout_s=20,
+        )
+        lines = said.decode(errors="replace").splitlines()
+        return [None if line.endswith(" missing") else line for line in lines]
+
+    def _treeish(self, commit: str) -> str:
+        return f"{commit}:{self.folder}" if self.folder else commit
 
     def tree(self, commit: str) -> tuple[sources.Entry, ...]:
         """Give what a commit holds, sorted by path.
@@ -312,7 +345,7 @@ class Repository:
                 "-z",
                 "-l",
                 *(["-r"] if recursive else []),
-                commit,
+                self._treeish(commit),
                 "--",
                 *paths,
             ],
@@ -361,7 +394,12 @@ class Repository:
         """Give the attributes `filter` and `working-tree-encoding` of each file that has one, as the commit itself says."""
         with tempfile.TemporaryDirectory(prefix="slipway-git-") as folder:
             environment = {**os.environ, "GIT_INDEX_FILE": f"{folder}/index", "GIT_ATTR_NOSYSTEM": "1"}
-            process.run(["git", "read-tree", commit], cwd=self._mirror, environment=environment, timeout_s=60)
+            process.run(
+                ["git", "read-tree", self._treeish(commit)],
+                cwd=self._mirror,
+                environment=environment,
+                timeout_s=60,
+            )
             git = ["git", "-c", f"core.attributesFile={os.devnull}"]
             said = process.run(
                 [*git, "check-attr", "--cached", "--stdin", "-z", "filter", "working-tree-encoding"],

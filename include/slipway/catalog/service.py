@@ -166,6 +166,11 @@ class Cloned(Entry):
     repository: Repository = Field(description="Below the platform's git URL, or a full URL.")
     branch: Branch = Field("main", description="The branch that counts; pushes to others are ignored.")
 
+    @property
+    def folder(self) -> str:
+        """Give the folder of it that counts; empty: all of it."""
+        return ""
+
     def url(self, git_url: str) -> str:
         """Gives the repository's full URL.
 
@@ -179,7 +184,35 @@ class Cloned(Entry):
 class Source(Cloned):
     """Where the service's code is."""
 
+    path: RelativePath | None = Field(
+        None,
+        description="Folder of the service in a repository of several: all other paths of the catalog are from there, and "
+        "nothing else of the repository is seen. A push that changes neither it nor what `also` names ends `unchanged`.",
+    )
+    also: Annotated[tuple[RelativePath, ...], Field(strict=False, max_length=20)] = Field(
+        (),
+        description="Other paths of the repository, from its top, whose change releases the service, too, beside `path`.",
+    )
     dependencies: Dependencies = Field(default_factory=Dependencies, description="The lock files.")
+
+    @property
+    def folder(self) -> str:
+        """Give the folder of it that counts; empty: all of it."""
+        return self.path or ""
+
+    @property
+    def counting(self) -> tuple[str, ...]:
+        """Give the paths whose change releases the service; none: every commit does."""
+        return (self.path, *self.also) if self.path else ()
+
+    @field_validator("also")
+    @classmethod
+    def _beside_a_path(cls, value: tuple[str, ...], info: Any) -> tuple[str, ...]:
+        if value and not info.data.get("path"):
+            raise PydanticCustomError(
+                "also", "belongs to a `path`, which is missing: without it every push is released"
+            )
+        return value
 
 
 class Config(Cloned):

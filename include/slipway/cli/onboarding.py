@@ -37,8 +37,9 @@ def written(
     """
     from slipway.catalog.recognition import Guess, deployment, entry
 
-    files = looked_into(repo)
+    whole = looked_into(repo)
     given = {word: value for word, _, value in (one.partition("=") for one in said)}
+    files = whole.below(given["source.path"]) if "source.path" in given else whole
     found = stack_of(files, given.get("stack"), asks=asks).look(files, datetime.now(UTC).date())
     if not files.text("Dockerfile"):
         raise CatalogError(
@@ -46,7 +47,7 @@ def written(
             code="new.dockerfile-missing",
             remedy="Commit one; `image.dockerfile` of the catalog may name another path, once the file is written.",
         )
-    manifests = deployment(looked_into(config) if config else files)
+    manifests = deployment(looked_into(config) if config else whole)
     found.known |= manifests.known
     found.open += manifests.open
     for word, value in given.items():

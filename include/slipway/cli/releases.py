@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from slipway.ledger import Ledger, Release
     from slipway.ledger.rollbacks import Rollback
 
-_COLOURS = {"passed": "green", "running": "cyan", "skipped": "dim", "superseded": "yellow"}
+_COLOURS = {
+    "passed": "green",
+    "running": "cyan",
+    "skipped": "dim",
+    "superseded": "yellow",
+    "unchanged": "dim",
+}
 
 
 @contextmanager

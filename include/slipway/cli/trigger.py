@@ -270,7 +270,7 @@ def _follow(
         return {"status": state}, Transient.exit_code
     status = recorded.status.value
     ended = {name: getattr(recorded, name) for name in ("stage", "reason", "superseded_by")}
-    codes = {"passed": 0, "superseded": 0, "errored": 3, "running": 3}
+    codes = {"passed": 0, "superseded": 0, "unchanged": 0, "errored": 3, "running": 3}
     return {"status": status} | {k: v for k, v in ended.items() if v}, codes.get(
         status, PolicyFailed.exit_code
     )

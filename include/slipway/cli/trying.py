@@ -112,7 +112,7 @@ def _prepared(client: Any, service: Service, platform: Platform, folder: Path) -
     from slipway.adapters.engine import Stored
     from slipway.release import sources
 
-    image = platform.image(service.toolbox)
+    image, folder = platform.image(service.toolbox), folder / service.source.folder
     named = [service.source.dependencies.runtime, service.source.dependencies.development]
     locks = sources.lock_files(named, listed(folder))
     read = [path.read_bytes() for one in locks if (path := folder / one).is_file()]

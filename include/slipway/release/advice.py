@@ -25,6 +25,8 @@ def advice(
             f"nothing is left to do; see the newer one with `slipway releases show {service} {newer}`".rstrip(),
             f"to deploy this one all the same, ask for it anew: `{command} --again`",
         ]
+    if status is Status.UNCHANGED:
+        return [f"nothing is left to do; to release this one all the same: `{command} --again --fresh`"]
     if status is Status.ROLLED_BACK:
         return [
             "push a commit that mends it: the earlier release serves meanwhile",

@@ -16,6 +16,7 @@ class Outcome(StrEnum):
     ERRORED = "errored"
     SKIPPED = "skipped"
     SUPERSEDED = "superseded"
+    UNCHANGED = "unchanged"
     REJECTED = "rejected"
     ROLLED_BACK = "rolled_back"
     CANCELLED = "cancelled"
@@ -29,6 +30,7 @@ class Status(StrEnum):
     FAILED = "failed"
     ERRORED = "errored"
     SUPERSEDED = "superseded"
+    UNCHANGED = "unchanged"
     REJECTED = "rejected"
     ROLLED_BACK = "rolled_back"
     CANCELLED = "cancelled"
@@ -40,6 +42,7 @@ _DECIDES = (
     Outcome.FAILED,
     Outcome.REJECTED,
     Outcome.SUPERSEDED,
+    Outcome.UNCHANGED,
     Outcome.ERRORED,
     Outcome.CANCELLED,
 )

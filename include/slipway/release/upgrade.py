@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from slipway.errors import Permanent, PolicyFailed, SlipwayError, Superseded
+from slipway.errors import Permanent, PolicyFailed, SlipwayError, Superseded, Unchanged
 
 
 class Effect(StrEnum):
@@ -28,7 +28,7 @@ def effect(error: BaseException, begun: str | None, now: str) -> Effect:
     :param begun: version of Slipway that began the release; None is one that did not say.
     :param now: version that runs the stage.
     """
-    if begun == now or isinstance(error, (PolicyFailed, Superseded)):
+    if begun == now or isinstance(error, (PolicyFailed, Superseded, Unchanged)):
         return Effect.NONE
     if isinstance(error, SlipwayError):
         return Effect.TOLD

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
 
-from slipway.errors import PolicyFailed, Superseded, Transient
+from slipway.errors import PolicyFailed, Superseded, Transient, Unchanged
 from slipway.ledger import wishes
-from slipway.release import given
+from slipway.release import Status, given
 from slipway.release.gates import SCANNER
 from slipway.release.refresh import BASE
 from slipway.stages import connections, queue
@@ -17,6 +17,7 @@ from slipway.stages.outcome import stage
 from slipway.stages.stage import Made
 
 if TYPE_CHECKING:
+    from slipway.adapters.git import Repository
     from slipway.catalog import Platform, Service
     from slipway.ledger import Ledger
 
@@ -58,6 +59,12 @@ def accepted(context: Any, service: Service) -> given.Accepted:
             code="source.not-on-branch",
             remedy=f"push it to {branch}; if a forced push took it away, release what is there now",
         )
+    if before := unchanged_since(context, service, repository, commit):
+        raise Unchanged(
+            f"{' and '.join(service.source.counting)}: as in {before}, which is deployed",
+            code="release.unchanged",
+            remedy="nothing; to release this commit all the same: `slipway release SERVICE COMMIT --again --fresh`",
+        )
     bases = _bases(platform)
     images = {**platform.images, BASE: bases.pop(BASE), SCANNER: _scanner(platform)}
     connections.ledger().update(run.run_id, images=images)  # by which advisories it is judged
@@ -82,6 +89,29 @@ def _bases(platform: Platform) -> dict[str, str]:
     from slipway.stages.renewal import tonight  # likewise
 
     return tonight(platform, lambda: connections.registry()[0])
+
+
+def unchanged_since(context: Any, service: Service, repository: Repository, commit: str) -> str | None:
+    """Give the commit that is deployed and has the same at the paths that count; None if this one is to be released.
+
+    Where another release of the service is on its way, each goes as it would: which of them is deployed last is not known yet.
+    """
+    counting, run, ledger = service.source.counting, context["dag_run"], connections.ledger()
+    if not counting or context["params"].get("fresh"):
+        return None
+    active = ledger.active(service.service, connections.platform().environment)
+    if (
+        active is None
+        or active.status is not Status.PASSED
+        or active.commit == commit
+        or active.catalog != service.revision
+    ):
+        return None
+    _, others = ledger.queued(run.run_id)
+    if any(one.may_go and not one.deployed for one in others):
+        return None
+    there = repository.objects(commit, counting)
+    return active.commit if there == repository.objects(active.commit, counting) else None
 
 
 def opened(context: Any, service: Service, ref: str) -> str:

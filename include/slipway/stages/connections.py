@@ -84,7 +84,11 @@ def repository(cloned: Cloned) -> Repository:
     account = secret("slipway/git")
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
     return Repository(
-        cloned.url(platform().git.url), account["username"], account["password"], home / "slipway" / "mirrors"
+        cloned.url(platform().git.url),
+        account["username"],
+        account["password"],
+        home / "slipway" / "mirrors",
+        cloned.folder,
     )
 
 

@@ -24,7 +24,7 @@ from airflow.sdk.exceptions import (
 )
 
 from slipway import version
-from slipway.errors import PolicyFailed, SlipwayError, Superseded, Transient
+from slipway.errors import PolicyFailed, SlipwayError, Superseded, Transient, Unchanged
 from slipway.release import Outcome, given, upgrade
 from slipway.stages import connections, queue, xcom
 from slipway.stages.queue import is_release
@@ -89,9 +89,8 @@ def recorded(context: Any) -> Iterator[Ending]:
         raise
     except AirflowRescheduleException:  # it has not ended: it looks again later
         raise
-    except Superseded as e:
-        record(Outcome.SUPERSEDED, str(e), code=e.code)
-        xcom.give(context["ti"], given.Yielded(to=e.by))
+    except (Superseded, Unchanged) as e:
+        record(_green(context, e), str(e), code=e.code)
         raise AirflowSkipException(e.message) from None
     except SlipwayError as e:
         _across_upgrade(context, e)
@@ -111,6 +110,14 @@ def recorded(context: Any) -> Iterator[Ending]:
         record_safely(Outcome.ERRORED, f"{type(e).__name__}: {e}", code="stage.broke")
         raise
     record(ending.outcome, ending.reason)
+
+
+def _green(context: Any, end: Superseded | Unchanged) -> Outcome:
+    """Give as what a release ends that goes no further, and keep for which other one."""
+    if isinstance(end, Unchanged):
+        return Outcome.UNCHANGED
+    xcom.give(context["ti"], given.Yielded(to=end.by))
+    return Outcome.SUPERSEDED
 
 
 def _across_upgrade(context: Any, error: Exception) -> SlipwayError | None:

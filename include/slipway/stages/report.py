@@ -171,7 +171,9 @@ def untold(record: Release, states: Mapping[str, str], own: str, now: datetime) 
             kept.outcome == outcome
             or (state == "failed" and kept.outcome in (Outcome.FAILED, Outcome.ERRORED))
             # it gave way; or it need not run, and another task has told its end
-            or (state == "skipped" and kept.outcome in (Outcome.SUPERSEDED, Outcome.PASSED))
+            or (
+                state == "skipped" and kept.outcome in (Outcome.SUPERSEDED, Outcome.UNCHANGED, Outcome.PASSED)
+            )
             or (
                 state == "success" and kept.outcome in (Outcome.ROLLED_BACK, Outcome.SKIPPED)
             )  # a gate that is off

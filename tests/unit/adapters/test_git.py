@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -395,3 +396,35 @@ def test_time_that_no_archive_takes_is_given_as_the_nearest_that_does(
     assert repository.commit(made).time == time
     with repository.archive(made) as tar, tarfile.open(fileobj=tar) as opened:
         assert {one.mtime for one in opened} == {time}
+
+
+def test_folder_that_counts_is_all_there_is(repository: Repository, work: Path) -> None:
+    (work / "m" / ".gitattributes").write_text("*.yaml text\n")
+    (work / "other.txt").write_text("other\n")
+    git(work, "add", ".")
+    git(work, "commit", "--quiet", "-m", "More")
+    git(work, "push", "--quiet", "../remote.git", "main")
+    scoped = replace(repository, folder="m")
+    head = scoped.head("main")
+    assert scoped.commit(head).tree == git(work, "rev-parse", "HEAD:m")
+    assert [one.path for one in scoped.tree(head)] == [".gitattributes", "a b.yaml"]
+    assert list(scoped.files(head, "a b.yaml")) == ["a b.yaml"]
+    assert scoped.files(head, "other.txt") == {}
+    assert {name for name in packed(scoped, head) if "other" in name} == set()
+    with pytest.raises(PolicyFailed, match="has no folder nowhere"):
+        replace(repository, folder="nowhere").commit(head)
+    with pytest.raises(PolicyFailed, match=r"has no folder other\.txt"):
+        replace(repository, folder="other.txt").commit(head)
+
+
+def test_same_content_has_the_same_object_whatever_the_commit(repository: Repository, work: Path) -> None:
+    first = repository.head("main")
+    (work / "b.txt").write_text("b\n")
+    git(work, "add", ".")
+    git(work, "commit", "--quiet", "-m", "Beside it")
+    git(work, "push", "--quiet", "../remote.git", "main")
+    second = repository.head("main")
+    repository.fetch(second)
+    before, after = (repository.objects(one, ["m", "m/a b.yaml", "b.txt"]) for one in (first, second))
+    assert before[:2] == after[:2]
+    assert (before[2], after[2] is not None) == (None, True)

@@ -11,14 +11,16 @@ import pytest
 
 from slipway.catalog.platform import Advisories
 from slipway.errors import PolicyFailed, SlipwayError, Superseded, Transient
-from slipway.release import Contender
+from slipway.release import Contender, Status
 from slipway.stages import accept, connections, runs
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 COMMIT, HEAD, MAIN = "a" * 40, "b" * 40, "refs/heads/main"
 OWN = Contender("svc.own", COMMIT, START, running=True)
 NEWER = Contender("svc.newer", HEAD, START + timedelta(seconds=5), begun=False)
-SERVICE: Any = SimpleNamespace(service="svc", revision="7", source=SimpleNamespace(branch="main"))
+SERVICE: Any = SimpleNamespace(
+    service="svc", revision="7", source=SimpleNamespace(branch="main", counting=())
+)
 
 
 class FakeLedger:
@@ -186,3 +188,65 @@ def test_commit_that_a_forced_push_took_away_ends_for_that_push(
     moved = refused()
     assert isinstance(moved, Superseded)
     assert (moved.by, moved.code) == (NEWER.run_id, "release.superseded-by-move")
+
+
+class Monorepo(FakeRepository):
+    """A repository whose commits have something at paths."""
+
+    def __init__(self, **paths: dict[str, str]) -> None:
+        super().__init__()
+        self.paths = paths
+
+    def objects(self, commit: str, paths: Any) -> list[str | None]:
+        return [self.paths[commit[0]].get(one) for one in paths]
+
+
+ONE_OF_SEVERAL: Any = SimpleNamespace(
+    service="svc", revision="7", source=SimpleNamespace(branch="main", counting=("services/svc", "lib"))
+)
+DEPLOYED = SimpleNamespace(status=Status.PASSED, commit=COMMIT, catalog="7")
+
+
+def since(
+    ledger: Any, repository: Any, active: Any, *, service: Any = ONE_OF_SEVERAL, **params: Any
+) -> str | None:
+    ledger.active = lambda *_: active
+    context = {"params": params, "dag_run": SimpleNamespace(run_id="svc.own")}
+    return accept.unchanged_since(context, service, repository, HEAD)
+
+
+SAME = {"services/svc": "tree 1", "lib": "tree 2"}
+
+
+def test_push_that_touches_nothing_of_the_service_is_unchanged(ledger: FakeLedger) -> None:
+    assert since(ledger, Monorepo(a=SAME, b=SAME), DEPLOYED) == COMMIT
+
+
+@pytest.mark.parametrize("path", ["services/svc", "lib"])
+def test_push_that_touches_a_path_that_counts_is_released(ledger: FakeLedger, path: str) -> None:
+    assert since(ledger, Monorepo(a=SAME, b={**SAME, path: "tree 3"}), DEPLOYED) is None
+
+
+@pytest.mark.parametrize(
+    "active",
+    [
+        None,
+        SimpleNamespace(status=Status.FAILED, commit=COMMIT, catalog="7"),
+        SimpleNamespace(status=Status.PASSED, commit=HEAD, catalog="7"),
+        SimpleNamespace(status=Status.PASSED, commit=COMMIT, catalog="6"),
+    ],
+)
+def test_what_is_not_deployed_so_is_released(ledger: FakeLedger, active: Any) -> None:
+    assert since(ledger, Monorepo(a=SAME, b=SAME), active) is None
+
+
+def test_nothing_is_unchanged_where_another_release_may_still_be_deployed(ledger: FakeLedger) -> None:
+    ledger.others = [replace(NEWER, begun=True, running=True)]
+    assert since(ledger, Monorepo(a=SAME, b=SAME), DEPLOYED) is None
+    ledger.others = [replace(NEWER, begun=True, running=False)]
+    assert since(ledger, Monorepo(a=SAME, b=SAME), DEPLOYED) == COMMIT
+
+
+def test_who_asks_for_all_gates_gets_a_release(ledger: FakeLedger) -> None:
+    assert since(ledger, Monorepo(a=SAME, b=SAME), DEPLOYED, fresh=True) is None
+    assert since(ledger, Monorepo(a=SAME, b=SAME), DEPLOYED, service=SERVICE) is None

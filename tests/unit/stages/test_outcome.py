@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import (
 )
 
 from slipway import version
-from slipway.errors import Permanent, PolicyFailed, Superseded, Transient
+from slipway.errors import Permanent, PolicyFailed, Superseded, Transient, Unchanged
 from slipway.release import Outcome
 from slipway.stages import connections
 from slipway.stages.outcome import recorded
@@ -136,6 +136,11 @@ def context() -> dict[str, Any]:
         (
             Superseded("by 2", code="release.superseded", by="2"),
             (Outcome.SUPERSEDED, "by 2", "release.superseded"),
+            AirflowSkipException,
+        ),
+        (
+            Unchanged("as deployed", code="release.unchanged"),
+            (Outcome.UNCHANGED, "as deployed", "release.unchanged"),
             AirflowSkipException,
         ),
         (AirflowSkipException("not needed"), (Outcome.SKIPPED, "not needed", None), AirflowSkipException),

@@ -43,7 +43,7 @@ def entry(service: str, title: str, team: str, repository: str, config: str, fou
         return f"{indent}{word}: {flow(value)}" + (f"   # {because}" if because else "")
 
     nothing = "no manifests were seen" if "deploy.deployment" not in found.known else ""
-    source, lock = take("dependencies", under="source.")
+    source, lock = take("path", "also", "dependencies", under="source.")
     manifests, folder = take("manifests", under="config.")
     dynamic, started = take(
         *("policy", "reason", "until", "command", "environment", "port", "openapi", "database"),

@@ -77,6 +77,13 @@ class Files:
         """Give the paths that fit one of some patterns (``*`` also of folders), in order."""
         return sorted(path for path in self.texts if any(fnmatch(path, one) for one in patterns))
 
+    def below(self, folder: str) -> Files:
+        """Give what lies in a folder, as if there were nothing else."""
+        prefix = f"{folder.strip('/')}/"
+        return Files(
+            {path.removeprefix(prefix): text for path, text in self.texts.items() if path.startswith(prefix)}
+        )
+
     def has_folder(self, path: str) -> bool:
         """Tell whether there is a file below a folder."""
         return any(one.startswith(f"{path}/") for one in self.texts)
