@@ -52,10 +52,11 @@ e2e: up ## pushes through the whole sequence
 alone: up ## end-to-end tests beside which nothing else may run: they end and break the sandbox's parts
 	$(BIN)/pytest tests/e2e -m alone --verbose $(SLOWEST)
 
-bench: up ## push new and known source in turn, ten at once, and fifty to ten services; how long until healthy
+bench: up ## push new and known source in turn, ten at once, and fifty to ten services; how long until healthy; flood the front door
 	$(BIN)/python -m slipway_sandbox.bench
 	$(BIN)/python -m slipway_sandbox.bench --burst 10
 	$(BIN)/python -m slipway_sandbox.bench --services 10
+	$(BIN)/python -m slipway_sandbox.flood
 
 faults: up ## make every fault for real: the table of how each ends, what is held, and how the next push goes (ARGS="--section deploy", ARGS=--help)
 	PYTHONPATH=tests $(BIN)/python -m faults $(ARGS)

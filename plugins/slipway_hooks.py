@@ -237,16 +237,19 @@ def front(ledger: Callable[[], Ledger], dag: Callable[[str], obstacles.Dag]) -> 
         catalog, vault = Catalog(), Vault()
         keyring = Keyring(vault.read, time.monotonic, catalog.has)
         waking = Wakeful(partial(_settle, ledger, dag, catalog, vault))
-        return Front(catalog, keyring, partial(_keep, ledger), waking.wake, bounds.Bounds(time.monotonic))
+        return Front(
+            catalog, keyring, lambda one: keep(ledger(), one), waking.wake, bounds.Bounds(time.monotonic)
+        )
 
     return made
 
 
-def _keep(ledger: Callable[[], Ledger], delivery: Delivery) -> None:
+def keep(ledger: Ledger, delivery: Delivery) -> None:
+    """Put a delivery on record."""
     from slipway.ledger import deliveries
 
     deliveries.take(
-        ledger(), delivery.service, delivery.forge, delivery.id, ref=delivery.ref, told=delivery.told
+        ledger, delivery.service, delivery.forge, delivery.id, ref=delivery.ref, told=delivery.told
     )
 
 
@@ -260,6 +263,9 @@ def _settle(
     )
     failed: SlipwayError | None = None
     for name, waiting in deliveries.waiting(ledger()).items():
+        if not catalog.has(name):  # it was taken out meanwhile
+            deliveries.settle(ledger(), name, waiting[-1].id, None)
+            continue
         try:
             settler.settle(catalog.get(name), waiting)
         except SlipwayError as error:  # the others' are not held back by one whose git is away

@@ -8,7 +8,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 SPLIT = ("toolboxes",)
 """Folders of integration tests of which each file is a group; the files of any other are one together."""
-SERVICES = {"test_flyway.py": "prompt-library", "test_stacks.py": "prompt-library"}
+SERVICES = dict.fromkeys(("test_flyway.py", "test_forge.py", "test_stacks.py"), "prompt-library")
 """Files of end-to-end tests that release other services than the example `ai-generation`, and whose group they are of."""
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from slipway.catalog import Service, load_service
 from slipway_sandbox.developer import Developer
+from slipway_sandbox.layout import SandboxError
 from slipway_sandbox.part import Sandbox
 
 ORIGINAL = "prompt-library"
@@ -17,11 +18,15 @@ ORIGINAL = "prompt-library"
 
 @dataclass
 class Copy:
-    """One copy: its catalog entry, and a developer's clone of its repository."""
+    """One copy: its catalog entry, and a developer's clone of its repository.
+
+    :param server: the git server that its code is on, if not the sandbox's.
+    """
 
     sandbox: Sandbox
     name: str
     folder: Path
+    server: str | None = None
 
     @property
     def service(self) -> Service:
@@ -31,7 +36,7 @@ class Copy:
     @property
     def clone(self) -> Developer:
         """The clone of its repository."""
-        return Developer(self.sandbox, f"services/{self.name}", self.folder / self.name)
+        return Developer(self.sandbox, f"services/{self.name}", self.folder / self.name, server=self.server)
 
     def configure(self) -> None:
         """Push its deployment configuration: the original's under its name."""
@@ -65,32 +70,69 @@ def entry(original: str, name: str) -> str:
     return renamed.replace(f"database: {database}", f"database: {name.replace('-', '_')}")
 
 
+def on_forge(text: str, name: str, url: str) -> str:
+    """Give the catalog entry of a copy whose code is on the sandbox's forge."""
+    forge = f'{{kind: gitea, url: "{url}"}}'
+    return text.replace(
+        f"repository: services/{name}\n", f'repository: "{url}/services/{name}.git"\n  forge: {forge}\n'
+    )
+
+
 @contextmanager
 def copies(sandbox: Sandbox, number: int, folder: Path) -> Iterator[list[Copy]]:
     """Give copies that the running sandbox knows; afterwards they are taken out of catalog and cluster again."""
-    from slipway_sandbox.lifecycle import Progress, open_sandbox, up
-
-    checkout = sandbox.layout.checkout
     names = [f"bench-{one}" for one in range(1, number + 1)]
-    original = _entry(checkout, ORIGINAL).read_text()
-    dags = {name: checkout / f"dags/release_{name.replace('-', '_')}.py" for name in names}
-    try:
-        for name, dag in dags.items():
-            _entry(checkout, name).write_text(entry(original, name))
-            dag.write_text(
-                f'"""Airflow DAG of a copy."""\n\nfrom slipway.dag import release_dag\n\ndag = release_dag("{name}")\n'
-            )
-        up(open_sandbox(sandbox.layout, Progress(quiet=True)))
+    original = _entry(sandbox.layout.checkout, ORIGINAL).read_text()
+    with added(sandbox, {name: entry(original, name) for name in names}):
         found = [Copy(sandbox, name, folder) for name in names]
         for one in found:
             one.configure()
             one.clone.clone()
         yield found
+
+
+@contextmanager
+def copy_on_forge(sandbox: Sandbox, name: str, folder: Path) -> Iterator[Copy]:
+    """Give a copy whose code is on the sandbox's forge, which is made if need be."""
+    from slipway_sandbox.lifecycle import Progress, open_sandbox, up
+    from slipway_sandbox.parts.forge import Forge
+
+    # the part alone first: its address stands in the entry
+    steps = up(open_sandbox(sandbox.layout, Progress(quiet=True)), [Forge.name])
+    if bad := [step for step in steps if step.error]:
+        raise SandboxError(f"the forge is not up: {bad[0].name}: {bad[0].error}")
+    url = Forge(sandbox).url
+    original = _entry(sandbox.layout.checkout, ORIGINAL).read_text()
+    with added(sandbox, {name: on_forge(entry(original, name), name, url)}):
+        one = Copy(sandbox, name, folder, server=url)
+        one.configure()
+        one.clone.clone()
+        yield one
+
+
+@contextmanager
+def added(sandbox: Sandbox, entries: Mapping[str, str]) -> Iterator[None]:
+    """Add services to the catalog of the running sandbox; afterwards they are taken out of it and of the cluster again.
+
+    :param entries: catalog entries by name.
+    """
+    from slipway_sandbox.lifecycle import Progress, open_sandbox, up
+
+    checkout = sandbox.layout.checkout
+    dags = {name: checkout / f"dags/release_{name.replace('-', '_')}.py" for name in entries}
+    try:
+        for name, dag in dags.items():
+            _entry(checkout, name).write_text(entries[name])
+            dag.write_text(
+                f'"""Airflow DAG of a copy."""\n\nfrom slipway.dag import release_dag\n\ndag = release_dag("{name}")\n'
+            )
+        up(open_sandbox(sandbox.layout, Progress(quiet=True)))
+        yield
     finally:
         for name, dag in dags.items():
             dag.unlink(missing_ok=True)
             _entry(checkout, name).unlink(missing_ok=True)
-        _remove(sandbox, names)
+        _remove(sandbox, list(entries))
 
 
 def _remove(sandbox: Sandbox, names: list[str]) -> None:

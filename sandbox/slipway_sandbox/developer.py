@@ -21,17 +21,21 @@ LITTER = shutil.ignore_patterns("__pycache__", ".*_cache", "*.egg-info", ".hypot
 
 @dataclass(frozen=True)
 class Developer:
-    """One account's clone of one repository."""
+    """One account's clone of one repository.
+
+    :param server: another than the sandbox's git server, where it has the same accounts.
+    """
 
     sandbox: Sandbox
     repository: str
     folder: Path
     account: str = "developer"
+    server: str | None = None
 
     @property
     def url(self) -> str:
         """The repository's address, without credentials."""
-        return f"{self.sandbox.git_url}/{self.repository}.git"
+        return f"{self.server or self.sandbox.git_url}/{self.repository}.git"
 
     @contextmanager
     def _signed_in(self) -> Iterator[list[str]]:

@@ -94,6 +94,7 @@ PORTS = (
     Port("airflow-worker-logs", 18793),
     Port("airflow-trigger-logs", 18794),
     Port("git", 8418, ("127.0.0.1", NODE_ADDRESS)),
+    Port("forge", 3000),
     Port("vault", 8200),
     Port("vault-cluster", 8201),
     Port("postgres", 15432, ("127.0.0.1", NODE_ADDRESS)),

@@ -66,13 +66,13 @@ def parts_of(sandbox: Sandbox) -> dict[str, Part]:
 
 
 def choose(parts: dict[str, Part], names: Sequence[str], with_needs: bool) -> dict[str, Part]:
-    """The parts of `names` (all, if there are none), for `up` with what they depend on.
+    """The parts of `names` (all that are wanted, if there are none), for `up` with what they depend on.
 
     :raises UsageError: there is no such part; names the ones there are
     """
     if unknown := [name for name in names if name not in parts]:
         raise UsageError(f"there is no part {', '.join(unknown)}; there are: {', '.join(parts)}")
-    wanted = set(names or parts)
+    wanted = set(names or (name for name, part in parts.items() if part.is_wanted))
     while with_needs:
         more = {
             need for name in wanted if not parts[name].is_external for need in parts[name].depends
@@ -294,7 +294,7 @@ def clear_traces(sandbox: Sandbox, parts: dict[str, Part]) -> None:
 
 def status(sandbox: Sandbox) -> dict[str, dict[str, object]]:
     """What each part says of itself, asked side by side."""
-    parts = parts_of(sandbox)
+    parts = choose(parts_of(sandbox), (), with_needs=False)
     found: dict[str, dict[str, object]] = {}
 
     def ask(name: str, part: Part) -> None:

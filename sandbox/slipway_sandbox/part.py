@@ -113,6 +113,9 @@ class Part:
     ports: ClassVar[tuple[str, ...]] = ()
     listeners: ClassVar[tuple[str, ...]] = ()  # the processes that hold its ports
     ready_timeout_s: ClassVar[float] = 60
+    optional: ClassVar[bool] = (
+        False  # made only if it is named; one that is there is treated as the others are
+    )
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -122,6 +125,11 @@ class Part:
     def folder(self) -> Path:
         """The part's own folder."""
         return self.layout.state / self.name
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it is meant, too, where all parts are."""
+        return not self.optional or self.folder.is_dir()
 
     @property
     def is_external(self) -> bool:

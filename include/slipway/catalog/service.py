@@ -7,6 +7,7 @@ import json
 import re
 from datetime import date
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -18,6 +19,7 @@ from slipway.catalog.words import (
     DataKey,
     HeaderName,
     HeaderValue,
+    HttpUrl,
     Identifier,
     ImageRepository,
     JsonPointer,
@@ -181,9 +183,32 @@ class Cloned(Entry):
         return f"{git_url.rstrip('/')}/{self.repository.removesuffix('.git')}.git"
 
 
+class Forge(Entry):
+    """The forge that the source repository is on."""
+
+    kind: Literal["github", "gitlab", "gitea"] = Field(
+        description="What it is. Forgejo is `gitea`, a GitHub Enterprise Server `github`."
+    )
+    url: HttpUrl = Field(description="Its own address, without the repository: `https://github.com`.")
+
+    @property
+    def host(self) -> str:
+        """The name of its machine: Vault's `slipway/forges/<host>` has the token."""
+        return urlsplit(self.url).hostname or ""
+
+    def path(self, repository: str) -> str:
+        """Gives the name of a repository there, with owner or groups, by its full URL."""
+        base = urlsplit(self.url).path.rstrip("/")
+        return urlsplit(repository).path.removeprefix(base).strip("/").removesuffix(".git")
+
+
 class Source(Cloned):
     """Where the service's code is."""
 
+    forge: Forge | None = Field(
+        None,
+        description="The forge that shows a release as the status of its commit. Without it a git note tells how it went.",
+    )
     path: RelativePath | None = Field(
         None,
         description="Folder of the service in a repository of several: all other paths of the catalog are from there, and "
@@ -649,6 +674,43 @@ class Verify(Entry):
     health: Health = Field(description="What healthy means.")
 
 
+End = Literal[
+    "passed",
+    "recovered",
+    "failed",
+    "errored",
+    "rolled_back",
+    "rejected",
+    "superseded",
+    "unchanged",
+    "cancelled",
+]
+"""How a release may end, for those who are told: `recovered` is a pass after one that was none."""
+
+
+class Notice(Entry):
+    """Who is told when a release ends so, once for each commit and end."""
+
+    on: Annotated[tuple[End, ...], Field(strict=False, min_length=1)] = Field(
+        description="The ends that are told. `recovered`: passed, where the release before had not."
+    )
+    by: Literal["slack", "email", "webhook"] = Field(
+        description="An incoming webhook of Slack, an e-mail, or JSON to any webhook: by Airflow's notifiers."
+    )
+    connection: Annotated[str, Field(pattern="^[A-Za-z0-9_.-]{1,100}$")] = Field(
+        description="Id of Airflow's connection: of type `slackwebhook`, `smtp`, or `http`."
+    )
+    to: Annotated[tuple[Annotated[str, Field(pattern="^[^@\\s,]+@[^@\\s,]+$")], ...], Field(strict=False)] = (
+        Field((), description="Addresses, of an e-mail alone.")
+    )
+
+    @model_validator(mode="after")
+    def _has_a_receiver(self) -> Self:
+        if (self.by == "email") != bool(self.to):
+            raise PydanticCustomError("to", "`to` names who gets an e-mail, and only that")
+        return self
+
+
 class Service(Entry):
     """One service: what is released, how it is built, tested, scanned, deployed and verified."""
 
@@ -673,6 +735,9 @@ class Service(Entry):
     image: Image = Field(description="The image.")
     deploy: Deploy = Field(description="Where and how it is deployed.")
     verify: Verify = Field(description="How the deployment is verified.")
+    notify: Annotated[tuple[Notice, ...], Field(strict=False, max_length=20)] = Field(
+        (), description="Who is told how releases end."
+    )
 
     @model_validator(mode="before")
     @classmethod

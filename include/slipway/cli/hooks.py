@@ -31,18 +31,11 @@ def rotate(service: str, finish: bool) -> None:
     VAULT_ADDR's, with the token of VAULT_TOKEN or ~/.vault-token, which may write secret/slipway/hooks/SERVICE.
     """
     from slipway.adapters import vault
-    from slipway.errors import SlipwayError
     from slipway.intake.secrets import FRESH_S, PATH, made, rotated
 
     name = known_service(service).service
     client, path = _vault(), PATH.format(service=name)
-    try:
-        kept, version = vault.read_versioned(client, path)
-        number = version.number
-    except SlipwayError as error:
-        if error.code != "vault.path-empty" or finish:
-            raise
-        kept, number = {}, 0
+    kept, number = _kept(client, path, needed=finish)
     new = str(kept.get("current", "")) if finish else made()
     vault.write(client, path, {"current": new} if finish else rotated(kept, new), after=number)
     taken = f"Airflow knows within {FRESH_S:.0f} s."
@@ -54,6 +47,49 @@ def rotate(service: str, finish: bool) -> None:
         f"That is the new secret of {name}'s hook; the one before is valid beside it. {taken} Give it to the forge, "
         f"then: slipway hooks rotate {name} --finish",
         err=True,
+    )
+
+
+@hooks.command()
+@click.argument("service")
+@click.option(
+    "--airflow", help="Airflow's address as the forge reaches it; else AIRFLOW_URL, or the platform file's."
+)
+def add(service: str, airflow: str | None) -> None:
+    """Make the hook of SERVICE at the forge that its catalog entry names, with a secret of its own.
+
+    The forge is asked with the token of SLIPWAY_FORGE_TOKEN, of an account that may administer the repository's hooks; Vault as
+    by `rotate`. A hook that is there already stays as it is.
+    """
+    from slipway.adapters import forges, vault
+    from slipway.cli.settings import address
+    from slipway.errors import CatalogError
+    from slipway.intake.secrets import PATH, made, valid
+
+    entry, token = known_service(service), os.environ.get("SLIPWAY_FORGE_TOKEN")
+    forge, name = entry.source.forge, entry.service
+    if forge is None:
+        raise CatalogError(
+            f"The catalog names no forge for {name}.",
+            code="forge.not-named",
+            remedy="Add `source.forge`, with kind and url, to its entry.",
+        )
+    if not token:
+        raise CatalogError(
+            f"There is no token for {forge.url}.",
+            code="forge.no-token",
+            remedy="Put one that may administer the repository's hooks into SLIPWAY_FORGE_TOKEN.",
+        )
+    client, path = _vault(), PATH.format(service=name)
+    kept, number = _kept(client, path)
+    if not kept:
+        kept = {"current": made()}
+        vault.write(client, path, kept, after=number)
+    url = f"{(airflow or address('AIRFLOW_URL')).rstrip('/')}/slipway/hooks/{name}"
+    repository = forge.path(entry.source.url(address("GIT_URL")))
+    is_new = forges.hooks(forge.kind, forge.url, repository, token).hook(url, valid(kept)[0])
+    click.echo(
+        f"{forge.url}: {repository} {'tells' if is_new else 'has a hook already that tells'} pushes to {url}"
     )
 
 
@@ -79,6 +115,20 @@ def show(service: str, as_json: bool) -> None:
         click.echo(f"{one.forge} was last heard at {one.at:%Y-%m-%d %H:%M:%S} UTC{meant}")
     if not heard:
         click.echo("No push was heard yet: docs/webhooks.md says how to make the hook.")
+
+
+def _kept(client: hvac.Client, path: str, *, needed: bool = False) -> tuple[dict[str, str], int]:
+    """Give what Vault keeps at a path, and which version that is; nothing, of version 0, if there is none and none is needed."""
+    from slipway.adapters import vault
+    from slipway.errors import SlipwayError
+
+    try:
+        kept, version = vault.read_versioned(client, path)
+    except SlipwayError as error:
+        if error.code != "vault.path-empty" or needed:
+            raise
+        return {}, 0
+    return kept, version.number
 
 
 def _vault() -> hvac.Client:

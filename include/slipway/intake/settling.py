@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -148,6 +149,8 @@ class Wakeful:
                     tries = 0
                     continue
                 log.warning("deliveries wait, and are looked at again in %s s: %s", self._pauses[tries], said)
-                self._rung.wait(self._pauses[tries])
+                time.sleep(
+                    self._pauses[tries]
+                )  # whoever wakes it meanwhile: git is not asked more often for that
                 self._rung.set()
                 tries += 1

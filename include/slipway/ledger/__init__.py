@@ -21,7 +21,7 @@ _HOMES = {"upgrade": "migrating", "Ledger": "whole"}
 __all__ = ["Ambiguous", "Evidence", "Holder", "Ledger", "Release", "Stage", "upgrade"]
 
 
-_SUBJECTS = ("deliveries", "findings", "refreshes", "reports", "rollbacks", "wishes")
+_SUBJECTS = ("deliveries", "findings", "outbox", "refreshes", "reports", "rollbacks", "wishes")
 """Modules that stages import by name."""
 
 

@@ -49,6 +49,7 @@ class DeliveryRow(Table):
         CheckConstraint("settled_at >= received_at", "order"),
         Index("deliveries_waiting_idx", "service", "id", postgresql_where=text("settled_at IS NULL")),
         Index("deliveries_heard_idx", "service", text("received_at DESC")),
+        Index("deliveries_settled_idx", "settled_at"),
     )
 
 

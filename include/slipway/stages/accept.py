@@ -11,7 +11,7 @@ from slipway.ledger import wishes
 from slipway.release import Status, given
 from slipway.release.gates import SCANNER
 from slipway.release.refresh import BASE
-from slipway.stages import connections, queue
+from slipway.stages import connections, queue, voice
 from slipway.stages.lanes import refuse_held
 from slipway.stages.outcome import stage
 from slipway.stages.stage import Made
@@ -68,6 +68,8 @@ def accepted(context: Any, service: Service) -> given.Accepted:
     bases = _bases(platform)
     images = {**platform.images, BASE: bases.pop(BASE), SCANNER: _scanner(platform)}
     connections.ledger().update(run.run_id, images=images)  # by which advisories it is judged
+    if service.source.forge and (record := connections.ledger().record(run.run_id)):
+        voice.tell(connections.Outside(), service, record)
     return given.Accepted(
         service=service.service,
         commit=commit,

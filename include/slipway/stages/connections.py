@@ -24,7 +24,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 from slipway.adapters import cluster as cluster_
-from slipway.adapters import vault
+from slipway.adapters import forges, vault
 from slipway.adapters.git import Repository
 from slipway.adapters.registry import Registry
 from slipway.catalog import Platform, load_platform
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from airflow.providers.docker.hooks.docker import DockerHook
     from kubernetes.client import ApiClient
 
-    from slipway.catalog.service import Cloned
+    from slipway.adapters.forges import Statuses
+    from slipway.catalog.service import Cloned, Source
     from slipway.ledger import Ledger
     from slipway.stages.world import Cluster, Engine
 
@@ -90,6 +91,14 @@ def repository(cloned: Cloned) -> Repository:
         home / "slipway" / "mirrors",
         cloned.folder,
     )
+
+
+def statuses(source: Source) -> Statuses:
+    """Give the statuses of a service's commits at its forge, which the catalog must name."""
+    assert source.forge is not None
+    token = secret(f"slipway/forges/{source.forge.host}")["token"]
+    path = source.forge.path(source.url(platform().git.url))
+    return forges.statuses(source.forge.kind, source.forge.url, path, token)
 
 
 def registry() -> tuple[Registry, dict[str, Any]]:
@@ -153,6 +162,7 @@ class Outside:
     ledger = staticmethod(ledger)
     registry = staticmethod(registry)
     repository = staticmethod(repository)
+    statuses = staticmethod(statuses)
     secret_versioned = staticmethod(secret_versioned)
     monotonic = staticmethod(time.monotonic)
     sleep = staticmethod(time.sleep)

@@ -1,4 +1,4 @@
-"""Report, always: the ledger's record, a note on the commit (plain git's commit status), and an asset event."""
+"""Report, always: the ledger's record, the commit's status at its forge (with plain git: a note on it), and an asset event."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from airflow.sdk import Asset, AssetAlias
 
 from slipway.ledger import Stage
 from slipway.release import Outcome, Status, advice, decisive, fold, given
+from slipway.stages import voice
 from slipway.stages.accept import ACCEPT
 from slipway.stages.health import HEALTH
 from slipway.stages.rollback import ROLLBACK
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from slipway.catalog import Service
-    from slipway.ledger import Release
+    from slipway.ledger import Ledger, Release
 
 # what a task's state in Airflow says where it left no record of its own
 _STATES = {
@@ -221,7 +222,7 @@ def decide(_service: Service, story: Story) -> Verdict:
 
 
 def act(run: Run, verdict: Verdict) -> given.Reported:
-    """Put the end on record, as a note on the commit, and as an asset event."""
+    """Put the end on record, as the commit's status or a note on it, and as an asset event."""
     told = given.Reported(status=verdict.status, stage=verdict.stage)
     ledger = run.world.ledger()
     if ledger.record(run.run_id) is None:
@@ -241,10 +242,21 @@ def act(run: Run, verdict: Verdict) -> given.Reported:
         superseded_by=newer.to if newer else None,
         code=verdict.code,
     )
-    _note(run, release)
+    if run.service.source.forge is None:
+        _note(run, release)
+    voice.tell(run.world, run.service, release, _before(ledger, release) if run.service.notify else None)
     _tell(run, release)
     print(note(release))
     return told
+
+
+def _before(ledger: Ledger, release: Release) -> Status | None:
+    """Give how the release before this one ended: of those that began before it the newest that did something."""
+    known = (one for one in ledger.releases(release.service, 20) if one.run_id != release.run_id)
+    idle = (Status.SUPERSEDED, Status.UNCHANGED)
+    earlier = (one for one in known if one.started_at < release.started_at and one.status not in idle)
+    found = next(earlier, None)
+    return found.status if found else None
 
 
 def _note(run: Run, release: Release) -> None:

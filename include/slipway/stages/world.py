@@ -15,10 +15,11 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 if TYPE_CHECKING:
     from slipway.adapters.cluster import Difference, Item, OfRun, Rollout, Stale
     from slipway.adapters.engine import Made, Place, Recipe, Stored
+    from slipway.adapters.forges import Statuses
     from slipway.adapters.git import Repository
     from slipway.adapters.registry import Registry
     from slipway.catalog import Platform
-    from slipway.catalog.service import Cloned
+    from slipway.catalog.service import Cloned, Source
     from slipway.ledger import Ledger
 
 
@@ -152,6 +153,8 @@ class World(Protocol):
     def registry(self) -> tuple[Registry, dict[str, Any]]: ...
 
     def repository(self, cloned: Cloned) -> Repository: ...
+
+    def statuses(self, source: Source) -> Statuses: ...
 
     def secret_versioned(self, path: str) -> tuple[dict[str, Any], str]: ...
 

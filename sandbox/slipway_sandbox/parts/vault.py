@@ -30,7 +30,11 @@ def worker_policy(services: list[Service]) -> str:
 
     Capabilities are listed path by path: what is not named is denied.
     """
-    rules = [("secret/data/slipway/registry", "read"), ("secret/data/slipway/git", "read")]
+    rules = [
+        ("secret/data/slipway/registry", "read"),
+        ("secret/data/slipway/git", "read"),
+        ("secret/data/slipway/forges/127.0.0.1", "read"),
+    ]
     for service in services:
         rules.append((f"secret/data/services/{service.name}", "read"))
         rules.append((f"secret/data/slipway/hooks/{service.name}", "read"))
@@ -294,6 +298,10 @@ class Vault(Part):
         except hvac.exceptions.InvalidPath:
             self.say(f"secret/{path} written")
         client.secrets.kv.v2.create_or_update_secret(path, value)
+
+    def put(self, path: str, value: dict[str, str]) -> None:
+        """Write a secret of another part, unless it is there."""
+        self._kv(self.client(), path, value)
 
     def hook_secret(self, service: str) -> str:
         """The secret with which a forge signs deliveries of `service`; made on first use, and then `slipway hooks`'s."""

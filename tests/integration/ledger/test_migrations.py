@@ -7,6 +7,7 @@ from sqlalchemy import Connection, create_engine, inspect, text
 
 import slipway.ledger.deliveries
 import slipway.ledger.findings
+import slipway.ledger.outbox
 import slipway.ledger.refreshes
 import slipway.ledger.reports  # noqa: F401 - their tables belong to the schema
 from slipway.errors import Permanent

@@ -48,7 +48,7 @@ def test_lint_tells_each_problem_with_its_place_and_exits_2(checkout: Path) -> N
     assert result.output.splitlines() == [
         f"{path}:{stack}:1: stak: `stak` is not a word of the catalog here; did you mean `stack`? "
         "(legal: service, title, team, description, source, config, queue, stack, build, test, scan, image, "
-        "deploy, verify)",
+        "deploy, verify, notify)",
         f"{path}:52:10: deploy.order: `befor` is not allowed; did you mean `before`? (legal: before, after, expand-contract)",
     ]
     problems = json.loads(slipway("lint", "--json", str(path.parent)).output)["problems"]

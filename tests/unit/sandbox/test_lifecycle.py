@@ -107,3 +107,14 @@ def test_command_that_still_works_is_waited_for(tmp_path: Path) -> None:
         pass
     assert len(told) == 1
     assert f"process {os.getpid()}" in told[0]
+
+
+def test_optional_part_is_meant_only_if_it_is_named_or_there_already(sandbox: Sandbox) -> None:
+    parts = lifecycle.parts_of(sandbox)
+    optional = {name for name, part in parts.items() if part.optional}
+    assert optional == {"forge"}
+    assert set(lifecycle.choose(parts, (), with_needs=True)) == set(parts) - optional
+    assert "forge" in lifecycle.choose(parts, ("forge",), with_needs=True)
+    assert "forge" not in lifecycle.status(sandbox)
+    parts["forge"].folder.mkdir(parents=True)
+    assert set(lifecycle.choose(parts, (), with_needs=True)) == set(parts)

@@ -289,6 +289,7 @@ class World:
     clock: float = 0.0
     vault: dict[str, tuple[dict[str, Any], str]] = field(default_factory=dict)
     repositories: dict[str, Repository] = field(default_factory=dict)
+    forges: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.of_ledger, self.of_cluster, self.of_engine = (
@@ -312,6 +313,9 @@ class World:
 
     def registry(self) -> tuple[Registry, dict[str, str]]:
         return self.of_registry, {"username": "ci", "password": "secret"}
+
+    def statuses(self, source: Any) -> Any:
+        return self.forges[source.forge.host]
 
     def repository(self, cloned: Any) -> Repository:
         return self.repositories.setdefault(cloned.repository, Repository())

@@ -19,7 +19,7 @@ COMMIT, HEAD, MAIN = "a" * 40, "b" * 40, "refs/heads/main"
 OWN = Contender("svc.own", COMMIT, START, running=True)
 NEWER = Contender("svc.newer", HEAD, START + timedelta(seconds=5), begun=False)
 SERVICE: Any = SimpleNamespace(
-    service="svc", revision="7", source=SimpleNamespace(branch="main", counting=())
+    service="svc", revision="7", source=SimpleNamespace(branch="main", counting=(), forge=None)
 )
 
 
