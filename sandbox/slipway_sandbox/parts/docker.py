@@ -37,6 +37,19 @@ def choose_subnet(routes: list[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
     raise SandboxError(f"every subnet for Docker's networks is in use: {', '.join(SUBNETS)}")
 
 
+def is_listening(path: Path) -> bool:
+    """Tell whether anybody takes connections at a socket; what is no socket, or is busy, may be somebody's."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True
+    return True
+
+
 class Docker(Part):
     """dockerd on a socket below the state folder; a bridge with a name of its own in place of docker0."""
 
@@ -118,7 +131,11 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
 """
         write_file(self.folder / "containerd.toml", containerd, 0o600)
         known = self.sandbox.supervisor.processes()
-        if not any(known.get(name, {}).get("pid") for name in ("dockerd", "docker-containerd")):
+        runs = any(known.get(name, {}).get("pid") for name in ("dockerd", "docker-containerd"))
+        # a supervisor that is too busy to answer says nothing of what it runs: the sockets do
+        if not runs and not any(
+            is_listening(self.folder / one) for one in ("docker.sock", "containerd.sock")
+        ):
             for name in ("docker.pid", "docker.sock", "containerd.sock", "containerd.sock.ttrpc"):
                 (self.folder / name).unlink(missing_ok=True)
 
@@ -206,13 +223,8 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
         shims = Path("/run/containerd/s")
         if shims.is_dir():
             for path in shims.iterdir():
-                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                    try:
-                        probe.connect(str(path))
-                    except ConnectionRefusedError:  # its shim is gone
-                        path.unlink(missing_ok=True)
-                    except OSError:
-                        continue
+                if not is_listening(path):  # its shim is gone
+                    path.unlink(missing_ok=True)
         for folder in (shims, shims.parent, Path("/run/docker/plugins"), Path("/run/docker")):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

@@ -1,13 +1,14 @@
 """What the parts are told: rights, subnets, firewall rules."""
 
 import ipaddress
+import socket
 from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 
 from slipway_sandbox.layout import SandboxError
-from slipway_sandbox.parts.docker import SUBNETS, choose_subnet, own_rules, uses_docker_chains
+from slipway_sandbox.parts.docker import SUBNETS, choose_subnet, is_listening, own_rules, uses_docker_chains
 from slipway_sandbox.parts.git import PUSH_RIGHTS
 from slipway_sandbox.parts.kubernetes import manifests
 from slipway_sandbox.parts.vault import lease_statements, worker_policy
@@ -32,6 +33,15 @@ RULES = """\
 -A POSTROUTING -s 10.201.0.0/24 ! -o slipway0 -j MASQUERADE
 -A FORWARD -m comment --comment "pods stay on this machine" -j K8SN-EGRESS
 """.splitlines()
+
+
+def test_socket_that_somebody_listens_at_is_told_from_one_that_was_left(tmp_path: Path) -> None:
+    assert not is_listening(tmp_path / "none")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen(1)
+        assert is_listening(tmp_path / "s")
+    assert not is_listening(tmp_path / "s")
 
 
 def test_catalog_of_this_checkout_gives_the_services() -> None:
