@@ -7,9 +7,11 @@ taken as it is.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tarfile
+import tempfile
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -66,3 +68,16 @@ def _refused(name: str, why: str) -> PolicyFailed:
         code="image.context-refused",
         remedy="take it out of the commit, or commit what it stands for",
     )
+
+
+def with_file(tar: IO[bytes], name: str, text: str) -> IO[bytes]:
+    """Give a commit's tar with one more file."""
+    more = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's
+    shutil.copyfileobj(tar, more)
+    more.seek(0)
+    with tarfile.open(fileobj=more, mode="a:") as files:
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.mode = len(text.encode()), 0o644
+        files.addfile(entry, io.BytesIO(text.encode()))
+    more.seek(0)
+    return more

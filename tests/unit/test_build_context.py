@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slipway.build_context import unpack
+from slipway.build_context import unpack, with_file
 from slipway.errors import PolicyFailed
 
 Entry = tuple[str, bytes, str]
@@ -112,3 +112,17 @@ def test_nothing_is_ever_written_or_reached_beyond_the_folder(tree: list[Entry])
                 # not resolve(): a link may lead to itself, which harms nobody
                 assert Path(os.path.realpath(one)).is_relative_to(os.path.realpath(folder))
         assert [str(one.relative_to(made)) for one in Path(made).glob("*/*")] == ["in/context"]
+
+
+def test_one_more_file_is_in_the_folder(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        entry = tarfile.TarInfo("a")
+        entry.size = 1
+        tar.addfile(entry, io.BytesIO(b"1"))
+    out.seek(0)
+    unpack(with_file(out, "Dockerfile", "FROM scratch\n"), tmp_path)
+    assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {
+        "a": "1",
+        "Dockerfile": "FROM scratch\n",
+    }

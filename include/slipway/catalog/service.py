@@ -450,7 +450,10 @@ class Image(Entry):
     """The image that is built once every gate has passed."""
 
     repository: ImageRepository = Field(description="Its name in the platform's registry.")
-    dockerfile: RelativePath = Field("Dockerfile", description="In the source repository.")
+    dockerfile: RelativePath = Field(
+        "Dockerfile",
+        description="In the source repository. Where it is not named here and not there, the stack has one of its own.",
+    )
     target: StageName | None = Field(
         None, description="The stage of the Dockerfile that is released; the last, if none is named."
     )
@@ -463,6 +466,11 @@ class Image(Entry):
         default_factory=ImageGate,
         description="What was built, before it is pushed: secrets, packages, user, setuid.",
     )
+
+    @property
+    def names_dockerfile(self) -> bool:
+        """Whether the catalog names the Dockerfile, so that it must be there."""
+        return "dockerfile" in self.model_fields_set
 
 
 class Secret(Entry):

@@ -13,6 +13,7 @@ from slipway.cli.advisories import advisories
 from slipway.cli.answers import Told
 from slipway.cli.bases import bases
 from slipway.cli.catalog import lint, new, schema
+from slipway.cli.explaining import explain
 from slipway.cli.findings import findings, waive
 from slipway.cli.hooks import hooks
 from slipway.cli.refresh import refresh
@@ -72,6 +73,7 @@ for _command in (
         adopt,
         advisories,
         bases,
+        explain,
         findings,
         holds,
         hooks,

@@ -50,6 +50,11 @@ class Gate:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+def dockerfile_is(service: Service) -> str:
+    """Give whether the Dockerfile must be there, as the gate is told."""
+    return "named" if service.image.names_dockerfile else "if-there"
+
+
 def alone(service: Service, advisories_max_age_days: int, advisories_of: str = "") -> tuple[Gate, ...]:
     """Give the gates of a service that need nothing beside them, in a release's order.
 
@@ -72,7 +77,7 @@ def alone(service: Service, advisories_max_age_days: int, advisories_of: str = "
         "sast": (),
         "dependencies": (locks.runtime, locks.development),
         "secrets": (),
-        "dockerfile": (service.image.dockerfile,),
+        "dockerfile": (service.image.dockerfile, dockerfile_is(service)),
     }
     advised = {
         "SLIPWAY_ADVISORIES_MAX_AGE_DAYS": str(advisories_max_age_days),

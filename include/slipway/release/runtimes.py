@@ -76,7 +76,11 @@ def _major(wish: str) -> int | None:
         return NODE_DEFAULT
     if wish.startswith("lts/"):
         return _LINES.get(wish[4:])
-    if match := re.fullmatch(r">=\s*v?(\d+)(?:\.\d+)*", wish):
-        return NODE_DEFAULT if int(match[1]) < NODE_DEFAULT else None
+    if match := re.fullmatch(r">=\s*v?(\d+)((?:\.\d+)*)", wish):
+        return (
+            NODE_DEFAULT
+            if int(match[1]) < NODE_DEFAULT or (int(match[1]) == NODE_DEFAULT and not match[2])
+            else None
+        )
     match = _PLAIN.fullmatch(wish)
     return int(match[1]) if match else None

@@ -104,15 +104,17 @@ def _check_out(run: Run, accepted: given.Accepted) -> given.Workspace:
     stands = standing.of(run.world, run.service, accepted)
     for name, image in stands.images.items():
         print(f"{name} is {image}")
-    if stands.differs:
-        print(stands.differs)
+    shown = f"`slipway explain {run.service.service}` shows it"
+    own = f"the repository has no Dockerfile, its stack's is built: {shown}" if stands.written else ""
+    told = "; ".join(filter(None, [own, stands.differs]))
+    print(f"{told}\n{stands.written}".strip())
     found = workspace(run.world, run.service, accepted.commit, accepted.images)
     ledger = run.world.ledger()
     ledger.update(run.run_id, tree=found.tree)
     for name, why in run.service.left_out.items():
         print(f"{name} is left out: {why}")
         ledger.stage(run.run_id, name, Outcome.SKIPPED, 0.0, f"left out in the catalog: {why}")
-    return found.model_copy(update={"told": stands.differs})
+    return found.model_copy(update={"told": told})
 
 
 CHECKOUT = Step(

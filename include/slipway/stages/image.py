@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from slipway import oci_layout
+from slipway import build_context, oci_layout
 from slipway.adapters.engine import Base, Place, Recipe
 from slipway.errors import Permanent, Transient
 from slipway.release import artifact_key, given, short
@@ -102,7 +102,15 @@ def _asked(run: Run) -> Asked:
     registry, _ = run.world.registry()
     standing = standing_.of(run.world, run.service, accepted)
     lock = run.service.source.dependencies.runtime if standing.wheels else ""
-    how = json.dumps([plan.dockerfile, plan.target, sorted(plan.arguments.items()), lock])
+    how = json.dumps(
+        [
+            plan.dockerfile,
+            plan.target,
+            sorted(plan.arguments.items()),
+            lock,
+            *filter(None, [standing.written]),
+        ]
+    )
     inputs = artifact_key(accepted.commit, standing.images, how, registry.platform)
     tag = _tag(registry, plan.repository, accepted.commit, inputs)
     return Asked(
@@ -175,7 +183,9 @@ def _build(run: Run, asked: Asked) -> given.Built:
     ):
         made = engine.build(
             place,
-            context,
+            build_context.with_file(context, plan.dockerfile, asked.standing.written)
+            if asked.standing.written
+            else context,
             recipe,
             folders={WHEELS: engine.archive(image, sources.dependencies, "/deps", "wheels")}
             if asked.standing.wheels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.catalog.service import Gate
 from slipway.release import given
 from slipway.release.gates import SCAN as TOOLBOX
-from slipway.release.gates import SCANNER
+from slipway.release.gates import SCANNER, dockerfile_is
 from slipway.stages import sidecar, xcom
 from slipway.stages.checkout import DEPENDENCIES
 from slipway.stages.container import toolbox
@@ -69,7 +69,7 @@ VULNERABLE = _scanned(
     daily=True,  # the age of its advisories is part of the verdict
 )
 SECRETS = _scanned("secrets", "Committed secrets")
-DOCKERFILE = _scanned("dockerfile", "Dockerfile", lambda service: service.image.dockerfile)
+DOCKERFILE = _scanned("dockerfile", "Dockerfile", lambda service: service.image.dockerfile, dockerfile_is)
 
 JUDGING = set(Gate.model_fields) - {"timeout_s"}
 """What follows from findings, and so is no part of what makes them."""

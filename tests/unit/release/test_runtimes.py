@@ -38,6 +38,7 @@ def node(**said: object) -> dict[str, bytes]:
             "Node 20 (`engines` of package.json says ^20.1)",
         ),
         ("node", "node:24", node(engines={"node": ">=18"}), ""),
+        ("node", "node:22", node(engines={"node": ">=24"}), "Node 24 (`engines` of package.json says >=24)"),
         ("node", "node:20", node(engines={"node": ">=18 <21 || >=22"}), ""),
         ("node", "node:20", {"package.json": b"no JSON"}, "Node 24"),
         ("java", "eclipse-temurin:17", {}, ""),

@@ -14,7 +14,7 @@ def test_each_looks_at_what_the_catalog_names(service: Service) -> None:
         locks.runtime,
         locks.development,
     ]
-    assert DOCKERFILE.command(service) == ["/opt/slipway/bin/dockerfile", service.image.dockerfile]
+    assert DOCKERFILE.command(service) == ["/opt/slipway/bin/dockerfile", service.image.dockerfile, "named"]
     assert SAST.command(service) == ["/opt/slipway/bin/sast"]
     assert SECRETS.command(service) == ["/opt/slipway/bin/secrets"]
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from slipway.catalog import Service
+from slipway.catalog.service import Image
 from slipway.errors import PolicyFailed
 from slipway.release import given
 from slipway.stages import standing
@@ -61,6 +62,22 @@ def test_argument_of_the_catalog_chooses_the_base(
     chosen = service.model_copy(update={"image": plan})
     found = of(world, chosen, accepted, "ARG BASE=python:3.12\nFROM ${BASE}\n")
     assert found.images == {"python:3.11-slim": SLIM}
+
+
+def test_project_without_a_dockerfile_gets_its_stacks_unless_the_catalog_names_one(
+    world: Any, service: Service, accepted: given.Accepted
+) -> None:
+    repository = world.repository(service.source)
+    repository.content = {"requirements.txt": b"", "Procfile": b"web: python -m app\n"}
+    unnamed = service.model_copy(update={"image": Image(repository="ai-generation")})
+    found = standing.of(world, unnamed, accepted)
+    assert found.images == {"python:3.11-slim": SLIM}
+    assert 'CMD ["python", "-m", "app"]' in found.written
+    with pytest.raises(PolicyFailed, match="Dockerfile is not in the repository"):
+        standing.of(world, service, accepted)
+    del repository.content["Procfile"]
+    with pytest.raises(PolicyFailed, match="no Dockerfile, and no Procfile"):
+        standing.of(world, unnamed, accepted)
 
 
 def test_name_without_a_copy_and_a_commit_without_the_file_are_refused(
