@@ -37,7 +37,7 @@ slipway_ledger:
 #   host: registry.example.com
 #   login: pull
 #   password: ...
-#   extra: {docker_url: "tcp://engine.example.com:2375", reauth: false}   # or unix:///run/docker.sock, see docs/compose.md
+#   extra: {docker_url: "tcp://engine.example.com:2375"}   # or unix:///run/docker.sock, see docs/compose.md
 # slipway_cluster_staging:
 #   conn_type: kubernetes
 #   extra: {kube_config_path: /etc/slipway/kubeconfig}

@@ -76,7 +76,7 @@ def _connections(sandbox: Sandbox) -> None:
             "host": sandbox.registry,
             "login": pull_user,
             "password": sandbox.password(pull_password),
-            "extra": {"docker_url": sandbox.docker_host, "reauth": False},
+            "extra": {"docker_url": sandbox.docker_host},
         },
         "slipway_cluster_staging": {
             "conn_type": "kubernetes",
