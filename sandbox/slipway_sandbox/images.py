@@ -88,10 +88,13 @@ def pulling(sandbox: Sandbox) -> Iterator[engine.Engine]:
         raise ImageError(str(error)) from error
 
 
-def pulled(opened: engine.Engine, sandbox: Sandbox, name: str) -> str:
-    """Gives one of the images by its digest; the engine has it then."""
-    recorded = (sandbox.layout.state / "images.json").read_text(encoding="utf-8")
-    reference: str = json.loads(recorded)[name]
+def recorded(sandbox: Sandbox) -> dict[str, str]:
+    """Gives the images by name, each by digest."""
+    found: dict[str, str] = json.loads((sandbox.layout.state / "images.json").read_text(encoding="utf-8"))
+    return found
+
+
+def pull(opened: engine.Engine, reference: str) -> None:
+    """Sees to it that the engine has an image."""
     if not opened.has(reference):
         opened.run("pull", "-q", reference, timeout_s=PULL_TIMEOUT_S)
-    return reference

@@ -47,7 +47,8 @@ class Packages(Part):
                 )
             if pypi := found.get(upstreams.Kind.PYPI):
                 write_file(self.layout.state / FILES, json.dumps({pypi.url: pypi.files}) + "\n")
-            image = images.pulled(engine, self.sandbox, IMAGE)
+            image = images.recorded(self.sandbox)[IMAGE]
+            images.pull(engine, image)
             started = packages.up(engine, image, upstreams.configuration(found, clients))
             write_file(self.layout.state / RECORD, json.dumps(packages.platform(found), indent=1) + "\n")
             if started:

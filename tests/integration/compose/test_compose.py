@@ -23,7 +23,7 @@ import yaml
 
 from slipway.catalog import load_platform
 from slipway.toolboxes.clients import PackageClients
-from slipway_sandbox.images import pulled, pulling
+from slipway_sandbox.images import pull, pulling, recorded
 from slipway_sandbox.lifecycle import Progress, open_sandbox
 
 pytestmark = pytest.mark.timeout(600)
@@ -101,7 +101,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         run(*install, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, timeout_s=300)
     sandbox = open_sandbox(progress=Progress(quiet=True))
     with pulling(sandbox) as engine:
-        images = {name: pulled(engine, sandbox, name) for name in ("base-python", "toolbox-postgres")}
+        images = recorded(sandbox)
+        for name in ("base-python", "toolbox-postgres"):
+            pull(engine, images[name])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,7 +1,6 @@
 """Gate scripts in real containers of the running sandbox's images, hardened as the pipeline hardens them."""
 
 import io
-import json
 import os
 import subprocess
 import tarfile
@@ -15,7 +14,7 @@ from typing_extensions import override
 
 from slipway_sandbox import package_index
 from slipway_sandbox.engine import DOCKER
-from slipway_sandbox.images import pulled, pulling
+from slipway_sandbox.images import pull, pulling, recorded
 from slipway_sandbox.lifecycle import Progress, open_sandbox
 from slipway_sandbox.part import Sandbox
 
@@ -56,17 +55,18 @@ class Images(dict[str, str]):
     """The sandbox's images by name; one that is asked for, the engine has."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        super().__init__(json.loads((sandbox.layout.state / "images.json").read_text()))
+        super().__init__(recorded(sandbox))
         self.sandbox = sandbox
         self.there: set[str] = set()
 
     @override
     def __getitem__(self, name: str) -> str:
-        if name not in self.there:
+        reference = super().__getitem__(name)
+        if reference not in self.there:
             with pulling(self.sandbox) as engine:
-                pulled(engine, self.sandbox, name)
-            self.there.add(name)
-        return super().__getitem__(name)
+                pull(engine, reference)
+            self.there.add(reference)
+        return reference
 
 
 class Engine:
@@ -191,9 +191,9 @@ def _untar(packed: bytes) -> dict[str, bytes]:
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     sandbox = open_sandbox(progress=Progress(quiet=True))
-    recorded = sandbox.layout.state / "images.json"
-    if not recorded.is_file():
-        pytest.fail(f"{recorded} is missing: the sandbox has no images. Run `make up`")
+    kept = sandbox.layout.state / "images.json"
+    if not kept.is_file():
+        pytest.fail(f"{kept} is missing: the sandbox has no images. Run `make up`")
     made = Engine(sandbox)
     yield made
     made.clean()

@@ -22,13 +22,13 @@ def test_what_was_built_is_what_the_registry_has(
     unique: str,
     sandbox: Sandbox,
     place: adapter.Place,
-    build: Callable[..., tuple[str, list[str]]],
+    build: Callable[..., tuple[adapter.Made, list[str]]],
     asked: Registry,
     account: Callable[[str], tuple[str, str]],
     tmp_path: Path,
 ) -> None:
     repository = "slipway/test-adapters"
-    digest, _ = build(f"LABEL unique={unique}\n")
+    digest = build(f"LABEL unique={unique}\n")[0].digest
     (tmp_path / "image").write_bytes(b"".join(adapter.archive(engine, place.image, unique, "/out", "image")))
     folder = tmp_path / "parts"
     folder.mkdir()
