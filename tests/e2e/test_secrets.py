@@ -95,8 +95,12 @@ def secrets_of(sandbox: Sandbox) -> dict[str, str]:
     vault = parts_of(sandbox)["vault"]
     assert isinstance(vault, Vault)
     kv = vault.client().secrets.kv.v2
-    for folder in ("slipway", "services"):
+    folders = ["slipway", "services"]
+    for folder in folders:
         for name in kv.list_secrets(folder)["data"]["keys"]:
+            if name.endswith("/"):
+                folders.append(f"{folder}/{name.removesuffix('/')}")
+                continue
             held = kv.read_secret_version(f"{folder}/{name}", raise_on_deleted_version=True)["data"]["data"]
             for key, value in held.items():
                 if key not in PUBLIC:
