@@ -78,6 +78,7 @@ def scanner(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     server.shutdown()
     engine.images["scanner"] = image
     yield "scanner"
+    del engine.images["scanner"]
     registry.delete("slipway/toolbox-scan", image.partition("@")[2])
 
 

@@ -121,7 +121,7 @@ SETTINGS = re.compile(
 )
 
 
-@pytest.mark.parametrize("name", sorted(Recipes.of().bases))
+@pytest.mark.parametrize("name", sorted(Recipes.of().needed()))
 def test_image_holds_no_setting_of_this_machines_package_clients(
     engine: Any, name: str, tmp_path: Path
 ) -> None:
