@@ -26,7 +26,7 @@ from slipway.toolboxes.clients import PackageClients
 from slipway_sandbox.images import pull, pulling, recorded
 from slipway_sandbox.lifecycle import Progress, open_sandbox
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 ROOT = Path(__file__).parents[3]
 STATE = Path(os.environ.get("SLIPWAY_STATE") or Path.home() / ".local/state/slipway/sandbox")
