@@ -34,7 +34,7 @@ DOCKER = "/usr/bin/docker"  # Debian's
 RELEASE = "release_ai_generation"
 COMMIT = secrets.token_hex(20)
 PROCESSES = {"postgres", "api-server", "scheduler", "dag-processor", "triggerer"}
-HEALTHY_S = 180
+HEALTHY_S = 400
 
 
 def run(*argv: str | Path, env: Mapping[str, str], timeout_s: float = 60) -> str:
