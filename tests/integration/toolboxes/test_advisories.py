@@ -27,7 +27,6 @@ LOCK = {
         "": {"name": "app", "dependencies": {"ms": "^2.0.0"}},
         "node_modules/ms": {
             "version": "2.1.3",
-            "resolved": "https://registry.npmjs.org/ms/-/ms-2.1.3.tgz",
             "integrity": f"sha512-{'A' * 86}==",
         },
     },
