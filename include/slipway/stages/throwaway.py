@@ -76,8 +76,8 @@ def start(run: Run, accepted: given.Accepted, sources: given.Workspace, name: st
 def _key(run: Run, accepted: given.Accepted, migrations: Migrations) -> str:
     """Give the key of all that a schema is made of.
 
-    Of the changelog it is the folder that a pod copies out of the image: what lies outside of that is not there when the
-    service is deployed, and the release fails then.
+    Of the changelog it is the folder that a release's pods get: what lies outside of that is not there when the service is
+    deployed, and the release fails then.
     """
     folder = PurePosixPath(migrations.changelog).parts[0]
     files = [

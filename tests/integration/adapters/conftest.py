@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +11,7 @@ import docker
 import docker.errors
 import pytest
 
+from slipway_sandbox.images import recorded
 from slipway_sandbox.lifecycle import Progress, open_sandbox, parts_of
 from slipway_sandbox.part import Part, Sandbox
 
@@ -35,8 +35,7 @@ def parts(sandbox: Sandbox) -> dict[str, Part]:
 @pytest.fixture(scope="session")
 def images(sandbox: Sandbox) -> dict[str, str]:
     """Gives the base and toolbox images by name, each by digest."""
-    found: dict[str, str] = json.loads((sandbox.layout.state / "images.json").read_text())
-    return found
+    return recorded(sandbox)
 
 
 @pytest.fixture(scope="session")
