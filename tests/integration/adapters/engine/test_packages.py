@@ -94,7 +94,7 @@ def job(engine: Any, joined: str, packages: Packages) -> Job:
             memory="1g",
             cpus=2.0,
         )
-        code = adapter.wait_exit(engine, name, 180)
+        code = adapter.wait_exit(engine, name, 400)
         said = engine.logs(name, tail=40).decode(errors="replace")
         assert code == 0, said
         return str(said)
@@ -111,6 +111,7 @@ def test_pip_installs_a_package_that_has_no_wheel(job: Job, toolbox: str) -> Non
     assert said.endswith("0.48.9\n")
 
 
+@pytest.mark.timeout(600)  # a compiler runs, twice, beside whatever else does
 def test_dependencies_without_a_wheel_are_fetched_by_their_hash(
     engine: Any, joined: str, toolbox: str, packages: Packages, tar_of: Callable[..., IO[bytes]]
 ) -> None:
@@ -139,7 +140,7 @@ def test_dependencies_without_a_wheel_are_fetched_by_their_hash(
             memory="1g",
             cpus=2.0,
         )
-        code = adapter.wait_exit(engine, name, 180)
+        code = adapter.wait_exit(engine, name, 400)
         return code, engine.logs(name, tail=40).decode(errors="replace")
 
     for lock_name, builds in (("wrong.txt", "1"), ("requirements.txt", "")):
