@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 from typing_extensions import override
@@ -162,24 +163,16 @@ class Engine:
         They are read as the engine sends them: the images together are larger than many a disk has left.
         """
         environment = {**os.environ, "DOCKER_HOST": self.docker_host}
-        command = [DOCKER, "save", self.images[image]]
+        # what it complains of is shown by pytest, also where nothing came that could be read
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+            [DOCKER, "save", self.images[image]], stdout=subprocess.PIPE, env=environment
         ) as saved:
             with tarfile.open(fileobj=saved.stdout, mode="r|") as archive:
                 for layer in archive:
                     if layer.name.endswith("layer.tar"):
-                        with tarfile.open(fileobj=archive.extractfile(layer), mode="r|") as files:
-                            for file in files:
-                                is_small = file.size < 2_000_000 or file.name.startswith("etc/")
-                                if (
-                                    file.isfile()
-                                    and is_small
-                                    and not file.name.startswith("etc/ssl/certs/ca-")
-                                ):
-                                    yield file.name, files.extractfile(file).read()
+                        yield from _looked_at(archive.extractfile(layer))
             saved.stdout.read()
-            assert saved.wait() == 0, saved.stderr.read().decode()
+            assert saved.wait() == 0
 
     def clean(self) -> None:
         if self.containers:
@@ -200,6 +193,14 @@ def _tar(files: Mapping[str, str | bytes], owner: int) -> bytes:
                 entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
     return packed.getvalue()
+
+
+def _looked_at(layer: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(fileobj=layer, mode="r|") as files:
+        for file in files:
+            is_small = file.size < 2_000_000 or file.name.startswith("etc/")
+            if file.isfile() and is_small and not file.name.startswith("etc/ssl/certs/ca-"):
+                yield file.name, files.extractfile(file).read()
 
 
 def _untar(packed: bytes) -> dict[str, bytes]:

@@ -94,7 +94,7 @@ def job(engine: Any, joined: str, packages: Packages) -> Job:
             memory="1g",
             cpus=2.0,
         )
-        code = adapter.wait_exit(engine, name, 400)
+        code = adapter.wait_exit(engine, name, 180)
         said = engine.logs(name, tail=40).decode(errors="replace")
         assert code == 0, said
         return str(said)
